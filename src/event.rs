@@ -1,0 +1,168 @@
+//! API Gateway events: REST API (payload 1.0) and HTTP API (payload 2.0).
+//!
+//! `lambda_http` has a conversion of its own, which panics on a path, query,
+//! `Host` or body that is not well formed. All of these come from clients, and
+//! a panic ends the sandbox, so an event is taken apart here instead.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use lambda_http::Body;
+use lambda_http::aws_lambda_events::apigw::{
+    ApiGatewayProxyRequest, ApiGatewayProxyResponse, ApiGatewayV2httpRequest, ApiGatewayV2httpResponse,
+};
+use serde::{Deserialize, Serialize};
+
+/// The order matters: what is no REST event (it lacks `httpMethod`) is tried as
+/// the other.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub enum Event {
+    Rest(Box<ApiGatewayProxyRequest>),
+    Http(Box<ApiGatewayV2httpRequest>),
+}
+
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Reply {
+    Rest(ApiGatewayProxyResponse),
+    Http(ApiGatewayV2httpResponse),
+}
+
+/// What both kinds of event say, and all that the rest of the program sees.
+#[derive(Debug)]
+pub struct Request {
+    pub method: Method,
+    /// As the client wrote it, stage included, percent-encoding kept.
+    pub path: String,
+    pub stage: Option<String>,
+    /// The host that API Gateway answered for.
+    pub domain: Option<String>,
+    /// In the order given, decoded once.
+    pub query: Vec<(String, String)>,
+    pub headers: HeaderMap,
+    pub body: Payload,
+    /// API Gateway's, to find the request in its access log.
+    pub request_id: String,
+}
+
+#[derive(Debug)]
+pub enum Payload {
+    Bytes(Vec<u8>),
+    /// The event says that its body is base64, and it is not.
+    NotBase64,
+}
+
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub headers: Vec<(HeaderName, String)>,
+    pub body: Option<String>,
+}
+
+impl Event {
+    pub fn into_request(self) -> Request {
+        match self {
+            Self::Rest(event) => Request::from_rest(*event),
+            Self::Http(event) => Request::from_http(*event),
+        }
+    }
+
+    /// The shape in which API Gateway wants the answer to this event.
+    pub fn replier(&self) -> fn(Response) -> Reply {
+        match self {
+            Self::Rest(_) => Response::into_rest,
+            Self::Http(_) => Response::into_http,
+        }
+    }
+}
+
+impl Request {
+    /// The values of a parameter that may be repeated count as one list.
+    pub fn parameter(&self, name: &str) -> Option<String> {
+        let values: Vec<&str> = self
+            .query
+            .iter()
+            .filter(|(key, _)| key.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.as_str())
+            .collect();
+        (!values.is_empty()).then(|| values.join(","))
+    }
+
+    /// Every value of a header that is text.
+    pub fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
+    }
+
+    fn from_rest(event: ApiGatewayProxyRequest) -> Self {
+        let context = event.request_context;
+        let query = if event.multi_value_query_string_parameters.is_empty() {
+            event.query_string_parameters
+        } else {
+            event.multi_value_query_string_parameters
+        };
+        let headers = if event.multi_value_headers.is_empty() { event.headers } else { event.multi_value_headers };
+        Self {
+            method: event.http_method,
+            // The path of the context carries the stage or the base path of a
+            // custom domain, as the client's URL does; `path` does not.
+            path: context.path.or(event.path).unwrap_or_default(),
+            stage: context.stage,
+            domain: context.domain_name,
+            query: query.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            headers,
+            body: payload(event.body, event.is_base64_encoded),
+            request_id: context.request_id.unwrap_or_default(),
+        }
+    }
+
+    fn from_http(event: ApiGatewayV2httpRequest) -> Self {
+        let context = event.request_context;
+        // `queryStringParameters` joins repeated names with commas, which
+        // cannot be told from commas in values.
+        let query = event.raw_query_string.unwrap_or_default();
+        Self {
+            method: context.http.method,
+            path: event.raw_path.or(context.http.path).unwrap_or_default(),
+            stage: context.stage,
+            domain: context.domain_name,
+            query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+            headers: event.headers,
+            body: payload(event.body, event.is_base64_encoded),
+            request_id: context.request_id.unwrap_or_default(),
+        }
+    }
+}
+
+fn payload(body: Option<String>, is_base64: bool) -> Payload {
+    let body = body.unwrap_or_default();
+    if !is_base64 {
+        return Payload::Bytes(body.into_bytes());
+    }
+    STANDARD.decode(body).map_or(Payload::NotBase64, Payload::Bytes)
+}
+
+impl Response {
+    fn header_map(&self) -> HeaderMap {
+        self.headers
+            .iter()
+            .filter_map(|(name, value)| Some((name.clone(), HeaderValue::from_str(value).ok()?)))
+            .collect()
+    }
+
+    fn into_rest(self) -> Reply {
+        let mut reply = ApiGatewayProxyResponse::default();
+        reply.status_code = self.status.into();
+        reply.headers = self.header_map();
+        reply.body = self.body.map(Body::Text);
+        Reply::Rest(reply)
+    }
+
+    fn into_http(self) -> Reply {
+        let mut reply = ApiGatewayV2httpResponse::default();
+        reply.status_code = self.status.into();
+        reply.headers = self.header_map();
+        reply.body = self.body.map(Body::Text);
+        Reply::Http(reply)
+    }
+}

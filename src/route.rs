@@ -1,0 +1,126 @@
+//! Method and path to a [`Route`] (RFC 7644 s3.2).
+
+use std::sync::Arc;
+
+use http::Method;
+use percent_encoding::percent_decode_str;
+
+use crate::event::Request;
+use crate::scim::catalogue::Catalogue;
+use crate::scim::error::{ErrorKind, Result};
+use crate::scim::schema::ResourceType;
+
+/// One variant for each thing that can be asked.
+#[derive(Debug, PartialEq)]
+pub enum Route {
+    Create(Arc<ResourceType>),
+    List(Arc<ResourceType>),
+    Get(Arc<ResourceType>, String),
+    Replace(Arc<ResourceType>, String),
+    Patch(Arc<ResourceType>, String),
+    Delete(Arc<ResourceType>, String),
+    ServiceProviderConfig,
+    ResourceTypes,
+    ResourceType(String),
+    Schemas,
+    Schema(String),
+}
+
+/// A path taken apart: where the endpoint begins, and what follows.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Location {
+    /// Up to the base of the endpoint, as the client wrote it, without a slash
+    /// at its end.
+    pub prefix: String,
+    /// After the base, each decoded once.
+    pub segments: Vec<String>,
+}
+
+impl Location {
+    /// The base ends in `/scim/v2` where the path has that. Else it is the stage,
+    /// for those who mount the function at the root of an API.
+    pub fn parse(path: &str, stage: Option<&str>) -> Self {
+        let raw: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+        let is = |index: usize, name: &str| raw.get(index).is_some_and(|segment| segment.eq_ignore_ascii_case(name));
+        let base = (0..raw.len()).find(|&index| is(index, "scim") && is(index + 1, "v2"));
+        let depth = match base {
+            Some(index) => index + 2,
+            None => usize::from(stage.is_some_and(|stage| is(0, stage))),
+        };
+        let (prefix, rest) = raw.split_at_checked(depth).unwrap_or((&raw, &[]));
+        Self {
+            prefix: prefix.iter().flat_map(|segment| ["/", segment]).collect(),
+            segments: rest.iter().map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned()).collect(),
+        }
+    }
+}
+
+impl Route {
+    pub fn parse(method: &Method, location: &Location, catalogue: &Catalogue) -> Result<Self> {
+        let segments: Vec<&str> = location.segments.iter().map(String::as_str).collect();
+        let is = |name: &str, expected: &str| name.eq_ignore_ascii_case(expected);
+        match segments.as_slice() {
+            [name] if is(name, "ServiceProviderConfig") => only_get(method, Self::ServiceProviderConfig),
+            [name] if is(name, "ResourceTypes") => only_get(method, Self::ResourceTypes),
+            [name, id] if is(name, "ResourceTypes") => only_get(method, Self::ResourceType((*id).to_owned())),
+            [name] if is(name, "Schemas") => only_get(method, Self::Schemas),
+            [name, id] if is(name, "Schemas") => only_get(method, Self::Schema((*id).to_owned())),
+            [name, ..] if is(name, "Me") || is(name, "Bulk") || is(name, ".search") => {
+                Err(ErrorKind::NotImplemented.with(format!("/{name} is not supported")))
+            }
+            [_, name] if is(name, ".search") => {
+                Err(ErrorKind::NotImplemented.with("/.search is not supported: send the query with GET"))
+            }
+            [endpoint] => match (catalogue.at(endpoint), method) {
+                (None, _) => Err(no_such_endpoint(location)),
+                (Some(kind), &Method::GET) => Ok(Self::List(Arc::clone(kind))),
+                (Some(kind), &Method::POST) => Ok(Self::Create(Arc::clone(kind))),
+                (Some(_), _) => Err(not_allowed(method, "GET, POST")),
+            },
+            [endpoint, id] => match (catalogue.at(endpoint), method) {
+                (None, _) => Err(no_such_endpoint(location)),
+                (Some(kind), &Method::GET) => Ok(Self::Get(Arc::clone(kind), (*id).to_owned())),
+                (Some(kind), &Method::PUT) => Ok(Self::Replace(Arc::clone(kind), (*id).to_owned())),
+                (Some(kind), &Method::PATCH) => Ok(Self::Patch(Arc::clone(kind), (*id).to_owned())),
+                (Some(kind), &Method::DELETE) => Ok(Self::Delete(Arc::clone(kind), (*id).to_owned())),
+                (Some(_), _) => Err(not_allowed(method, "GET, PUT, PATCH, DELETE")),
+            },
+            _ => Err(no_such_endpoint(location)),
+        }
+    }
+}
+
+fn only_get(method: &Method, route: Route) -> Result<Route> {
+    if method == Method::GET { Ok(route) } else { Err(not_allowed(method, "GET")) }
+}
+
+fn not_allowed(method: &Method, allow: &'static str) -> crate::scim::error::Error {
+    ErrorKind::MethodNotAllowed { allow }.with(format!("{method} is not allowed here: use {allow}"))
+}
+
+fn no_such_endpoint(location: &Location) -> crate::scim::error::Error {
+    ErrorKind::NotFound.with(format!(
+        "there is no endpoint /{}: check the base URL, which ends in {}",
+        location.segments.join("/"),
+        if location.prefix.is_empty() { "/scim/v2" } else { &location.prefix }
+    ))
+}
+
+/// The URL under which the client sees the base of the endpoint.
+pub fn base_url(configured: Option<&str>, request: &Request, location: &Location) -> String {
+    if let Some(base) = configured {
+        return base.trim_end_matches('/').to_owned();
+    }
+    let first = |name| {
+        let value = request.header(name).next()?.split(',').next()?.trim().to_owned();
+        (!value.is_empty()).then_some(value)
+    };
+    // A host that is none must not become a link.
+    let host = [first("x-forwarded-host"), first("host"), request.domain.clone()]
+        .into_iter()
+        .flatten()
+        .find(|host| host.parse::<http::uri::Authority>().is_ok() && !host.contains('@'))
+        .unwrap_or_else(|| "localhost".to_owned());
+    let scheme = first("x-forwarded-proto").filter(|scheme| scheme == "http").unwrap_or_else(|| "https".to_owned());
+    format!("{scheme}://{host}{}", location.prefix)
+}

@@ -1,0 +1,133 @@
+//! The schemas and resource types that one tenant is served: the documents of
+//! `schema/`, adjusted by the tenant's policy.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::path::AttrPath;
+use super::policy::{Mutable, Policy};
+use super::schema::{Extension, Mutability, ResourceType, Schema};
+
+#[derive(Debug, Clone)]
+pub struct Catalogue {
+    pub schemas: Vec<Arc<Schema>>,
+    pub resource_types: Vec<Arc<ResourceType>>,
+}
+
+/// A resource type as `schema/resource_types.json` declares it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Declaration {
+    name: String,
+    endpoint: String,
+    description: String,
+    schema: String,
+    schema_extensions: Vec<SchemaExtension>,
+    unique: Vec<String>,
+    look_up: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct SchemaExtension {
+    schema: String,
+    required: bool,
+}
+
+const COMMON: &str = include_str!("schema/common.json");
+const SCHEMAS: [&str; 6] = [
+    include_str!("schema/user.json"),
+    include_str!("schema/enterprise_user.json"),
+    include_str!("schema/group.json"),
+    include_str!("schema/service_provider_config.json"),
+    include_str!("schema/resource_type.json"),
+    include_str!("schema/schema.json"),
+];
+const RESOURCE_TYPES: &str = include_str!("schema/resource_types.json");
+
+impl Catalogue {
+    pub fn new(policy: &Policy) -> Self {
+        Self::load(policy).unwrap_or_else(|error| {
+            unreachable!("the documents of src/scim/schema are tested: {error}")
+        })
+    }
+
+    fn load(policy: &Policy) -> Result<Self, String> {
+        let common: Arc<Schema> = Arc::new(parse(COMMON)?);
+        let mut schemas = Vec::with_capacity(SCHEMAS.len());
+        for text in SCHEMAS {
+            let mut schema: Schema = parse(text)?;
+            apply(policy, &mut schema);
+            schemas.push(Arc::new(schema));
+        }
+        let declarations: Vec<Declaration> = parse(RESOURCE_TYPES)?;
+        let resource_types = declarations
+            .into_iter()
+            .map(|declaration| declaration.into_resource_type(&common, &schemas).map(Arc::new))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { schemas, resource_types })
+    }
+
+    pub fn resource_type(&self, name: &str) -> Option<&Arc<ResourceType>> {
+        self.resource_types.iter().find(|kind| kind.name.eq_ignore_ascii_case(name))
+    }
+
+    /// `endpoint` is the first segment of a path below the base, without its slash.
+    pub fn at(&self, endpoint: &str) -> Option<&Arc<ResourceType>> {
+        self.resource_types.iter().find(|kind| kind.endpoint.eq_ignore_ascii_case(endpoint))
+    }
+
+    pub fn schema(&self, urn: &str) -> Option<&Arc<Schema>> {
+        self.schemas.iter().find(|schema| schema.id.eq_ignore_ascii_case(urn))
+    }
+}
+
+/// A tenant whose product keys its data by `userName` can forbid renames, and
+/// `/Schemas` must say so.
+fn apply(policy: &Policy, schema: &mut Schema) {
+    if policy.user_name == Mutable::Immutable
+        && schema.id == "urn:ietf:params:scim:schemas:core:2.0:User"
+        && let Some(user_name) = schema.attributes.iter_mut().find(|a| a.name == "userName")
+    {
+        user_name.mutability = Mutability::Immutable;
+    }
+}
+
+fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+impl Declaration {
+    fn into_resource_type(self, common: &Arc<Schema>, schemas: &[Arc<Schema>]) -> Result<ResourceType, String> {
+        let schema = |urn: &str| {
+            schemas
+                .iter()
+                .find(|schema| schema.id == urn)
+                .cloned()
+                .ok_or_else(|| format!("{}: no schema {urn}", self.name))
+        };
+        let extensions = self
+            .schema_extensions
+            .iter()
+            .map(|extension| Ok(Extension { schema: schema(&extension.schema)?, required: extension.required }))
+            .collect::<Result<_, String>>()?;
+        let kind = ResourceType {
+            schema: schema(&self.schema)?,
+            extensions,
+            unique: paths(&self.unique)?,
+            look_up: paths(&self.look_up)?,
+            name: self.name,
+            endpoint: self.endpoint,
+            description: self.description,
+            common: Arc::clone(common),
+        };
+        match kind.unique.iter().chain(&kind.look_up).find(|path| kind.resolve(path).is_none()) {
+            Some(path) => Err(format!("{}: no attribute {path}", kind.name)),
+            None => Ok(kind),
+        }
+    }
+}
+
+fn paths(texts: &[String]) -> Result<Vec<AttrPath>, String> {
+    texts.iter().map(|text| text.parse().map_err(|error| format!("{text}: {error}"))).collect()
+}

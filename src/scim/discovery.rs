@@ -1,0 +1,83 @@
+//! What the service provider says about itself (RFC 7644 s4, RFC 7643 s5-s7).
+
+use serde_json::{Value, json};
+
+use super::catalogue::Catalogue;
+use super::list::MAX_RESULTS;
+use super::schema::{ResourceType, Schema};
+
+const SPC: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig";
+const RESOURCE_TYPE: &str = "urn:ietf:params:scim:schemas:core:2.0:ResourceType";
+const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:Schema";
+
+/// s5. `base` is the URL under which the client sees the endpoint.
+pub fn service_provider_config(base: &str) -> Value {
+    json!({
+        "schemas": [SPC],
+        "patch": { "supported": true },
+        "bulk": { "supported": false, "maxOperations": 0, "maxPayloadSize": 0 },
+        "filter": { "supported": true, "maxResults": MAX_RESULTS },
+        "changePassword": { "supported": false },
+        "sort": { "supported": false },
+        "etag": { "supported": true },
+        "authenticationSchemes": [{
+            "type": "oauthbearertoken",
+            "name": "Bearer token",
+            "description": "A token that the operator of this service has issued, in the header Authorization: Bearer",
+            "specUri": "https://www.rfc-editor.org/info/rfc6750",
+            "primary": true
+        }],
+        "meta": {
+            "resourceType": "ServiceProviderConfig",
+            "location": format!("{base}/ServiceProviderConfig")
+        }
+    })
+}
+
+pub fn resource_types(catalogue: &Catalogue, base: &str) -> Vec<Value> {
+    catalogue.resource_types.iter().map(|kind| resource_type(kind, base)).collect()
+}
+
+/// s6.
+pub fn resource_type(kind: &ResourceType, base: &str) -> Value {
+    let extensions: Vec<Value> = kind
+        .extensions
+        .iter()
+        .map(|extension| json!({ "schema": extension.schema.id, "required": extension.required }))
+        .collect();
+    let mut answer = json!({
+        "schemas": [RESOURCE_TYPE],
+        "id": kind.name,
+        "name": kind.name,
+        "endpoint": format!("/{}", kind.endpoint),
+        "description": kind.description,
+        "schema": kind.schema.id,
+    });
+    if !extensions.is_empty() {
+        answer["schemaExtensions"] = extensions.into();
+    }
+    answer["meta"] = json!({
+        "resourceType": "ResourceType",
+        "location": format!("{base}/ResourceTypes/{}", kind.name)
+    });
+    answer
+}
+
+pub fn schemas(catalogue: &Catalogue, base: &str) -> Vec<Value> {
+    catalogue.schemas.iter().map(|document| schema(document, base)).collect()
+}
+
+/// s7.
+pub fn schema(document: &Schema, base: &str) -> Value {
+    json!({
+        "schemas": [SCHEMA],
+        "id": document.id,
+        "name": document.name,
+        "description": document.description,
+        "attributes": document.attributes,
+        "meta": {
+            "resourceType": "Schema",
+            "location": format!("{base}/Schemas/{}", document.id)
+        }
+    })
+}

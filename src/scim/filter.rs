@@ -1,0 +1,296 @@
+//! Filters (RFC 7644 s3.4.2.2, Figure 1): text to [`Filter`] and back.
+//!
+//! More lenient than Figure 1 where nothing becomes ambiguous: operators,
+//! `and`, `or`, `not` and the literals are read without case, any run of ASCII
+//! white space is a blank, and a blank is needed only where two words would run
+//! together (the RFC's own examples have `eq"x"`). What the grammar calls a word
+//! may also be the name of an attribute: `not eq 1` compares `not`.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde_json::{Number, Value};
+
+use super::path::{AttrPath, Expected, ParseError, Parsed, attr_path, end, is_name, split_where, sub_attr};
+
+/// `All` and `Any` hold two legs or more and never one of their own kind, so
+/// equal meaning by grouping is equal by value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Filter {
+    Compare { path: AttrPath, op: CompareOp, value: Value },
+    Present(AttrPath),
+    /// `valuePath`: one element of `path` matches all of `filter`, whose paths
+    /// are names of sub-attributes.
+    Element { path: AttrPath, filter: Box<Filter> },
+    Not(Box<Filter>),
+    All(Vec<Filter>),
+    Any(Vec<Filter>),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CompareOp {
+    Eq,
+    Ne,
+    Co,
+    Sw,
+    Ew,
+    Gt,
+    Ge,
+    Lt,
+    Le,
+}
+
+/// What a URL can carry behind API Gateway (10 KB), and room for `.search`.
+pub const MAX_TEXT: usize = 16 * 1024;
+
+/// The parser and whoever walks a [`Filter`] recurse: a bound on the stack.
+pub const MAX_DEPTH: usize = 64;
+
+/// The work that one filter may cost on every resource of a scan.
+pub const MAX_TERMS: usize = 1_000;
+
+const OPERATORS: [(CompareOp, &str); 9] = [
+    (CompareOp::Eq, "eq"),
+    (CompareOp::Ne, "ne"),
+    (CompareOp::Co, "co"),
+    (CompareOp::Sw, "sw"),
+    (CompareOp::Ew, "ew"),
+    (CompareOp::Gt, "gt"),
+    (CompareOp::Ge, "ge"),
+    (CompareOp::Lt, "lt"),
+    (CompareOp::Le, "le"),
+];
+
+impl Filter {
+    /// Matches when every leg does. One leg is itself.
+    pub fn all(legs: impl IntoIterator<Item = Self>) -> Self {
+        let flat = legs.into_iter().flat_map(|leg| match leg {
+            Self::All(inner) => inner,
+            other => vec![other],
+        });
+        one_or(Self::All, flat.collect())
+    }
+
+    /// Matches when a leg does. One leg is itself.
+    pub fn any(legs: impl IntoIterator<Item = Self>) -> Self {
+        let flat = legs.into_iter().flat_map(|leg| match leg {
+            Self::Any(inner) => inner,
+            other => vec![other],
+        });
+        one_or(Self::Any, flat.collect())
+    }
+}
+
+fn one_or(join: fn(Vec<Filter>) -> Filter, mut legs: Vec<Filter>) -> Filter {
+    match (legs.pop(), legs.is_empty()) {
+        (Some(only), true) => only,
+        (last, _) => {
+            legs.extend(last);
+            join(legs)
+        }
+    }
+}
+
+impl FromStr for Filter {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        let parse = || {
+            check_length(text)?;
+            let (filter, rest) = Parser::default().any(text)?;
+            let rest = blanks(rest);
+            end(rest).map_err(|_| Expected::new("`and`, `or` or the end", rest))?;
+            Ok(filter)
+        };
+        parse().map_err(|error: Expected<'_>| error.within(text))
+    }
+}
+
+impl fmt::Display for Filter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Compare { path, op, value } => write!(f, "{path} {op} {value}"),
+            Self::Present(path) => write!(f, "{path} pr"),
+            Self::Element { path, filter } => write!(f, "{path}[{filter}]"),
+            Self::Not(filter) => write!(f, "not ({filter})"),
+            Self::All(legs) => join(f, " and ", legs),
+            Self::Any(legs) => join(f, " or ", legs),
+        }
+    }
+}
+
+/// Only `or` within `and` needs its parentheses.
+fn join(f: &mut fmt::Formatter<'_>, word: &str, legs: &[Filter]) -> fmt::Result {
+    for (n, leg) in legs.iter().enumerate() {
+        if n > 0 {
+            f.write_str(word)?;
+        }
+        match leg {
+            Filter::Any(_) => write!(f, "({leg})")?,
+            _ => write!(f, "{leg}")?,
+        }
+    }
+    Ok(())
+}
+
+impl fmt::Display for CompareOp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let word = OPERATORS.iter().find(|(op, _)| op == self).map_or("", |(_, word)| word);
+        f.write_str(word)
+    }
+}
+
+pub(super) fn check_length(text: &str) -> Result<(), Expected<'_>> {
+    match text.split_at_checked(text.floor_char_boundary(MAX_TEXT)) {
+        Some((_, rest)) if !rest.is_empty() => {
+            Err(Expected::new(format!("no more than {MAX_TEXT} bytes"), rest))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// One text's use of the limits. The methods are the rules of Figure 1.
+#[derive(Default)]
+pub(super) struct Parser {
+    depth: usize,
+    terms: usize,
+    in_element: bool,
+}
+
+impl Parser {
+    /// `FILTER`, and `valFilter` within brackets.
+    fn any<'a>(&mut self, text: &'a str) -> Parsed<'a, Filter> {
+        let (first, mut rest) = self.all(text)?;
+        let mut legs = vec![first];
+        while let Some(after) = keyword(rest, "or") {
+            let leg;
+            (leg, rest) = self.all(after)?;
+            legs.push(leg);
+        }
+        Ok((Filter::any(legs), rest))
+    }
+
+    fn all<'a>(&mut self, text: &'a str) -> Parsed<'a, Filter> {
+        let (first, mut rest) = self.term(text)?;
+        let mut legs = vec![first];
+        while let Some(after) = keyword(rest, "and") {
+            let leg;
+            (leg, rest) = self.term(after)?;
+            legs.push(leg);
+        }
+        Ok((Filter::all(legs), rest))
+    }
+
+    fn term<'a>(&mut self, text: &'a str) -> Parsed<'a, Filter> {
+        let text = blanks(text);
+        let negated = keyword(text, "not").and_then(|rest| blanks(rest).strip_prefix('('));
+        if let Some(inner) = negated {
+            let (filter, rest) = self.group(inner, ')')?;
+            return Ok((Filter::Not(Box::new(filter)), rest));
+        }
+        match text.strip_prefix('(') {
+            Some(inner) => self.group(inner, ')'),
+            None => self.expression(text),
+        }
+    }
+
+    /// `text` begins after the opening bracket; the closing one is consumed.
+    fn group<'a>(&mut self, text: &'a str, close: char) -> Parsed<'a, Filter> {
+        if self.depth == MAX_DEPTH {
+            return Err(Expected::new(format!("no more than {MAX_DEPTH} nested groups"), text));
+        }
+        self.depth += 1;
+        let (filter, rest) = self.any(text)?;
+        self.depth -= 1;
+        let rest = blanks(rest);
+        match rest.strip_prefix(close) {
+            Some(rest) => Ok((filter, rest)),
+            None => Err(Expected::new(format!("`and`, `or` or `{close}`"), rest)),
+        }
+    }
+
+    /// `attrExp / valuePath`
+    fn expression<'a>(&mut self, text: &'a str) -> Parsed<'a, Filter> {
+        let (path, rest) = attr_path(text)?;
+        match rest.strip_prefix('[') {
+            // Elements hold no elements: RFC 7643 s2.3.8.
+            Some(inner) if !self.in_element => self.element(path, inner),
+            _ => self.condition(path, text, rest),
+        }
+    }
+
+    /// Entra ID filters by `emails[type eq "work"].value eq "x"`, which Figure 1
+    /// knows only as the path of a PATCH: the same element has to match both.
+    fn element<'a>(&mut self, path: AttrPath, text: &'a str) -> Parsed<'a, Filter> {
+        let (filter, rest) = self.value_filter(text)?;
+        let (sub, after) = sub_attr(rest)?;
+        let Some(attr) = sub else {
+            return Ok((Filter::Element { path, filter: Box::new(filter) }, rest));
+        };
+        let sub = AttrPath { schema: None, attr, sub: None };
+        let (condition, rest) = self.condition(sub, rest, after)?;
+        Ok((Filter::Element { path, filter: Box::new(Filter::all([filter, condition])) }, rest))
+    }
+
+    /// `text` begins after `[`; the `]` is consumed.
+    pub(super) fn value_filter<'a>(&mut self, text: &'a str) -> Parsed<'a, Filter> {
+        self.in_element = true;
+        let parsed = self.group(text, ']')?;
+        self.in_element = false;
+        Ok(parsed)
+    }
+
+    /// `attrExp` after its `path`, which began at `start`.
+    fn condition<'a>(&mut self, path: AttrPath, start: &'a str, rest: &'a str) -> Parsed<'a, Filter> {
+        self.terms += 1;
+        if self.terms > MAX_TERMS {
+            return Err(Expected::new(format!("no more than {MAX_TERMS} conditions"), start));
+        }
+        let rest = blanks(rest);
+        let (word, after) = split_where(rest, |c| !is_name(c));
+        if word.eq_ignore_ascii_case("pr") {
+            return Ok((Filter::Present(path), after));
+        }
+        let named = OPERATORS.iter().find(|(_, name)| word.eq_ignore_ascii_case(name));
+        let Some(&(op, _)) = named else {
+            return Err(Expected::new("an operator (eq, ne, co, sw, ew, gt, ge, lt, le or pr)", rest));
+        };
+        let (value, rest) = comp_value(blanks(after))?;
+        Ok((Filter::Compare { path, op, value }, rest))
+    }
+}
+
+/// `compValue = false / null / true / number / string`
+fn comp_value(text: &str) -> Parsed<'_, Value> {
+    if text.starts_with('"') {
+        return string(text);
+    }
+    let (word, rest) = split_where(text, |c| c.is_ascii_whitespace() || "()[]\"".contains(c));
+    let literal = [("null", Value::Null), ("true", true.into()), ("false", false.into())]
+        .into_iter()
+        .find_map(|(name, value)| word.eq_ignore_ascii_case(name).then_some(value));
+    literal
+        .or_else(|| serde_json::from_str::<Number>(word).ok().map(Value::from))
+        .map(|value| (value, rest))
+        .ok_or_else(|| Expected::new("a string in double quotes, a number, true, false or null", text))
+}
+
+/// The first JSON value of a stream ends where `serde_json` stops reading.
+fn string(text: &str) -> Parsed<'_, Value> {
+    let mut values = serde_json::Deserializer::from_str(text).into_iter::<String>();
+    match (values.next(), text.split_at_checked(values.byte_offset())) {
+        (Some(Ok(string)), Some((_, rest))) => Ok((Value::from(string), rest)),
+        (Some(Err(error)), _) if error.is_eof() => Err(Expected::new("the closing double quote", "")),
+        _ => Err(Expected::new("a JSON string", text)),
+    }
+}
+
+/// What follows `word`, if the next word is that one.
+fn keyword<'a>(text: &'a str, word: &str) -> Option<&'a str> {
+    let (next, rest) = split_where(blanks(text), |c| !is_name(c));
+    next.eq_ignore_ascii_case(word).then_some(rest)
+}
+
+fn blanks(text: &str) -> &str {
+    text.trim_ascii_start()
+}

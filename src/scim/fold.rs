@@ -1,0 +1,3 @@
+pub fn fold(text: &str) -> String {
+    text.to_lowercase()
+}

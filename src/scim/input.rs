@@ -1,0 +1,291 @@
+//! What a client sent, read against the schema: names in the schema's
+//! spelling, values of the schema's types, nothing that the client may not
+//! write. Values themselves are kept as sent.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use serde_json::{Map, Value};
+
+use super::error::{Error, ErrorKind, Result};
+use super::path::AttrPath;
+use super::policy::{Interpretation, Policy};
+use super::resource::{Attributes, get};
+use super::schema::{Attribute, Mutability, Place, ResourceType, Schema, Target, Type};
+use super::tolerance;
+
+#[derive(Clone, Copy)]
+pub struct Reader<'a> {
+    pub kind: &'a ResourceType,
+    pub interpretation: Interpretation,
+}
+
+impl<'a> Reader<'a> {
+    pub fn new(kind: &'a ResourceType, policy: &Policy) -> Self {
+        Self { kind, interpretation: policy.interpretation }
+    }
+
+    /// The body of a POST or PUT (RFC 7644 s3.3, s3.5.1).
+    pub fn resource(&self, body: &Value) -> Result<Attributes> {
+        let Value::Object(members) = body else {
+            return Err(ErrorKind::InvalidSyntax.with("the body has to be a JSON object"));
+        };
+        let mut attributes = Attributes::new();
+        for (key, value) in members {
+            match self.resolve(key)? {
+                Some(Target::Extension(schema)) => self.extension(&mut attributes, schema, value)?,
+                Some(Target::Attribute(place)) => self.assign(&mut attributes, &place, value)?,
+                None => {}
+            }
+        }
+        check_required(self.kind, &attributes, ErrorKind::InvalidValue)?;
+        Ok(attributes)
+    }
+
+    /// What a member of a body names; `None` for what is unknown and dropped.
+    pub fn resolve(&self, key: &str) -> Result<Option<Target<'a>>> {
+        let target = key.parse::<AttrPath>().ok().and_then(|path| self.kind.resolve(&path));
+        if target.is_none() && self.is_strict() {
+            return Err(ErrorKind::InvalidSyntax.with(format!(
+                "{key} is not an attribute of {}: remove it or correct its name",
+                self.kind.name
+            )));
+        }
+        Ok(target)
+    }
+
+    pub fn is_strict(&self) -> bool {
+        self.interpretation == Interpretation::Strict
+    }
+
+    fn extension(&self, attributes: &mut Attributes, schema: &Schema, value: &Value) -> Result<()> {
+        let members = match value {
+            Value::Null => return Ok(()),
+            Value::Object(members) => members,
+            _ => return Err(wrong_type(&schema.id, "an object")),
+        };
+        for (key, value) in members {
+            match self.resolve(&format!("{}:{key}", schema.id))? {
+                Some(Target::Attribute(place)) => self.assign(attributes, &place, value)?,
+                Some(Target::Extension(_)) | None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn assign(&self, attributes: &mut Attributes, place: &Place<'_>, value: &Value) -> Result<()> {
+        if place.attribute.mutability == Mutability::ReadOnly || place.leaf().mutability == Mutability::ReadOnly {
+            return Ok(());
+        }
+        let Some(value) = self.value(place, value)? else {
+            return Ok(());
+        };
+        let object = object_at(attributes, place.extension);
+        let name = &place.attribute.name;
+        let previous = match place.sub {
+            None => object.insert(name.clone(), value),
+            Some(sub) => match object.entry(name.as_str()).or_insert_with(|| Map::new().into()) {
+                Value::Object(object) => object.insert(sub.name.clone(), value),
+                other => Some(std::mem::take(other)),
+            },
+        };
+        match previous {
+            None => Ok(()),
+            Some(_) => Err(ErrorKind::InvalidSyntax.with(format!("{} is given twice", label(place)))),
+        }
+    }
+
+    /// The value for a place, `None` if that leaves it unassigned (RFC 7643
+    /// s2.5). What may only be written is checked and let go: nothing here ever
+    /// compares a password, so nothing keeps one.
+    pub fn value(&self, place: &Place<'_>, value: &Value) -> Result<Option<Value>> {
+        let attribute = place.leaf();
+        let value = self.read(&label(place), attribute, value)?;
+        Ok(value.filter(|_| attribute.mutability != Mutability::WriteOnly))
+    }
+
+    /// One element of a multi-valued attribute, for a path with a value filter.
+    pub fn element(&self, place: &Place<'_>, value: &Value) -> Result<Option<Value>> {
+        self.read_one(&label(place), place.attribute, value)
+    }
+
+    fn read(&self, name: &str, attribute: &Attribute, value: &Value) -> Result<Option<Value>> {
+        if value.is_null() {
+            return Ok(None);
+        }
+        if !attribute.multi_valued {
+            return self.read_one(name, attribute, value);
+        }
+        if self.is_strict() && !value.is_array() {
+            return Err(wrong_type(name, "an array"));
+        }
+        let mut elements = Vec::new();
+        for element in tolerance::elements(value) {
+            elements.extend(self.read_one(name, attribute, element)?);
+        }
+        check_primary(name, &elements)?;
+        Ok((!elements.is_empty()).then_some(Value::Array(elements)))
+    }
+
+    fn read_one(&self, name: &str, attribute: &Attribute, value: &Value) -> Result<Option<Value>> {
+        if value.is_null() {
+            return Ok(None);
+        }
+        let (fits, expected) = match attribute.kind {
+            Type::Complex => return self.complex(name, attribute, value),
+            Type::Boolean => {
+                if let (false, Some(boolean)) = (self.is_strict(), value.as_str().and_then(tolerance::boolean)) {
+                    return Ok(Some(boolean.into()));
+                }
+                (value.is_boolean(), "true or false")
+            }
+            Type::String | Type::Reference => (value.is_string(), "a string"),
+            Type::Decimal => (value.is_number(), "a number"),
+            Type::Integer => (value.is_i64() || value.is_u64(), "an integer"),
+            Type::DateTime => (value.as_str().is_some_and(is_date_time), "a date and time such as 2026-01-31T09:30:00Z"),
+            Type::Binary => (value.as_str().is_some_and(is_base64), "a base64 string"),
+        };
+        if !fits {
+            return Err(wrong_type(name, expected));
+        }
+        Ok(Some(value.clone()))
+    }
+
+    fn complex(&self, name: &str, attribute: &Attribute, value: &Value) -> Result<Option<Value>> {
+        let wrapped;
+        let members = match value {
+            Value::Object(members) => members,
+            _ if self.is_strict() => return Err(wrong_type(name, "an object")),
+            other => {
+                wrapped = tolerance::complex(attribute, other).ok_or_else(|| wrong_type(name, "an object"))?;
+                &wrapped
+            }
+        };
+        if !self.is_strict() && tolerance::is_cleared(attribute, members) {
+            return Ok(None);
+        }
+        let mut object = Map::new();
+        for (key, value) in members {
+            let Some(sub) = attribute.sub_attribute(key) else {
+                if self.is_strict() {
+                    return Err(ErrorKind::InvalidSyntax.with(format!("{name} has no sub-attribute {key}")));
+                }
+                continue;
+            };
+            if sub.mutability == Mutability::ReadOnly {
+                continue;
+            }
+            let Some(value) = self.read(&format!("{name}.{}", sub.name), sub, value)? else {
+                continue;
+            };
+            if object.insert(sub.name.clone(), value).is_some() {
+                return Err(ErrorKind::InvalidSyntax.with(format!("{name}.{} is given twice", sub.name)));
+            }
+        }
+        Ok((!object.is_empty()).then_some(Value::Object(object)))
+    }
+}
+
+/// The object that holds the attributes of an extension, or of the resource.
+pub fn object_at<'a>(attributes: &'a mut Attributes, extension: Option<&str>) -> &'a mut Map<String, Value> {
+    let Some(urn) = extension else {
+        return attributes;
+    };
+    let slot = attributes.entry(urn).or_insert_with(|| Map::new().into());
+    if !slot.is_object() {
+        *slot = Map::new().into();
+    }
+    match slot {
+        Value::Object(object) => object,
+        _ => unreachable!("made an object above"),
+    }
+}
+
+/// The name of a place in error texts: as a client would write it.
+pub fn label(place: &Place<'_>) -> String {
+    let mut label = match place.extension {
+        Some(urn) => format!("{urn}:{}", place.attribute.name),
+        None => place.attribute.name.clone(),
+    };
+    if let Some(sub) = place.sub {
+        label.push('.');
+        label.push_str(&sub.name);
+    }
+    label
+}
+
+/// RFC 7643 s2.4: `true` MUST appear no more than once.
+pub fn check_primary(name: &str, elements: &[Value]) -> Result<()> {
+    let primaries = elements.iter().filter(|element| is_primary(element)).count();
+    if primaries > 1 {
+        return Err(ErrorKind::InvalidValue.with(format!("{name} has {primaries} primary values, at most one is allowed")));
+    }
+    Ok(())
+}
+
+pub fn is_primary(element: &Value) -> bool {
+    element.get("primary") == Some(&Value::Bool(true))
+}
+
+/// RFC 7643 s2.2: what is required must be there and not be empty. A create
+/// that lacks it has an invalid value; a PATCH that takes it away goes against
+/// its mutability (RFC 7644 s3.5.2.2).
+pub fn check_required(kind: &ResourceType, attributes: &Attributes, error: ErrorKind) -> Result<()> {
+    let missing = |name: String| Err(error.with(format!("{name} is required and cannot be empty")));
+    for extension in &kind.extensions {
+        if extension.required && !attributes.contains_key(&extension.schema.id) {
+            return missing(extension.schema.id.clone());
+        }
+    }
+    for place in kind.places() {
+        if place.extension.is_some_and(|urn| !attributes.contains_key(urn)) {
+            continue;
+        }
+        let value = get(attributes, &place);
+        if is_missing(place.attribute, value) {
+            return missing(label(&place));
+        }
+        for element in value.map(tolerance::elements).unwrap_or_default() {
+            for sub in &place.attribute.sub_attributes {
+                if is_missing(sub, element.get(&sub.name)) {
+                    return missing(label(&Place { sub: Some(sub), ..place }));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_missing(attribute: &Attribute, value: Option<&Value>) -> bool {
+    attribute.required && attribute.mutability != Mutability::ReadOnly && value.is_none_or(|value| value == "")
+}
+
+/// RFC 7644 s3.5.1: a value that is set and `immutable` has to be sent as it is.
+pub fn check_immutable(kind: &ResourceType, old: &Attributes, new: &Attributes) -> Result<()> {
+    let changed = kind.places().find(|place| {
+        let value = get(old, place);
+        place.attribute.mutability == Mutability::Immutable && value.is_some() && get(new, place) != value
+    });
+    match changed {
+        Some(place) => {
+            Err(ErrorKind::Mutability.with(format!("{} cannot be changed once it is set", label(&place))))
+        }
+        None => Ok(()),
+    }
+}
+
+fn wrong_type(name: &str, expected: &str) -> Error {
+    ErrorKind::InvalidValue.with(format!("{name} has to be {expected}"))
+}
+
+/// RFC 7643 s2.3.5: xsd:dateTime with both a date and a time; its offset is optional.
+fn is_date_time(text: &str) -> bool {
+    text.contains(['T', 't']) && (text.parse::<Timestamp>().is_ok() || text.parse::<DateTime>().is_ok())
+}
+
+/// RFC 7643 s2.3.6, both alphabets of RFC 4648, with or without padding.
+fn is_base64(text: &str) -> bool {
+    let digits = text.trim_end_matches('=');
+    text.len() - digits.len() <= 2
+        && digits.len() % 4 != 1
+        && digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte))
+}

@@ -1,0 +1,19 @@
+//! The protocol. Pure: no I/O, no clock, no randomness, no AWS.
+
+pub mod catalogue;
+pub mod discovery;
+pub mod error;
+pub mod etag;
+pub mod filter;
+pub mod fold;
+pub mod input;
+pub mod list;
+pub mod matches;
+pub mod patch;
+pub mod path;
+pub mod plan;
+pub mod policy;
+pub mod resource;
+pub mod schema;
+pub mod select;
+pub mod tolerance;

@@ -1,0 +1,66 @@
+//! A resource as the store keeps it: what the client said about it, apart from
+//! `id` and `meta`, which are ours. A client's copy of those cannot reach them.
+
+use std::borrow::Cow;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::etag::Version;
+use super::schema::{Place, ResourceType, Schema};
+
+/// Attributes by their name in the schema; those of an extension in an object
+/// under its URN. Never holds `null`, `[]`, `{}`, `id`, `meta` or `schemas`.
+pub type Attributes = Map<String, Value>;
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resource {
+    pub id: String,
+    pub version: Version,
+    pub created: Timestamp,
+    pub last_modified: Timestamp,
+    pub attributes: Attributes,
+}
+
+impl Resource {
+    /// The value of a whole attribute: `place.sub` is left to the caller.
+    pub fn get<'a>(&'a self, kind: &ResourceType, place: &Place<'_>) -> Option<Cow<'a, Value>> {
+        let name = place.attribute.name.as_str();
+        if place.extension.is_none() {
+            match name {
+                "id" => return Some(Cow::Owned(Value::from(self.id.as_str()))),
+                "meta" => return Some(Cow::Owned(self.meta(kind))),
+                "schemas" => return Some(Cow::Owned(self.schemas(kind))),
+                _ => {}
+            }
+        }
+        get(&self.attributes, place).map(Cow::Borrowed)
+    }
+
+    /// `meta` without `location`, which depends on the request.
+    pub fn meta(&self, kind: &ResourceType) -> Value {
+        serde_json::json!({
+            "resourceType": kind.name,
+            "created": self.created.to_string(),
+            "lastModified": self.last_modified.to_string(),
+            "version": self.version.to_string(),
+        })
+    }
+
+    /// s3: the schemas of the attributes that are there.
+    pub fn schemas(&self, kind: &ResourceType) -> Value {
+        let extensions = kind.extensions.iter().map(|extension| extension.schema.as_ref());
+        std::iter::once(kind.schema.as_ref())
+            .chain(extensions.filter(|schema| self.attributes.contains_key(&schema.id)))
+            .map(|schema: &Schema| Value::from(schema.id.as_str()))
+            .collect()
+    }
+}
+
+pub fn get<'a>(attributes: &'a Attributes, place: &Place<'_>) -> Option<&'a Value> {
+    let object = match place.extension {
+        Some(urn) => attributes.get(urn)?.as_object()?,
+        None => attributes,
+    };
+    object.get(&place.attribute.name)
+}

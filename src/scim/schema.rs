@@ -1,0 +1,226 @@
+//! Schemas and resource types as data (RFC 7643 s6, s7). What an attribute is
+//! allowed to hold, who may write it and who may read it stands in the JSON
+//! documents beside this file, and nowhere in code.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::path::AttrPath;
+
+/// RFC 7643 s7: one schema document.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Schema {
+    pub id: String,
+    pub name: String,
+    pub description: String,
+    pub attributes: Vec<Attribute>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Attribute {
+    pub name: String,
+    #[serde(rename = "type")]
+    pub kind: Type,
+    pub multi_valued: bool,
+    pub description: String,
+    pub required: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub canonical_values: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub case_exact: Option<bool>,
+    pub mutability: Mutability,
+    pub returned: Returned,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uniqueness: Option<Uniqueness>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reference_types: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sub_attributes: Vec<Attribute>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Type {
+    String,
+    Boolean,
+    Decimal,
+    Integer,
+    DateTime,
+    Binary,
+    Reference,
+    Complex,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Mutability {
+    ReadOnly,
+    ReadWrite,
+    Immutable,
+    WriteOnly,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Returned {
+    Always,
+    Never,
+    Default,
+    Request,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Uniqueness {
+    None,
+    Server,
+    Global,
+}
+
+impl Schema {
+    pub fn attribute(&self, name: &str) -> Option<&Attribute> {
+        find(&self.attributes, name)
+    }
+}
+
+impl Attribute {
+    pub fn sub_attribute(&self, name: &str) -> Option<&Attribute> {
+        find(&self.sub_attributes, name)
+    }
+
+    /// RFC 7643 s2.2: without `caseExact`, case does not count.
+    pub fn is_case_exact(&self) -> bool {
+        self.case_exact.unwrap_or(false)
+    }
+}
+
+/// RFC 7643 s2.1: attribute names are matched without case.
+fn find<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a Attribute> {
+    attributes
+        .iter()
+        .find(|attribute| attribute.name.eq_ignore_ascii_case(name))
+}
+
+/// A kind of resource: its endpoint, its schemas, and which of its attributes
+/// the store keeps rows for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ResourceType {
+    pub name: String,
+    pub endpoint: String,
+    pub description: String,
+    pub schema: Arc<Schema>,
+    pub extensions: Vec<Extension>,
+    /// One owner for each value in a tenant.
+    pub unique: Vec<AttrPath>,
+    /// Found by `eq` without a scan.
+    pub look_up: Vec<AttrPath>,
+    pub(super) common: Arc<Schema>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Extension {
+    pub schema: Arc<Schema>,
+    pub required: bool,
+}
+
+/// What an [`AttrPath`] names in a resource of one type.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Target<'a> {
+    /// The whole object of an extension.
+    Extension(&'a Schema),
+    Attribute(Place<'a>),
+}
+
+/// An attribute and where a resource keeps it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Place<'a> {
+    /// URN of the extension whose object holds the attribute.
+    pub extension: Option<&'a str>,
+    pub attribute: &'a Attribute,
+    pub sub: Option<&'a Attribute>,
+}
+
+impl Place<'_> {
+    /// The attribute that the whole path names: the sub-attribute if there is one.
+    pub fn leaf(&self) -> &Attribute {
+        self.sub.unwrap_or(self.attribute)
+    }
+}
+
+impl ResourceType {
+    pub fn resolve(&self, path: &AttrPath) -> Option<Target<'_>> {
+        let Some(urn) = &path.schema else {
+            return self.place(None, &self.schema, path).or_else(|| self.place(None, &self.common, path));
+        };
+        if urn.eq_ignore_ascii_case(&self.schema.id) {
+            return self.place(None, &self.schema, path).or_else(|| self.place(None, &self.common, path));
+        }
+        if let Some(schema) = self.extension(urn) {
+            return self.place(Some(&schema.id), schema, path);
+        }
+        // The URN of an extension itself reads as `<shorter URN>:<name>`.
+        if path.sub.is_none() {
+            return self.extension(&format!("{urn}:{}", path.attr)).map(Target::Extension);
+        }
+        None
+    }
+
+    pub fn extension(&self, urn: &str) -> Option<&Schema> {
+        self.extensions
+            .iter()
+            .map(|extension| extension.schema.as_ref())
+            .find(|schema| schema.id.eq_ignore_ascii_case(urn))
+    }
+
+    /// Whether the store keeps rows for values of this attribute.
+    pub fn has_rows(&self, attribute: &Attribute) -> bool {
+        self.unique.iter().chain(&self.look_up).any(|path| match self.resolve(path) {
+            Some(Target::Attribute(place)) => std::ptr::eq(place.attribute, attribute),
+            Some(Target::Extension(_)) | None => false,
+        })
+    }
+
+    /// Every attribute that a client may give a resource of this type, in the
+    /// order of the documents.
+    pub fn places(&self) -> impl Iterator<Item = Place<'_>> {
+        let extensions = self.extensions.iter().map(|extension| {
+            let schema = extension.schema.as_ref();
+            (Some(schema.id.as_str()), schema)
+        });
+        [(None, self.common.as_ref()), (None, self.schema.as_ref())]
+            .into_iter()
+            .chain(extensions)
+            .flat_map(|(extension, schema)| {
+                schema.attributes.iter().map(move |attribute| Place {
+                    extension,
+                    attribute,
+                    sub: None,
+                })
+            })
+    }
+
+    /// Attributes of s3.1 that every resource has.
+    pub fn common(&self) -> &Schema {
+        &self.common
+    }
+
+    fn place<'a>(
+        &self,
+        extension: Option<&'a str>,
+        schema: &'a Schema,
+        path: &AttrPath,
+    ) -> Option<Target<'a>> {
+        let attribute = schema.attribute(&path.attr)?;
+        let sub = match &path.sub {
+            Some(sub) => Some(attribute.sub_attribute(sub)?),
+            None => None,
+        };
+        Some(Target::Attribute(Place {
+            extension,
+            attribute,
+            sub,
+        }))
+    }
+}

@@ -1,0 +1,148 @@
+//! Which attributes of a resource an answer carries (RFC 7644 s3.9, RFC 7643
+//! s7 `returned`), and the resource as the wire shows it.
+
+use serde_json::{Map, Value};
+
+use super::error::{ErrorKind, Result};
+use super::path::AttrPath;
+use super::resource::Resource;
+use super::schema::{Attribute, Place, ResourceType, Returned, Target};
+
+/// The parameters `attributes` and `excludedAttributes`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Selection<'a> {
+    Default,
+    Only(Vec<Target<'a>>),
+    Without(Vec<Target<'a>>),
+}
+
+/// How far the parameters name an attribute.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Named {
+    No,
+    /// One or more of its sub-attributes.
+    Partly,
+    Wholly,
+}
+
+impl<'a> Selection<'a> {
+    /// Both are lists of names between commas. A name that the type does not
+    /// have selects nothing.
+    pub fn parse(kind: &'a ResourceType, attributes: Option<&str>, excluded: Option<&str>) -> Result<Self> {
+        let targets = |list: &str| {
+            list.split(',')
+                .map(str::trim)
+                .filter(|name| !name.is_empty())
+                .map(|name| match name.parse::<AttrPath>() {
+                    Ok(path) => Ok(kind.resolve(&path)),
+                    Err(error) => Err(ErrorKind::InvalidValue.with(format!("attribute {name}: {error}"))),
+                })
+                .filter_map(Result::transpose)
+                .collect::<Result<Vec<_>>>()
+        };
+        let given = |list: Option<&str>| list.is_some_and(|list| !list.trim().is_empty());
+        match (attributes, excluded) {
+            (Some(_), Some(_)) if given(attributes) && given(excluded) => Err(ErrorKind::InvalidValue
+                .with("attributes and excludedAttributes exclude each other: send one of them")),
+            (Some(list), _) if given(attributes) => Ok(Self::Only(targets(list)?)),
+            (_, Some(list)) if given(excluded) => Ok(Self::Without(targets(list)?)),
+            _ => Ok(Self::Default),
+        }
+    }
+
+    fn names(&self, place: &Place<'_>) -> Named {
+        let targets = match self {
+            Self::Default => return Named::No,
+            Self::Only(targets) | Self::Without(targets) => targets,
+        };
+        let named = |target: &Target<'_>| match target {
+            Target::Extension(schema) => {
+                if place.extension == Some(schema.id.as_str()) { Named::Wholly } else { Named::No }
+            }
+            Target::Attribute(named) if !std::ptr::eq(named.attribute, place.attribute) => Named::No,
+            Target::Attribute(named) => match (named.sub, place.sub) {
+                (None, _) => Named::Wholly,
+                (Some(sub), Some(other)) if std::ptr::eq(sub, other) => Named::Wholly,
+                (Some(_), Some(_)) => Named::No,
+                (Some(_), None) => Named::Partly,
+            },
+        };
+        let found: Vec<Named> = targets.iter().map(named).collect();
+        if found.contains(&Named::Wholly) {
+            Named::Wholly
+        } else if found.contains(&Named::Partly) {
+            Named::Partly
+        } else {
+            Named::No
+        }
+    }
+
+    /// RFC 7643 s7: `always` and `never` cannot be argued with.
+    fn keeps(&self, place: &Place<'_>) -> bool {
+        let named = self.names(place);
+        match (place.leaf().returned, self) {
+            (Returned::Always, _) => true,
+            (Returned::Never, _) => false,
+            (Returned::Default, Self::Default) => true,
+            (Returned::Default | Returned::Request, Self::Only(_)) => named != Named::No,
+            (Returned::Default, Self::Without(_)) => named != Named::Wholly,
+            (Returned::Request, Self::Default | Self::Without(_)) => false,
+        }
+    }
+
+    fn render(&self, place: &Place<'_>, value: &Value) -> Option<Value> {
+        match value {
+            Value::Array(elements) if place.sub.is_none() && place.attribute.multi_valued => {
+                let elements: Vec<Value> =
+                    elements.iter().filter_map(|element| self.render_one(place, element)).collect();
+                (!elements.is_empty()).then_some(Value::Array(elements))
+            }
+            one => self.render_one(place, one),
+        }
+    }
+
+    fn render_one(&self, place: &Place<'_>, value: &Value) -> Option<Value> {
+        let Value::Object(object) = value else {
+            return Some(value.clone());
+        };
+        let shown = |sub: &Attribute| {
+            let value = object.get(&sub.name)?;
+            self.keeps(&Place { sub: Some(sub), ..*place }).then(|| (sub.name.clone(), value.clone()))
+        };
+        let object: Map<String, Value> = place.attribute.sub_attributes.iter().filter_map(shown).collect();
+        (!object.is_empty()).then_some(Value::Object(object))
+    }
+}
+
+/// The resource as an answer carries it: in the order of its schema documents,
+/// common attributes first and `meta` last, as the RFCs' examples are.
+pub fn render(kind: &ResourceType, resource: &Resource, selection: &Selection<'_>, location: &str) -> Value {
+    let mut answer = Map::new();
+    let mut meta = None;
+    for place in kind.places().filter(|place| selection.keeps(place)) {
+        let Some(mut value) = resource.get(kind, &place) else {
+            continue;
+        };
+        let name = &place.attribute.name;
+        if name == "meta" && place.extension.is_none() {
+            value.to_mut()["location"] = location.into();
+            meta = selection.render(&place, &value);
+            continue;
+        }
+        let Some(value) = selection.render(&place, &value) else {
+            continue;
+        };
+        match place.extension {
+            None => {
+                answer.insert(name.clone(), value);
+            }
+            Some(urn) => {
+                if let Value::Object(object) = answer.entry(urn).or_insert_with(|| Map::new().into()) {
+                    object.insert(name.clone(), value);
+                }
+            }
+        }
+    }
+    answer.extend(meta.map(|meta| ("meta".to_owned(), meta)));
+    Value::Object(answer)
+}

@@ -1,0 +1,122 @@
+//! What can go wrong in the store, and the one place where that becomes an
+//! answer and is logged.
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+use crate::scim::error::{Error as ScimError, ErrorKind};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("there is no such resource")]
+    NotFound,
+    #[error("the resource has another version")]
+    VersionMismatch,
+    /// Another resource owns a value that is unique.
+    #[error("{attribute} is taken by {owner}")]
+    Taken { attribute: String, owner: String },
+    /// The change does not fit the resource as it is.
+    #[error(transparent)]
+    Refused(#[from] ScimError),
+    #[error("the resource has {bytes} bytes")]
+    TooLarge { bytes: usize },
+    #[error("the resource has {values} values to be found by")]
+    TooManyValues { values: usize },
+    /// Read so much that the answer would take too long.
+    #[error("the query read more than its budget")]
+    TooMuchToRead,
+    /// Other writers or the capacity of the table, to the end of the retries.
+    #[error("{operation}: contention or throttling")]
+    Busy { operation: &'static str },
+    /// No answer. Whether a write happened is not known.
+    #[error("{operation}: no answer: {cause}")]
+    Unavailable { operation: &'static str, cause: String },
+    #[error("{operation}: {cause}")]
+    Fault { operation: &'static str, cause: String },
+}
+
+impl Error {
+    /// Names the error of a call that is not about one of its conditions.
+    pub(super) fn sdk<E>(operation: &'static str, error: &SdkError<E>) -> Self
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+    {
+        let cause = match error.code() {
+            Some(code) => format!("{code}: {}", error.message().unwrap_or_default()),
+            None => aws_sdk_dynamodb::error::DisplayErrorContext(error).to_string(),
+        };
+        match error {
+            SdkError::ServiceError(context) => match error.code() {
+                Some(code) if is_contention(code) => Self::Busy { operation },
+                Some("InternalServerError" | "ServiceUnavailable") => Self::Unavailable { operation, cause },
+                _ if context.raw().status().is_server_error() => Self::Unavailable { operation, cause },
+                _ => Self::Fault { operation, cause },
+            },
+            SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
+                Self::Unavailable { operation, cause }
+            }
+            _ => Self::Fault { operation, cause },
+        }
+    }
+
+    pub(super) fn fault(operation: &'static str, cause: impl std::fmt::Display) -> Self {
+        Self::Fault { operation, cause: cause.to_string() }
+    }
+}
+
+/// Errors, and reasons of a cancelled transaction, after which the same write
+/// can succeed.
+pub(super) fn is_contention(code: &str) -> bool {
+    matches!(
+        code,
+        "TransactionConflict"
+            | "TransactionConflictException"
+            | "TransactionInProgressException"
+            | "ThrottlingError"
+            | "ThrottlingException"
+            | "ProvisionedThroughputExceeded"
+            | "ProvisionedThroughputExceededException"
+            | "RequestLimitExceeded"
+    )
+}
+
+/// Seconds, as an integer: Okta reads nothing else.
+const RETRY_AFTER: u32 = 2;
+
+impl From<Error> for ScimError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::NotFound => ErrorKind::NotFound.with("there is no such resource: it was deleted, or never existed"),
+            Error::VersionMismatch => ErrorKind::VersionMismatch
+                .with("the resource has changed since the version in If-Match: read it again and repeat the change"),
+            Error::Taken { attribute, owner } => ErrorKind::Uniqueness.with(format!(
+                "{attribute} is already taken by the resource with id {owner}: choose another or update that one"
+            )),
+            Error::Refused(error) => error,
+            Error::TooLarge { bytes } => ErrorKind::TooLarge.with(format!(
+                "the resource would have {bytes} bytes, at most {} are allowed: send fewer or shorter values",
+                super::item::MAX_RESOURCE_BYTES
+            )),
+            Error::TooManyValues { values } => ErrorKind::InvalidValue.with(format!(
+                "the resource would have {values} values to be found by, at most {} are allowed: send fewer e-mails",
+                super::resources::MAX_INDEX_ROWS
+            )),
+            Error::TooMuchToRead => ErrorKind::TooMany.with(
+                "the query reads too much: filter by eq on id, userName, externalId or emails.value",
+            ),
+            Error::Busy { .. } => {
+                tracing::warn!(%error, "gave up");
+                ErrorKind::Busy { retry_after: RETRY_AFTER }
+                    .with("too many changes at once: nothing was changed, send the request again later")
+            }
+            Error::Unavailable { .. } => {
+                tracing::error!(%error, "no answer from DynamoDB");
+                ErrorKind::Unavailable { retry_after: RETRY_AFTER }
+                    .with("the directory did not answer: read the resource, or send the request again later")
+            }
+            Error::Fault { .. } => {
+                tracing::error!(%error, "fault");
+                ErrorKind::Internal.with("internal error: tell the operator the time and the id of this request")
+            }
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! The directory in DynamoDB: the only place that names `aws_sdk_dynamodb`.
+//!
+//! There is no unconditional write of a resource here, and no read before a
+//! write where the condition of the write can tell what a read would: a failed
+//! condition returns the old item.
+
+mod error;
+mod item;
+mod keys;
+mod listing;
+mod resources;
+mod retry;
+mod tenants;
+mod transaction;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Builder;
+use uuid::Uuid;
+
+pub use error::Error;
+pub use item::MAX_RESOURCE_BYTES;
+pub(crate) use keys::hex;
+pub use keys::TenantName;
+pub use resources::{Change, MAX_INDEX_ROWS, Unseen, Write};
+pub(crate) use tenants::sha256;
+pub use tenants::{TenantRecord, TokenRecord};
+
+/// A number from 0 to 1.
+pub type Dice = dyn Fn() -> f64 + Send + Sync;
+
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+    table: String,
+    ids: Arc<dyn Fn() -> Uuid + Send + Sync>,
+    dice: Arc<Dice>,
+}
+
+impl Store {
+    pub fn new(
+        client: Client,
+        table: impl Into<String>,
+        ids: Arc<dyn Fn() -> Uuid + Send + Sync>,
+        dice: Arc<Dice>,
+    ) -> Self {
+        Self { client, table: table.into(), ids, dice }
+    }
+}
+
+/// The settings of the DynamoDB client. API Gateway waits 29 s at most, and a
+/// request makes up to four calls one after the other. Retries are those of the
+/// standard mode: the adaptive one would let a throttled tenant slow the others.
+pub fn client_config(shared: &SdkConfig) -> Builder {
+    Builder::from(shared)
+        .retry_config(
+            RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(25)),
+        )
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_millis(800))
+                .operation_attempt_timeout(Duration::from_millis(2_000))
+                .operation_timeout(Duration::from_millis(6_000))
+                .build(),
+        )
+}

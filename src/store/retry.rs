@@ -1,0 +1,40 @@
+//! Retries of writes that met another writer. The SDK retries lost connections,
+//! server errors and throttling, but not conflicts.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Dice;
+
+/// First pause; each further one may be twice as long.
+const BASE: Duration = Duration::from_millis(20);
+const CAP: Duration = Duration::from_secs(1);
+const MAX_TRIES: u32 = 14;
+/// API Gateway gives up after 29 s; a client that waits 8 s rather wants to know.
+const BUDGET: Duration = Duration::from_secs(8);
+
+pub(super) struct Retry<'a> {
+    dice: &'a Dice,
+    tries: u32,
+    deadline: Instant,
+}
+
+impl<'a> Retry<'a> {
+    pub(super) fn new(dice: &'a Dice) -> Self {
+        Self { dice, tries: 0, deadline: Instant::now() + BUDGET }
+    }
+
+    /// Waits for a random part of a growing time ("full jitter"); `false` when
+    /// it is time to give up.
+    pub(super) async fn pause(&mut self) -> bool {
+        self.tries += 1;
+        let longest = BASE.saturating_mul(1 << self.tries.min(10)).min(CAP);
+        let pause = longest.mul_f64((self.dice)());
+        if self.tries >= MAX_TRIES || Instant::now() + pause >= self.deadline {
+            return false;
+        }
+        tokio::time::sleep(pause).await;
+        true
+    }
+}

@@ -1,0 +1,128 @@
+//! Tenants and their tokens.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::error::Error;
+use super::item::Item;
+use super::keys::{Key, TenantName};
+use super::{Store, hex};
+use crate::scim::policy::Policy;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TenantRecord {
+    pub created: Timestamp,
+    pub policy: Policy,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// SHA-256 of the secret, in hexadecimal digits. A secret holds 256 random
+    /// bits, so nothing is gained by a slow hash but a way to keep us busy.
+    pub sha256: String,
+    pub created: Timestamp,
+}
+
+impl Store {
+    /// A token and its tenant, in one strongly consistent read: a token works as
+    /// soon as it is made.
+    pub async fn token(&self, tenant: &TenantName, kid: &str) -> Result<Option<(TokenRecord, TenantRecord)>, Error> {
+        const OPERATION: &str = "BatchGetItem";
+        let token_key = Key::token(tenant, kid);
+        let tenant_sk = Key::tenant(tenant).sk;
+        let keys = [token_key.clone(), Key::tenant(tenant)].map(Key::into_map);
+        let items = self.batch_get(OPERATION, keys.to_vec()).await?;
+        let mut token = None;
+        let mut record = None;
+        for item in items {
+            let sk = item.get("sk").and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
+            if sk == token_key.sk {
+                token = Some(serde_dynamo::from_item(item).map_err(|error| Error::fault(OPERATION, error))?);
+            } else if sk == tenant_sk {
+                record = Some(serde_dynamo::from_item(item).map_err(|error| Error::fault(OPERATION, error))?);
+            }
+        }
+        Ok(token.zip(record))
+    }
+
+    /// Up to 100 items, strongly consistent, in no order. What DynamoDB leaves
+    /// out for lack of capacity is asked for again, never taken for missing.
+    pub(super) async fn batch_get(
+        &self,
+        operation: &'static str,
+        keys: Vec<HashMap<String, AttributeValue>>,
+    ) -> Result<Vec<Item>, Error> {
+        let mut found = Vec::with_capacity(keys.len());
+        let mut wanted = keys;
+        let mut retry = super::retry::Retry::new(&*self.dice);
+        while !wanted.is_empty() {
+            let request = KeysAndAttributes::builder()
+                .set_keys(Some(wanted))
+                .consistent_read(true)
+                .build()
+                .map_err(|error| Error::fault(operation, error))?;
+            let answer = self
+                .client
+                .batch_get_item()
+                .request_items(&self.table, request)
+                .send()
+                .await
+                .map_err(|error| Error::sdk(operation, &error))?;
+            found.extend(answer.responses.unwrap_or_default().into_values().flatten());
+            wanted = answer.unprocessed_keys.unwrap_or_default().into_values().flat_map(|rest| rest.keys).collect();
+            if !wanted.is_empty() && !retry.pause().await {
+                return Err(Error::Busy { operation });
+            }
+        }
+        Ok(found)
+    }
+
+    /// `false` if there is one of that name, which is left as it is.
+    pub async fn create_tenant(&self, tenant: &TenantName, record: &TenantRecord) -> Result<bool, Error> {
+        self.put_record(Key::tenant(tenant), record).await
+    }
+
+    /// `false` if there is one of that key id, which is left as it is.
+    pub async fn create_token(&self, tenant: &TenantName, kid: &str, record: &TokenRecord) -> Result<bool, Error> {
+        self.put_record(Key::token(tenant, kid), record).await
+    }
+
+    async fn put_record(&self, key: Key, record: &impl Serialize) -> Result<bool, Error> {
+        const OPERATION: &str = "PutItem";
+        let mut item: Item = serde_dynamo::to_item(record).map_err(|error| Error::fault(OPERATION, error))?;
+        item.extend(key.into_map());
+        let answer = self
+            .client
+            .put_item()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
+            .send()
+            .await;
+        match answer {
+            Ok(_) => Ok(true),
+            Err(SdkError::ServiceError(context))
+                if matches!(context.err(), PutItemError::ConditionalCheckFailedException(_)) =>
+            {
+                Ok(false)
+            }
+            Err(error) => Err(Error::sdk(OPERATION, &error)),
+        }
+    }
+}
+
+impl TokenRecord {
+    pub fn new(secret: &str, created: Timestamp) -> Self {
+        Self { sha256: sha256(secret), created }
+    }
+}
+
+pub(crate) fn sha256(secret: &str) -> String {
+    use sha2::{Digest, Sha256};
+    hex(&Sha256::digest(secret.as_bytes()))
+}

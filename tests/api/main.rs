@@ -1,0 +1,1 @@
+mod x { #[test] fn local() { println!("{}", env!("CARGO_BIN_EXE_scim-local")); } }
