@@ -12,6 +12,7 @@ use crate::auth::{Auth, Tenant};
 use crate::config::Config;
 use crate::event::{Event, Payload, Reply, Request, Response};
 use crate::route::{Location, Route, base_url};
+use crate::scim::discovery;
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::etag::{self, Precondition};
 use crate::scim::input::{Reader, check_immutable};
@@ -22,7 +23,6 @@ use crate::scim::plan::Plan;
 use crate::scim::resource::{Attributes, Resource};
 use crate::scim::schema::{Mutability, ResourceType};
 use crate::scim::select::{Selection, render};
-use crate::scim::discovery;
 use crate::store::{Change, Dice, Store, Unseen, Write};
 
 /// What the core never asks the world for by itself.
@@ -102,7 +102,9 @@ impl App {
             Route::Replace(kind, id) => self.replace(&call, &kind, &id).await,
             Route::Patch(kind, id) => self.patch(&call, &kind, &id).await,
             Route::Delete(kind, id) => self.delete(&call, &kind, &id).await,
-            Route::ServiceProviderConfig => Ok(Response::json(200, &discovery::service_provider_config(&call.base))),
+            Route::ServiceProviderConfig => {
+                Ok(Response::json(200, &discovery::service_provider_config(&call.base)))
+            }
             Route::ResourceTypes => call.documents(discovery::resource_types(&tenant.catalogue, &call.base)),
             Route::ResourceType(name) => {
                 call.document("resource type", &name, tenant.catalogue.resource_type(&name), |kind, base| {
@@ -110,9 +112,11 @@ impl App {
                 })
             }
             Route::Schemas => call.documents(discovery::schemas(&tenant.catalogue, &call.base)),
-            Route::Schema(urn) => call.document("schema", &urn, tenant.catalogue.schema(&urn), |schema, base| {
-                discovery::schema(schema, base)
-            }),
+            Route::Schema(urn) => {
+                call.document("schema", &urn, tenant.catalogue.schema(&urn), |schema, base| {
+                    discovery::schema(schema, base)
+                })
+            }
         }
     }
 
@@ -188,7 +192,9 @@ impl App {
                 let matcher = Matcher::new(filter, kind)?;
                 let keep = |resource: &Resource| matcher.matches(resource);
                 let found = match Plan::of(filter, kind) {
-                    Plan::Id(id) => self.store.get(tenant, kind, id).await?.into_iter().filter(keep).collect(),
+                    Plan::Id(id) => {
+                        self.store.get(tenant, kind, id).await?.into_iter().filter(keep).collect()
+                    }
                     Plan::Unique(path, value) => {
                         self.store.owner(tenant, kind, path, value).await?.into_iter().filter(keep).collect()
                     }
@@ -230,8 +236,9 @@ impl Call<'_> {
         if let Some(media_type) = media_type
             && !["application/scim+json", "application/json", ""].contains(&media_type.as_str())
         {
-            return Err(ErrorKind::UnsupportedMediaType
-                .with(format!("the content type {media_type} is not supported: send application/scim+json")));
+            return Err(ErrorKind::UnsupportedMediaType.with(format!(
+                "the content type {media_type} is not supported: send application/scim+json"
+            )));
         }
         let Payload::Bytes(bytes) = &self.request.body else {
             return Err(ErrorKind::InvalidSyntax.with("the body is not valid base64"));
@@ -251,7 +258,13 @@ impl Call<'_> {
         format!("{}/{}/{id}", self.base, kind.endpoint)
     }
 
-    fn resource(&self, status: u16, kind: &ResourceType, resource: &Resource, selection: &Selection<'_>) -> Response {
+    fn resource(
+        &self,
+        status: u16,
+        kind: &ResourceType,
+        resource: &Resource,
+        selection: &Selection<'_>,
+    ) -> Response {
         let etag = resource.version.to_string();
         if self.request.method != Method::GET && self.wants_minimal() {
             return Response::empty(204)
@@ -313,7 +326,8 @@ impl Response {
         if self.body.is_none() {
             return self;
         }
-        let accepted: Vec<String> = request.header("accept").flat_map(|value| value.split(',')).map(media_type).collect();
+        let accepted: Vec<String> =
+            request.header("accept").flat_map(|value| value.split(',')).map(media_type).collect();
         let takes = |wanted: &str| accepted.iter().any(|accepted| accepted == wanted);
         let plain = takes("application/json") && ![SCIM_JSON, "*/*", "application/*"].into_iter().any(takes);
         let media_type = if plain { "application/json" } else { SCIM_JSON };

@@ -60,7 +60,12 @@ impl Auth {
         Ok(tenant)
     }
 
-    async fn look_up(&self, store: &Store, token: &Token<'_>, now: Timestamp) -> Result<Option<(TokenRecord, Arc<Tenant>)>> {
+    async fn look_up(
+        &self,
+        store: &Store,
+        token: &Token<'_>,
+        now: Timestamp,
+    ) -> Result<Option<(TokenRecord, Arc<Tenant>)>> {
         let key = (token.tenant.clone(), token.kid.to_owned());
         if let Some(cached) = self.lock().get(&key).filter(|cached| cached.is_fresh(now)) {
             return Ok(cached.known.clone());
@@ -118,5 +123,6 @@ impl<'a> Token<'a> {
 
 /// The same for every reason: it tells nobody whether a tenant or key exists.
 fn unauthorized() -> Error {
-    ErrorKind::Unauthorized.with("the bearer token is missing or not valid: send Authorization: Bearer <token>")
+    ErrorKind::Unauthorized
+        .with("the bearer token is missing or not valid: send Authorization: Bearer <token>")
 }

@@ -101,7 +101,8 @@ impl Request {
         } else {
             event.multi_value_query_string_parameters
         };
-        let headers = if event.multi_value_headers.is_empty() { event.headers } else { event.multi_value_headers };
+        let headers =
+            if event.multi_value_headers.is_empty() { event.headers } else { event.multi_value_headers };
         Self {
             method: event.http_method,
             // The path of the context carries the stage or the base path of a

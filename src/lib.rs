@@ -11,6 +11,8 @@ pub mod app;
 pub mod auth;
 pub mod config;
 pub mod event;
+#[cfg(feature = "local")]
+pub mod local;
 pub mod route;
 pub mod scim;
 pub mod store;

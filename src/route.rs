@@ -41,7 +41,9 @@ impl Location {
     /// for those who mount the function at the root of an API.
     pub fn parse(path: &str, stage: Option<&str>) -> Self {
         let raw: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
-        let is = |index: usize, name: &str| raw.get(index).is_some_and(|segment| segment.eq_ignore_ascii_case(name));
+        let is = |index: usize, name: &str| {
+            raw.get(index).is_some_and(|segment| segment.eq_ignore_ascii_case(name))
+        };
         let base = (0..raw.len()).find(|&index| is(index, "scim") && is(index + 1, "v2"));
         let depth = match base {
             Some(index) => index + 2,
@@ -50,7 +52,10 @@ impl Location {
         let (prefix, rest) = raw.split_at_checked(depth).unwrap_or((&raw, &[]));
         Self {
             prefix: prefix.iter().flat_map(|segment| ["/", segment]).collect(),
-            segments: rest.iter().map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned()).collect(),
+            segments: rest
+                .iter()
+                .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
+                .collect(),
         }
     }
 }
@@ -121,6 +126,7 @@ pub fn base_url(configured: Option<&str>, request: &Request, location: &Location
         .flatten()
         .find(|host| host.parse::<http::uri::Authority>().is_ok() && !host.contains('@'))
         .unwrap_or_else(|| "localhost".to_owned());
-    let scheme = first("x-forwarded-proto").filter(|scheme| scheme == "http").unwrap_or_else(|| "https".to_owned());
+    let scheme =
+        first("x-forwarded-proto").filter(|scheme| scheme == "http").unwrap_or_else(|| "https".to_owned());
     format!("{scheme}://{host}{}", location.prefix)
 }

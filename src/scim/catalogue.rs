@@ -47,9 +47,8 @@ const RESOURCE_TYPES: &str = include_str!("schema/resource_types.json");
 
 impl Catalogue {
     pub fn new(policy: &Policy) -> Self {
-        Self::load(policy).unwrap_or_else(|error| {
-            unreachable!("the documents of src/scim/schema are tested: {error}")
-        })
+        Self::load(policy)
+            .unwrap_or_else(|error| unreachable!("the documents of src/scim/schema are tested: {error}"))
     }
 
     fn load(policy: &Policy) -> Result<Self, String> {
@@ -98,7 +97,11 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
 }
 
 impl Declaration {
-    fn into_resource_type(self, common: &Arc<Schema>, schemas: &[Arc<Schema>]) -> Result<ResourceType, String> {
+    fn into_resource_type(
+        self,
+        common: &Arc<Schema>,
+        schemas: &[Arc<Schema>],
+    ) -> Result<ResourceType, String> {
         let schema = |urn: &str| {
             schemas
                 .iter()
@@ -109,7 +112,9 @@ impl Declaration {
         let extensions = self
             .schema_extensions
             .iter()
-            .map(|extension| Ok(Extension { schema: schema(&extension.schema)?, required: extension.required }))
+            .map(|extension| {
+                Ok(Extension { schema: schema(&extension.schema)?, required: extension.required })
+            })
             .collect::<Result<_, String>>()?;
         let kind = ResourceType {
             schema: schema(&self.schema)?,

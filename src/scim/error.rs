@@ -43,10 +43,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     pub fn with(self, detail: impl Into<Cow<'static, str>>) -> Error {
-        Error {
-            kind: self,
-            detail: detail.into(),
-        }
+        Error { kind: self, detail: detail.into() }
     }
 
     pub fn status(self) -> u16 {

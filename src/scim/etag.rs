@@ -57,10 +57,7 @@ impl Precondition {
 
 /// Whether an `If-None-Match` names this version, so that the answer is 304.
 pub fn is_known<'a>(values: impl IntoIterator<Item = &'a str>, current: Version) -> bool {
-    values
-        .into_iter()
-        .flat_map(tags)
-        .any(|tag| tag == "*" || version(tag) == Some(current))
+    values.into_iter().flat_map(tags).any(|tag| tag == "*" || version(tag) == Some(current))
 }
 
 /// Our tags hold digits only, so a comma always separates.

@@ -17,11 +17,18 @@ use super::path::{AttrPath, Expected, ParseError, Parsed, attr_path, end, is_nam
 /// equal meaning by grouping is equal by value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
-    Compare { path: AttrPath, op: CompareOp, value: Value },
+    Compare {
+        path: AttrPath,
+        op: CompareOp,
+        value: Value,
+    },
     Present(AttrPath),
     /// `valuePath`: one element of `path` matches all of `filter`, whose paths
     /// are names of sub-attributes.
-    Element { path: AttrPath, filter: Box<Filter> },
+    Element {
+        path: AttrPath,
+        filter: Box<Filter>,
+    },
     Not(Box<Filter>),
     All(Vec<Filter>),
     Any(Vec<Filter>),

@@ -73,7 +73,9 @@ impl<'a> Reader<'a> {
     }
 
     fn assign(&self, attributes: &mut Attributes, place: &Place<'_>, value: &Value) -> Result<()> {
-        if place.attribute.mutability == Mutability::ReadOnly || place.leaf().mutability == Mutability::ReadOnly {
+        if place.attribute.mutability == Mutability::ReadOnly
+            || place.leaf().mutability == Mutability::ReadOnly
+        {
             return Ok(());
         }
         let Some(value) = self.value(place, value)? else {
@@ -133,7 +135,9 @@ impl<'a> Reader<'a> {
         let (fits, expected) = match attribute.kind {
             Type::Complex => return self.complex(name, attribute, value),
             Type::Boolean => {
-                if let (false, Some(boolean)) = (self.is_strict(), value.as_str().and_then(tolerance::boolean)) {
+                if let (false, Some(boolean)) =
+                    (self.is_strict(), value.as_str().and_then(tolerance::boolean))
+                {
                     return Ok(Some(boolean.into()));
                 }
                 (value.is_boolean(), "true or false")
@@ -141,7 +145,9 @@ impl<'a> Reader<'a> {
             Type::String | Type::Reference => (value.is_string(), "a string"),
             Type::Decimal => (value.is_number(), "a number"),
             Type::Integer => (value.is_i64() || value.is_u64(), "an integer"),
-            Type::DateTime => (value.as_str().is_some_and(is_date_time), "a date and time such as 2026-01-31T09:30:00Z"),
+            Type::DateTime => {
+                (value.as_str().is_some_and(is_date_time), "a date and time such as 2026-01-31T09:30:00Z")
+            }
             Type::Binary => (value.as_str().is_some_and(is_base64), "a base64 string"),
         };
         if !fits {
@@ -156,7 +162,8 @@ impl<'a> Reader<'a> {
             Value::Object(members) => members,
             _ if self.is_strict() => return Err(wrong_type(name, "an object")),
             other => {
-                wrapped = tolerance::complex(attribute, other).ok_or_else(|| wrong_type(name, "an object"))?;
+                wrapped =
+                    tolerance::complex(attribute, other).ok_or_else(|| wrong_type(name, "an object"))?;
                 &wrapped
             }
         };
@@ -217,7 +224,8 @@ pub fn label(place: &Place<'_>) -> String {
 pub fn check_primary(name: &str, elements: &[Value]) -> Result<()> {
     let primaries = elements.iter().filter(|element| is_primary(element)).count();
     if primaries > 1 {
-        return Err(ErrorKind::InvalidValue.with(format!("{name} has {primaries} primary values, at most one is allowed")));
+        return Err(ErrorKind::InvalidValue
+            .with(format!("{name} has {primaries} primary values, at most one is allowed")));
     }
     Ok(())
 }
@@ -256,7 +264,9 @@ pub fn check_required(kind: &ResourceType, attributes: &Attributes, error: Error
 }
 
 fn is_missing(attribute: &Attribute, value: Option<&Value>) -> bool {
-    attribute.required && attribute.mutability != Mutability::ReadOnly && value.is_none_or(|value| value == "")
+    attribute.required
+        && attribute.mutability != Mutability::ReadOnly
+        && value.is_none_or(|value| value == "")
 }
 
 /// RFC 7644 s3.5.1: a value that is set and `immutable` has to be sent as it is.

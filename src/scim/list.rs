@@ -24,7 +24,8 @@ impl Query {
     pub fn parse(filter: Option<&str>, start_index: Option<&str>, count: Option<&str>) -> Result<Self> {
         let filter = filter
             .map(|text| {
-                text.parse::<Filter>().map_err(|error| ErrorKind::InvalidFilter.with(format!("filter: {error}")))
+                text.parse::<Filter>()
+                    .map_err(|error| ErrorKind::InvalidFilter.with(format!("filter: {error}")))
             })
             .transpose()?;
         Ok(Self {

@@ -59,7 +59,9 @@ impl<'a> Patch<'a> {
         let operations = member(body, "Operations")
             .and_then(Value::as_array)
             .filter(|operations| !operations.is_empty())
-            .ok_or_else(|| ErrorKind::InvalidSyntax.with("the body has to hold Operations, an array of at least one"))?;
+            .ok_or_else(|| {
+                ErrorKind::InvalidSyntax.with("the body has to hold Operations, an array of at least one")
+            })?;
         let mut patch = Self { kind: reader.kind, operations: Vec::with_capacity(operations.len()) };
         for operation in operations {
             patch.read(reader, id, operation)?;
@@ -128,7 +130,8 @@ impl<'a> Patch<'a> {
             return Err(ErrorKind::NoTarget.with("remove needs a path that says what to remove"));
         }
         let Some(Value::Object(members)) = value else {
-            return Err(ErrorKind::InvalidValue.with("an operation without path needs an object of attributes as its value"));
+            return Err(ErrorKind::InvalidValue
+                .with("an operation without path needs an object of attributes as its value"));
         };
         for (key, value) in members {
             match reader.resolve(key)? {
@@ -146,17 +149,25 @@ impl<'a> Patch<'a> {
         Ok(())
     }
 
-    fn read_path(&mut self, reader: &Reader<'a>, id: &str, op: Op, text: &str, value: Option<&Value>) -> Result<()> {
-        let path: Path = text
-            .parse()
-            .map_err(|error| ErrorKind::InvalidPath.with(format!("path {text}: {error}")))?;
+    fn read_path(
+        &mut self,
+        reader: &Reader<'a>,
+        id: &str,
+        op: Op,
+        text: &str,
+        value: Option<&Value>,
+    ) -> Result<()> {
+        let path: Path =
+            text.parse().map_err(|error| ErrorKind::InvalidPath.with(format!("path {text}: {error}")))?;
         let Some(target) = reader.kind.resolve(&path.attr) else {
             return if reader.is_strict() { Err(unknown(text, reader.kind)) } else { Ok(()) };
         };
         let mut place = match target {
             Target::Extension(_) if path.filter.is_some() => return Err(unknown(text, reader.kind)),
             Target::Extension(schema) if op == Op::Remove => return self.remove_extension(reader, schema),
-            Target::Extension(schema) => return self.read_extension(reader, op, schema, value.unwrap_or(&Value::Null)),
+            Target::Extension(schema) => {
+                return self.read_extension(reader, op, schema, value.unwrap_or(&Value::Null));
+            }
             Target::Attribute(place) => place,
         };
         if let Some(name) = &path.sub {
@@ -176,7 +187,13 @@ impl<'a> Patch<'a> {
         self.push(reader, op, place, elements, value)
     }
 
-    fn read_extension(&mut self, reader: &Reader<'a>, op: Op, schema: &'a Schema, value: &Value) -> Result<()> {
+    fn read_extension(
+        &mut self,
+        reader: &Reader<'a>,
+        op: Op,
+        schema: &'a Schema,
+        value: &Value,
+    ) -> Result<()> {
         if value.is_null() && op == Op::Replace {
             return self.remove_extension(reader, schema);
         }
@@ -211,7 +228,8 @@ impl<'a> Patch<'a> {
         value: Option<&Value>,
     ) -> Result<()> {
         let whole_elements = elements.is_some() && place.sub.is_none();
-        let read = |value| if whole_elements { reader.element(&place, value) } else { reader.value(&place, value) };
+        let read =
+            |value| if whole_elements { reader.element(&place, value) } else { reader.value(&place, value) };
         let change = match (op, value) {
             (Op::Remove, None | Some(Value::Null)) => Change::Remove,
             (Op::Remove, Some(value)) if place.leaf().multi_valued && elements.is_none() => {
@@ -241,10 +259,16 @@ impl<'a> Patch<'a> {
         if op != Op::Replace || place.sub.is_some() || place.attribute.multi_valued {
             return;
         }
-        for (key, _) in value.and_then(Value::as_object).into_iter().flatten().filter(|(_, value)| value.is_null()) {
+        for (key, _) in
+            value.and_then(Value::as_object).into_iter().flatten().filter(|(_, value)| value.is_null())
+        {
             let sub = place.attribute.sub_attribute(key).filter(|sub| sub.mutability != Mutability::ReadOnly);
             if sub.is_some() {
-                self.operations.push(Operation { place: Place { sub, ..place }, elements: None, change: Change::Remove });
+                self.operations.push(Operation {
+                    place: Place { sub, ..place },
+                    elements: None,
+                    change: Change::Remove,
+                });
             }
         }
     }
@@ -253,10 +277,8 @@ impl<'a> Patch<'a> {
 impl<'a> Elements<'a> {
     fn read(reader: &Reader<'a>, op: Op, place: &Place<'a>, filter: Filter) -> Result<Self> {
         if !place.attribute.multi_valued {
-            return Err(ErrorKind::InvalidPath.with(format!(
-                "{} has a single value: name it without a filter",
-                place.attribute.name
-            )));
+            return Err(ErrorKind::InvalidPath
+                .with(format!("{} has a single value: name it without a filter", place.attribute.name)));
         }
         let matcher = Matcher::for_elements(&filter, place.attribute)
             .map_err(|Error { detail, .. }| ErrorKind::InvalidPath.with(detail))?;
@@ -299,14 +321,19 @@ impl Operation<'_> {
         let mut after = before.clone();
         match (&self.elements, self.place.sub) {
             (None, None) => match &self.change {
-                Change::Add(added) => tolerance::elements(added).iter().for_each(|element| add_element(&mut after, element)),
+                Change::Add(added) => {
+                    tolerance::elements(added).iter().for_each(|element| add_element(&mut after, element))
+                }
                 Change::Replace(new) => return Ok(Some(new.clone())),
                 Change::Remove => after.clear(),
-                Change::RemoveThese(these) => after.retain(|element| !these.iter().any(|this| is_same(element, this))),
+                Change::RemoveThese(these) => {
+                    after.retain(|element| !these.iter().any(|this| is_same(element, this)))
+                }
             },
             (Some(elements), None) => self.change_matching(elements, &mut after)?,
             (elements, Some(sub)) => {
-                let selected = |element: &Value| elements.as_ref().is_none_or(|elements| elements.select(element));
+                let selected =
+                    |element: &Value| elements.as_ref().is_none_or(|elements| elements.select(element));
                 let mut found = false;
                 for element in after.iter_mut().filter(|element| selected(element)) {
                     found = true;

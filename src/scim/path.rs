@@ -115,11 +115,7 @@ impl<'a> Expected<'a> {
 
     /// `text` is the whole that `rest` is the tail of.
     pub(super) fn within(self, text: &str) -> ParseError {
-        ParseError {
-            expected: self.what,
-            at: text.len() - self.rest.len(),
-            found: first_word(self.rest),
-        }
+        ParseError { expected: self.what, at: text.len() - self.rest.len(), found: first_word(self.rest) }
     }
 }
 
@@ -194,5 +190,9 @@ pub(super) fn is_name(c: char) -> bool {
 
 /// RFC 3986 without the brackets and parentheses that end a path in a filter.
 fn is_uri(c: char) -> bool {
-    is_name(c) || matches!(c, '.' | '~' | ':' | '/' | '?' | '#' | '@' | '!' | '&' | '\'' | '*' | '+' | ',' | ';' | '=' | '%')
+    is_name(c)
+        || matches!(
+            c,
+            '.' | '~' | ':' | '/' | '?' | '#' | '@' | '!' | '&' | '\'' | '*' | '+' | ',' | ';' | '=' | '%'
+        )
 }

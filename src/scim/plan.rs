@@ -35,9 +35,15 @@ fn leg<'a>(filter: &'a Filter, kind: &'a ResourceType, within: Option<Place<'a>>
             };
             look_up(place, value, kind)
         }
-        Filter::Element { path, filter } if within.is_none() => leg(filter, kind, Some(attribute(kind, path)?)),
+        Filter::Element { path, filter } if within.is_none() => {
+            leg(filter, kind, Some(attribute(kind, path)?))
+        }
         Filter::All(legs) => legs.iter().find_map(|filter| leg(filter, kind, within)),
-        Filter::Compare { .. } | Filter::Present(_) | Filter::Element { .. } | Filter::Not(_) | Filter::Any(_) => None,
+        Filter::Compare { .. }
+        | Filter::Present(_)
+        | Filter::Element { .. }
+        | Filter::Not(_)
+        | Filter::Any(_) => None,
     }
 }
 
@@ -65,5 +71,6 @@ fn attribute<'a>(kind: &'a ResourceType, path: &AttrPath) -> Option<Place<'a>> {
 fn is_same(indexed: &Place<'_>, asked: &Place<'_>) -> bool {
     let value = asked.attribute.sub_attribute("value");
     let sub = asked.sub.or(value);
-    std::ptr::eq(indexed.attribute, asked.attribute) && indexed.sub.map(|sub| &sub.name) == sub.map(|sub| &sub.name)
+    std::ptr::eq(indexed.attribute, asked.attribute)
+        && indexed.sub.map(|sub| &sub.name) == sub.map(|sub| &sub.name)
 }

@@ -98,9 +98,7 @@ impl Attribute {
 
 /// RFC 7643 s2.1: attribute names are matched without case.
 fn find<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a Attribute> {
-    attributes
-        .iter()
-        .find(|attribute| attribute.name.eq_ignore_ascii_case(name))
+    attributes.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name))
 }
 
 /// A kind of resource: its endpoint, its schemas, and which of its attributes
@@ -189,16 +187,11 @@ impl ResourceType {
             let schema = extension.schema.as_ref();
             (Some(schema.id.as_str()), schema)
         });
-        [(None, self.common.as_ref()), (None, self.schema.as_ref())]
-            .into_iter()
-            .chain(extensions)
-            .flat_map(|(extension, schema)| {
-                schema.attributes.iter().map(move |attribute| Place {
-                    extension,
-                    attribute,
-                    sub: None,
-                })
-            })
+        [(None, self.common.as_ref()), (None, self.schema.as_ref())].into_iter().chain(extensions).flat_map(
+            |(extension, schema)| {
+                schema.attributes.iter().map(move |attribute| Place { extension, attribute, sub: None })
+            },
+        )
     }
 
     /// Attributes of s3.1 that every resource has.
@@ -217,10 +210,6 @@ impl ResourceType {
             Some(sub) => Some(attribute.sub_attribute(sub)?),
             None => None,
         };
-        Some(Target::Attribute(Place {
-            extension,
-            attribute,
-            sub,
-        }))
+        Some(Target::Attribute(Place { extension, attribute, sub }))
     }
 }

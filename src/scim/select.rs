@@ -57,7 +57,11 @@ impl<'a> Selection<'a> {
         };
         let named = |target: &Target<'_>| match target {
             Target::Extension(schema) => {
-                if place.extension == Some(schema.id.as_str()) { Named::Wholly } else { Named::No }
+                if place.extension == Some(schema.id.as_str()) {
+                    Named::Wholly
+                } else {
+                    Named::No
+                }
             }
             Target::Attribute(named) if !std::ptr::eq(named.attribute, place.attribute) => Named::No,
             Target::Attribute(named) => match (named.sub, place.sub) {

@@ -48,9 +48,9 @@ pub fn is_cleared(attribute: &Attribute, object: &Map<String, Value>) -> bool {
 /// whose path is `members`, a form that RFC 7644 s3.5.2.2 does not have; others
 /// wrap them in an object once more.
 pub fn removed<'v>(attribute: &Attribute, value: &'v Value) -> &'v [Value] {
-    let wrapped = value.as_object().and_then(|object| {
-        object.iter().find(|(name, _)| name.eq_ignore_ascii_case(&attribute.name))
-    });
+    let wrapped = value
+        .as_object()
+        .and_then(|object| object.iter().find(|(name, _)| name.eq_ignore_ascii_case(&attribute.name)));
     elements(wrapped.map_or(value, |(_, inner)| inner))
 }
 

@@ -59,7 +59,10 @@ pub(super) fn hour(now: Timestamp) -> String {
     now.strftime("%Y-%m-%dT%H").to_string()
 }
 
-pub(super) fn attributes_value(operation: &'static str, attributes: &Attributes) -> Result<AttributeValue, Error> {
+pub(super) fn attributes_value(
+    operation: &'static str,
+    attributes: &Attributes,
+) -> Result<AttributeValue, Error> {
     serde_dynamo::to_attribute_value(attributes).map_err(|error| Error::fault(operation, error))
 }
 

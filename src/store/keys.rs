@@ -74,7 +74,10 @@ impl Key {
     }
 
     pub(super) fn into_map(self) -> HashMap<String, AttributeValue> {
-        HashMap::from([("pk".to_owned(), AttributeValue::S(self.pk)), ("sk".to_owned(), AttributeValue::S(self.sk))])
+        HashMap::from([
+            ("pk".to_owned(), AttributeValue::S(self.pk)),
+            ("sk".to_owned(), AttributeValue::S(self.sk)),
+        ])
     }
 }
 
@@ -137,7 +140,8 @@ impl IndexKeys {
     pub(super) fn of(tenant: &TenantName, kind: &ResourceType, id: &str, attributes: &Attributes) -> Self {
         let mut keys = Self::default();
         for (index, path) in kind.unique.iter().enumerate() {
-            let made = texts(kind, path, attributes).map(|value| (Key::unique(tenant, kind, path, value), index));
+            let made =
+                texts(kind, path, attributes).map(|value| (Key::unique(tenant, kind, path, value), index));
             keys.unique.extend(made);
         }
         for path in &kind.look_up {
@@ -167,7 +171,11 @@ impl IndexKeys {
 }
 
 /// The non-empty strings at a path; DynamoDB takes no empty key.
-fn texts<'a>(kind: &ResourceType, path: &AttrPath, attributes: &'a Attributes) -> impl Iterator<Item = &'a str> {
+fn texts<'a>(
+    kind: &ResourceType,
+    path: &AttrPath,
+    attributes: &'a Attributes,
+) -> impl Iterator<Item = &'a str> {
     let (value, sub) = match kind.resolve(path) {
         Some(Target::Attribute(Place { extension, attribute, sub })) => {
             let place = Place { extension, attribute, sub: None };

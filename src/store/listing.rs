@@ -129,7 +129,9 @@ impl Store {
                 .await
                 .map_err(|error| Error::sdk(OPERATION, &error))?;
             let rows = answer.items.unwrap_or_default();
-            ids.extend(rows.iter().filter_map(|row| Some(row.get("sk")?.as_s().ok()?.strip_prefix(&sk)?.to_owned())));
+            ids.extend(
+                rows.iter().filter_map(|row| Some(row.get("sk")?.as_s().ok()?.strip_prefix(&sk)?.to_owned())),
+            );
             if ids.len() > MAX_HITS {
                 return Err(Error::TooMuchToRead);
             }

@@ -25,8 +25,8 @@ use uuid::Uuid;
 
 pub use error::Error;
 pub use item::MAX_RESOURCE_BYTES;
-pub(crate) use keys::hex;
 pub use keys::TenantName;
+pub(crate) use keys::hex;
 pub use resources::{Change, MAX_INDEX_ROWS, Unseen, Write};
 pub(crate) use tenants::sha256;
 pub use tenants::{TenantRecord, TokenRecord};

@@ -59,7 +59,12 @@ enum Written {
 }
 
 impl Store {
-    pub async fn get(&self, tenant: &TenantName, kind: &ResourceType, id: &str) -> Result<Option<Resource>, Error> {
+    pub async fn get(
+        &self,
+        tenant: &TenantName,
+        kind: &ResourceType,
+        id: &str,
+    ) -> Result<Option<Resource>, Error> {
         Ok(self.read(Key::resource(tenant, kind, id)).await?.map(Stored::into_resource))
     }
 
@@ -144,7 +149,10 @@ impl Store {
             } else {
                 let current = match seen.take() {
                     Some(current) => current,
-                    None => self.read(Key::resource(write.tenant, write.kind, id)).await?.ok_or(Error::NotFound)?,
+                    None => self
+                        .read(Key::resource(write.tenant, write.kind, id))
+                        .await?
+                        .ok_or(Error::NotFound)?,
                 };
                 if current.write_id == write_id {
                     return Ok(current.into_resource());
@@ -191,7 +199,9 @@ impl Store {
         loop {
             let current = match seen.take() {
                 Some(current) => current,
-                None => self.read(Key::resource(write.tenant, write.kind, id)).await?.ok_or(Error::NotFound)?,
+                None => {
+                    self.read(Key::resource(write.tenant, write.kind, id)).await?.ok_or(Error::NotFound)?
+                }
             };
             if !precondition.holds(Version(current.version)) {
                 return Err(Error::VersionMismatch);
@@ -217,7 +227,10 @@ impl Store {
                     }
                 }
                 Ok(Outcome::Failed { action, .. }) => {
-                    return Err(Error::fault("TransactWriteItems", format!("delete: row {action} is not the resource's")));
+                    return Err(Error::fault(
+                        "TransactWriteItems",
+                        format!("delete: row {action} is not the resource's"),
+                    ));
                 }
                 Ok(Outcome::Contention) if retry.pause().await => {}
                 Ok(Outcome::Contention) => return Err(Error::Busy { operation: "TransactWriteItems" }),
@@ -231,7 +244,12 @@ impl Store {
 
     /// After a write whose fate is unknown: what is there now, for the caller to
     /// find its own write in. Any other error passes.
-    async fn after_no_answer(&self, error: Error, write: Write<'_>, id: &str) -> Result<(Error, Option<Stored>), Error> {
+    async fn after_no_answer(
+        &self,
+        error: Error,
+        write: Write<'_>,
+        id: &str,
+    ) -> Result<(Error, Option<Stored>), Error> {
         if !matches!(error, Error::Unavailable { .. }) {
             return Err(error);
         }
@@ -270,7 +288,8 @@ impl Store {
                 let mut changes = Vec::with_capacity(values.len());
                 update = update.expression_attribute_names("#resource", "resource");
                 for (index, (name, value)) in values.iter().enumerate() {
-                    let value = serde_dynamo::to_attribute_value(value).map_err(|error| Error::fault(OPERATION, error))?;
+                    let value = serde_dynamo::to_attribute_value(value)
+                        .map_err(|error| Error::fault(OPERATION, error))?;
                     sets.push(format!("#resource.#a{index} = :a{index}"));
                     changes.push(format!("#resource.#a{index} <> :a{index}"));
                     update = update
@@ -289,7 +308,8 @@ impl Store {
                 update = update.expression_attribute_values(name, number(version.0));
             }
         }
-        update = update.update_expression(set_expression(&sets)).condition_expression(conditions.join(" AND "));
+        update =
+            update.update_expression(set_expression(&sets)).condition_expression(conditions.join(" AND "));
         self.send_update(update).await
     }
 
@@ -388,7 +408,8 @@ impl Store {
         const OPERATION: &str = "UpdateItem";
         let error = match update.send().await {
             Ok(answer) => {
-                let item = answer.attributes.ok_or_else(|| Error::fault(OPERATION, "no attributes came back"))?;
+                let item =
+                    answer.attributes.ok_or_else(|| Error::fault(OPERATION, "no attributes came back"))?;
                 return Ok(Written::Done(Stored::read(OPERATION, item)?));
             }
             Err(error) => error,
@@ -406,7 +427,10 @@ impl Store {
     }
 
     fn put_new(&self, item: super::item::Item) -> PutBuilder {
-        Put::builder().table_name(&self.table).set_item(Some(item)).condition_expression("attribute_not_exists(pk)")
+        Put::builder()
+            .table_name(&self.table)
+            .set_item(Some(item))
+            .condition_expression("attribute_not_exists(pk)")
     }
 
     fn put_changed(&self, current: &Stored, changed: Stored) -> Result<PutBuilder, Error> {

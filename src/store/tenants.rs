@@ -31,7 +31,11 @@ pub struct TokenRecord {
 impl Store {
     /// A token and its tenant, in one strongly consistent read: a token works as
     /// soon as it is made.
-    pub async fn token(&self, tenant: &TenantName, kid: &str) -> Result<Option<(TokenRecord, TenantRecord)>, Error> {
+    pub async fn token(
+        &self,
+        tenant: &TenantName,
+        kid: &str,
+    ) -> Result<Option<(TokenRecord, TenantRecord)>, Error> {
         const OPERATION: &str = "BatchGetItem";
         let token_key = Key::token(tenant, kid);
         let tenant_sk = Key::tenant(tenant).sk;
@@ -74,7 +78,12 @@ impl Store {
                 .await
                 .map_err(|error| Error::sdk(operation, &error))?;
             found.extend(answer.responses.unwrap_or_default().into_values().flatten());
-            wanted = answer.unprocessed_keys.unwrap_or_default().into_values().flat_map(|rest| rest.keys).collect();
+            wanted = answer
+                .unprocessed_keys
+                .unwrap_or_default()
+                .into_values()
+                .flat_map(|rest| rest.keys)
+                .collect();
             if !wanted.is_empty() && !retry.pause().await {
                 return Err(Error::Busy { operation });
             }
@@ -88,8 +97,32 @@ impl Store {
     }
 
     /// `false` if there is one of that key id, which is left as it is.
-    pub async fn create_token(&self, tenant: &TenantName, kid: &str, record: &TokenRecord) -> Result<bool, Error> {
+    pub async fn create_token(
+        &self,
+        tenant: &TenantName,
+        kid: &str,
+        record: &TokenRecord,
+    ) -> Result<bool, Error> {
         self.put_record(Key::token(tenant, kid), record).await
+    }
+
+    /// Replaces the policy of a tenant that exists.
+    pub async fn set_policy(&self, tenant: &TenantName, policy: &Policy) -> Result<(), Error> {
+        const OPERATION: &str = "UpdateItem";
+        let policy =
+            serde_dynamo::to_attribute_value(policy).map_err(|error| Error::fault(OPERATION, error))?;
+        self.client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::tenant(tenant).into_map()))
+            .update_expression("SET #policy = :policy")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_names("#policy", "policy")
+            .expression_attribute_values(":policy", policy)
+            .send()
+            .await
+            .map_err(|error| Error::sdk(OPERATION, &error))?;
+        Ok(())
     }
 
     async fn put_record(&self, key: Key, record: &impl Serialize) -> Result<bool, Error> {

@@ -3,7 +3,8 @@
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{
-    CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem, Update,
+    CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem,
+    Update,
 };
 
 use super::Store;
@@ -15,7 +16,10 @@ const OPERATION: &str = "TransactWriteItems";
 pub(super) enum Outcome {
     Done,
     /// A condition did not hold: the place of the action and its old item.
-    Failed { action: usize, old: Option<Item> },
+    Failed {
+        action: usize,
+        old: Option<Item>,
+    },
     /// Nothing was written, and the same transaction can succeed later.
     Contention,
 }
@@ -25,8 +29,13 @@ impl Store {
         // One token for all attempts of the SDK, so that a transaction whose
         // answer was lost is not applied twice.
         let token = (self.ids)().to_string();
-        let answer =
-            self.client.transact_write_items().set_transact_items(Some(actions)).client_request_token(token).send().await;
+        let answer = self
+            .client
+            .transact_write_items()
+            .set_transact_items(Some(actions))
+            .client_request_token(token)
+            .send()
+            .await;
         let Err(error) = answer else {
             return Ok(Outcome::Done);
         };

@@ -1,1 +1,6 @@
-mod x { #[test] fn local() { println!("{}", env!("CARGO_BIN_EXE_scim-local")); } }
+mod x {
+    #[test]
+    fn local() {
+        println!("{}", env!("CARGO_BIN_EXE_scim-local"));
+    }
+}

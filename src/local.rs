@@ -1,0 +1,182 @@
+//! The endpoint on a desk: the handler behind a small HTTP server, and an
+//! emulator of DynamoDB behind the real SDK. Only `cargo local` and the tests
+//! have this; the Lambda package does not.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType, TimeToLiveSpecification,
+};
+use axum::body::{Body, Bytes, to_bytes};
+use axum::http;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+use tokio::net::TcpListener;
+
+use crate::app::App;
+use crate::event::{Event, Reply};
+use crate::store;
+
+type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+
+/// What API Gateway takes at most.
+const MAX_REQUEST_BYTES: usize = 10 * 1024 * 1024;
+
+/// Starts an emulator in this process, on a free port of the loopback interface,
+/// and returns its URL. It keeps its tables in `file`, or in memory.
+pub async fn emulator(file: Option<&Path>) -> Result<String> {
+    let database = match file {
+        Some(file) => dynoxide::Database::new(&file.to_string_lossy())?,
+        None => dynoxide::Database::memory()?,
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    tokio::spawn(dynoxide::server::serve_on(listener, database));
+    Ok(endpoint)
+}
+
+/// The settings of the client that runs on AWS, for an endpoint that checks no
+/// credentials.
+pub fn client_config(endpoint: &str) -> aws_sdk_dynamodb::config::Builder {
+    let shared = aws_config::SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("us-east-1"))
+        .endpoint_url(endpoint)
+        .build();
+    store::client_config(&shared).credentials_provider(Credentials::new(
+        "local",
+        "local",
+        None,
+        None,
+        "scim-local",
+    ))
+}
+
+/// Creates the table of `template.yaml`, unless it is there.
+pub async fn create_table(client: &Client, table: &str) -> Result<()> {
+    let attribute = |name: &str| {
+        AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build()
+    };
+    let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
+    let index = |name: &str, hash: &str, range: &str| {
+        GlobalSecondaryIndex::builder()
+            .index_name(name)
+            .key_schema(key(hash, KeyType::Hash)?)
+            .key_schema(key(range, KeyType::Range)?)
+            .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
+            .build()
+    };
+    let created = client
+        .create_table()
+        .table_name(table)
+        .billing_mode(BillingMode::PayPerRequest)
+        .attribute_definitions(attribute("pk")?)
+        .attribute_definitions(attribute("sk")?)
+        .attribute_definitions(attribute("member_pk")?)
+        .attribute_definitions(attribute("change_pk")?)
+        .attribute_definitions(attribute("hour")?)
+        .key_schema(key("pk", KeyType::Hash)?)
+        .key_schema(key("sk", KeyType::Range)?)
+        .global_secondary_indexes(index("members", "member_pk", "pk")?)
+        .global_secondary_indexes(index("changes", "change_pk", "hour")?)
+        .stream_specification(
+            StreamSpecification::builder()
+                .stream_enabled(true)
+                .stream_view_type(StreamViewType::NewAndOldImages)
+                .build()?,
+        )
+        .send()
+        .await;
+    match created {
+        Ok(_) => {}
+        Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => {
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let ttl = TimeToLiveSpecification::builder().attribute_name("ttl").enabled(true).build()?;
+    client.update_time_to_live().table_name(table).time_to_live_specification(ttl).send().await?;
+    Ok(())
+}
+
+/// Answers until `stop` resolves.
+pub async fn serve(
+    listener: TcpListener,
+    app: Arc<App>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> io::Result<()> {
+    let router = axum::Router::new().fallback(move |request: http::Request<Body>| {
+        let app = Arc::clone(&app);
+        async move { answer(&app, request).await }
+    });
+    axum::serve(listener, router).with_graceful_shutdown(stop).await
+}
+
+async fn answer(app: &App, request: http::Request<Body>) -> http::Response<Body> {
+    let (head, body) = request.into_parts();
+    let event = match to_bytes(body, MAX_REQUEST_BYTES).await {
+        Ok(body) => serde_json::from_value::<Event>(event(&head, &body)),
+        Err(_) => return plain(413, "the request is too long for API Gateway"),
+    };
+    match event {
+        Ok(event) => response(app.handle(event).await),
+        Err(error) => plain(400, &format!("API Gateway would not pass this request: {error}")),
+    }
+}
+
+/// The event that an HTTP API makes of a request (payload format 2.0).
+fn event(head: &http::request::Parts, body: &Bytes) -> Value {
+    let path = head.uri.path();
+    let mut headers = Map::new();
+    for name in head.headers.keys() {
+        let values: Vec<_> = head
+            .headers
+            .get_all(name)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
+        headers.insert(name.to_string(), values.join(",").into());
+    }
+    headers.insert("x-forwarded-proto".to_owned(), "http".into());
+    json!({
+        "version": "2.0",
+        "routeKey": "$default",
+        "rawPath": path,
+        "rawQueryString": head.uri.query().unwrap_or_default(),
+        "headers": headers,
+        "requestContext": {
+            "stage": "$default",
+            "http": { "method": head.method.as_str(), "path": path, "protocol": "HTTP/1.1" }
+        },
+        "body": STANDARD.encode(body),
+        "isBase64Encoded": true
+    })
+}
+
+fn response(reply: Reply) -> http::Response<Body> {
+    let (status, headers, body) = match reply {
+        Reply::Rest(reply) => (reply.status_code, reply.headers, reply.body),
+        Reply::Http(reply) => (reply.status_code, reply.headers, reply.body),
+    };
+    let body = body.map(|body| body.to_vec()).unwrap_or_default();
+    let mut response = http::Response::new(Body::from(body));
+    *response.status_mut() = u16::try_from(status)
+        .ok()
+        .and_then(|status| http::StatusCode::from_u16(status).ok())
+        .unwrap_or_default();
+    *response.headers_mut() = headers;
+    response
+}
+
+fn plain(status: u16, text: &str) -> http::Response<Body> {
+    let mut response = http::Response::new(Body::from(text.to_owned()));
+    *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+    response
+}
