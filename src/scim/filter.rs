@@ -17,18 +17,11 @@ use super::path::{AttrPath, Expected, ParseError, Parsed, attr_path, end, is_nam
 /// equal meaning by grouping is equal by value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Filter {
-    Compare {
-        path: AttrPath,
-        op: CompareOp,
-        value: Value,
-    },
+    Compare { path: AttrPath, op: CompareOp, value: Value },
     Present(AttrPath),
     /// `valuePath`: one element of `path` matches all of `filter`, whose paths
     /// are names of sub-attributes.
-    Element {
-        path: AttrPath,
-        filter: Box<Filter>,
-    },
+    Element { path: AttrPath, filter: Box<Filter> },
     Not(Box<Filter>),
     All(Vec<Filter>),
     Any(Vec<Filter>),
@@ -300,4 +293,194 @@ fn keyword<'a>(text: &'a str, word: &str) -> Option<&'a str> {
 
 fn blanks(text: &str) -> &str {
     text.trim_ascii_start()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::{CompareOp, Filter, MAX_DEPTH, MAX_TERMS, MAX_TEXT, OPERATORS};
+    use crate::scim::path::AttrPath;
+
+    fn printed(text: &str) -> String {
+        text.parse::<Filter>().map_or_else(|error| error.to_string(), |filter| filter.to_string())
+    }
+
+    #[test]
+    fn a_filter_is_printed_in_one_form() {
+        for (text, expected) in [
+            ("userName Eq \"john\"", "userName eq \"john\""),
+            ("  a  eq\t\"x\"  AND\nb PR  ", "a eq \"x\" and b pr"),
+            ("userName eq\"x\"", "userName eq \"x\""),
+            ("active eq True or x ne NULL", "active eq true or x ne null"),
+            ("n gt -1.5e3", "n gt -1500.0"),
+            ("a eq \"\\u00e9 \\\"\\\\ )] and\"", "a eq \"é \\\"\\\\ )] and\""),
+            ("a pr or b pr and not (c pr)", "a pr or b pr and not (c pr)"),
+            ("(a pr or b pr) and c pr", "(a pr or b pr) and c pr"),
+            ("((a pr) and (b pr)) or ((c pr))", "a pr and b pr or c pr"),
+            ("a pr and (b pr and c pr) and d pr", "a pr and b pr and c pr and d pr"),
+            ("not(a pr)", "not (a pr)"),
+            ("NOT (not ((a pr)))", "not (not (a pr))"),
+            ("not (a pr)and(b pr)", "not (a pr) and b pr"),
+            ("not pr and not eq 1 and not[not pr]", "not pr and not eq 1 and not[not pr]"),
+            ("and pr and or eq 1 or pr pr", "and pr and or eq 1 or pr pr"),
+            ("notes pr and android pr or oracle pr", "notes pr and android pr or oracle pr"),
+            ("emails[type eq \"work\" and (a pr or b pr)]", "emails[type eq \"work\" and (a pr or b pr)]"),
+            // Entra ID
+            ("emails[type eq \"work\"].value eq \"x\"", "emails[type eq \"work\" and value eq \"x\"]"),
+            ("emails[a pr or b pr].Value pr", "emails[(a pr or b pr) and Value pr]"),
+            ("urn:ietf:params:scim:schemas:core:2.0:User:name.givenName sw \"J\"", "urn:ietf:params:scim:schemas:core:2.0:User:name.givenName sw \"J\""),
+        ] {
+            assert_eq!(printed(text), expected);
+            assert_eq!(printed(expected), expected);
+        }
+    }
+
+    #[test]
+    fn errors_say_what_was_expected_and_where() {
+        for (text, expected) in [
+            ("", "expected the name of an attribute at byte 0, found the end"),
+            ("  ", "expected the name of an attribute at byte 2, found the end"),
+            ("userName", "expected an operator (eq, ne, co, sw, ew, gt, ge, lt, le or pr) at byte 8, found the end"),
+            ("userName regex \"x\"", "expected an operator (eq, ne, co, sw, ew, gt, ge, lt, le or pr) at byte 9, found `regex`"),
+            ("userName eq", "expected a string in double quotes, a number, true, false or null at byte 11, found the end"),
+            ("userName eq 'john'", "expected a string in double quotes, a number, true, false or null at byte 12, found `'john'`"),
+            ("userName eq john smith", "expected a string in double quotes, a number, true, false or null at byte 12, found `john`"),
+            ("a eq {\"b\":1}", "expected a string in double quotes, a number, true, false or null at byte 5, found `{\"b\":1}`"),
+            ("a eq [1]", "expected a string in double quotes, a number, true, false or null at byte 5, found `[1]`"),
+            ("a eq 01", "expected a string in double quotes, a number, true, false or null at byte 5, found `01`"),
+            ("a eq 1e999", "expected a string in double quotes, a number, true, false or null at byte 5, found `1e999`"),
+            ("a eq \"x", "expected the closing double quote at byte 7, found the end"),
+            ("a eq \"x\\", "expected the closing double quote at byte 8, found the end"),
+            ("a eq \"\\x\"", "expected a JSON string at byte 5, found `\"\\x\"`"),
+            ("a eq \"\\ud800\"", "expected a JSON string at byte 5, found `\"\\ud800\"`"),
+            ("a eq \"x\" b", "expected `and`, `or` or the end at byte 9, found `b`"),
+            ("a pr)", "expected `and`, `or` or the end at byte 4, found `)`"),
+            ("a pr and", "expected the name of an attribute at byte 8, found the end"),
+            ("(a pr", "expected `and`, `or` or `)` at byte 5, found the end"),
+            ("(a pr]", "expected `and`, `or` or `)` at byte 5, found `]`"),
+            ("not a pr", "expected an operator (eq, ne, co, sw, ew, gt, ge, lt, le or pr) at byte 4, found `a`"),
+            ("emails[type pr", "expected `and`, `or` or `]` at byte 14, found the end"),
+            ("emails[a[b pr]]", "expected an operator (eq, ne, co, sw, ew, gt, ge, lt, le or pr) at byte 8, found `[b`"),
+            ("emails[a pr].value", "expected an operator (eq, ne, co, sw, ew, gt, ge, lt, le or pr) at byte 18, found the end"),
+            ("straße eq 1", "expected an operator (eq, ne, co, sw, ew, gt, ge, lt, le or pr) at byte 4, found `ße`"),
+            ("a eq \"é\" x", "expected `and`, `or` or the end at byte 10, found `x`"),
+            ("a eq abcdefghijklmnopqrstuvwxyz", "expected a string in double quotes, a number, true, false or null at byte 5, found `abcdefghijklmnopqrstuvwx`"),
+        ] {
+            assert_eq!(printed(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_filter_has_a_longest_text() {
+        let text = |length: usize| format!("a eq \"{}\"", "x".repeat(length - 7));
+        assert_eq!(printed(&text(MAX_TEXT)), text(MAX_TEXT));
+        assert_eq!(printed(&text(MAX_TEXT + 1)), "expected no more than 16384 bytes at byte 16384, found `\"`");
+    }
+
+    #[test]
+    fn groups_nest_to_a_depth() {
+        for (open, close) in [("(", ")"), ("not (", ")")] {
+            let text = |depth: usize| format!("{}a pr{}", open.repeat(depth), close.repeat(depth));
+            assert!(text(MAX_DEPTH).parse::<Filter>().is_ok());
+            let at = open.len() * (MAX_DEPTH + 1);
+            assert_eq!(
+                printed(&text(MAX_DEPTH + 1)),
+                format!("expected no more than 64 nested groups at byte {at}, found `a`")
+            );
+        }
+        assert!("(".repeat(MAX_TEXT).parse::<Filter>().is_err());
+        assert!("a[".repeat(MAX_TEXT / 2).parse::<Filter>().is_err());
+        let side_by_side = vec!["(a pr)"; MAX_DEPTH * 2].join(" or ");
+        assert!(side_by_side.parse::<Filter>().is_ok());
+    }
+
+    #[test]
+    fn a_filter_has_so_many_conditions() {
+        let text = |terms: usize| vec!["a pr"; terms].join(" or ");
+        assert_eq!(printed(&text(MAX_TERMS)), text(MAX_TERMS));
+        assert_eq!(
+            printed(&text(MAX_TERMS + 1)),
+            "expected no more than 1000 conditions at byte 8000, found `a`"
+        );
+    }
+
+    #[test]
+    fn one_leg_is_itself() {
+        let leg: Filter = "a pr".parse().unwrap();
+        assert_eq!(Filter::all([leg.clone()]), leg);
+        assert_eq!(Filter::any([Filter::any([leg.clone(), leg.clone()]), leg.clone()]), Filter::Any(vec![leg; 3]));
+    }
+
+    fn attr_path() -> impl Strategy<Value = AttrPath> {
+        let name = || "[a-zA-Z][a-zA-Z0-9_-]{0,3}|\\$ref|not|and|or|pr|eq";
+        let schema = proptest::option::of("urn:[a-z]{1,4}(:[a-z0-9.]{0,3}){0,3}");
+        (schema, name(), proptest::option::of(name())).prop_map(|(schema, attr, sub)| AttrPath { schema, attr, sub })
+    }
+
+    fn value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            any::<String>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<i32>().prop_map(|n| json!(f64::from(n) / 4.0)),
+            any::<bool>().prop_map(Value::from),
+            Just(Value::Null),
+        ]
+    }
+
+    fn condition() -> BoxedStrategy<Filter> {
+        let op = (0..OPERATORS.len()).prop_map(|n| OPERATORS[n].0);
+        prop_oneof![
+            attr_path().prop_map(Filter::Present),
+            (attr_path(), op, value()).prop_map(|(path, op, value)| Filter::Compare { path, op, value }),
+        ]
+        .boxed()
+    }
+
+    fn combined(leaf: BoxedStrategy<Filter>) -> BoxedStrategy<Filter> {
+        leaf.prop_recursive(5, 24, 4, |inner| {
+            prop_oneof![
+                inner.clone().prop_map(|filter| Filter::Not(Box::new(filter))),
+                proptest::collection::vec(inner.clone(), 2..4).prop_map(Filter::all),
+                proptest::collection::vec(inner, 2..4).prop_map(Filter::any),
+            ]
+        })
+        .boxed()
+    }
+
+    fn filter() -> impl Strategy<Value = Filter> {
+        let element = (attr_path(), combined(condition()))
+            .prop_map(|(path, filter)| Filter::Element { path, filter: Box::new(filter) });
+        combined(prop_oneof![condition(), element].boxed())
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_is_read_back(filter in filter()) {
+            prop_assert_eq!(filter.to_string().parse(), Ok(filter));
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(
+            text in ".*",
+            tokens in "((not|and|or|pr|eq|a|b[.]c|1|\"x\"|[(]|[)]|\\[|\\]|[.]|\"|é) ?){0,16}",
+        ) {
+            for text in [text, tokens] {
+                if let Ok(filter) = text.parse::<Filter>() {
+                    prop_assert_eq!(filter.to_string().parse(), Ok(filter));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_operator_has_its_word() {
+        for (op, word) in OPERATORS {
+            let expected = Filter::Compare { path: "a".parse().unwrap(), op, value: json!(1) };
+            assert_eq!(format!("a {} 1", word.to_uppercase()).parse(), Ok(expected));
+        }
+        assert_eq!(CompareOp::Ge.to_string(), "ge");
+    }
 }

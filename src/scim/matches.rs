@@ -1,20 +1,383 @@
-use super::error::Error;
-use super::filter::Filter;
+//! Filters against resources (RFC 7644 s3.4.2.2). Names, operators and values
+//! are judged once, when a filter is bound to the schema; matching cannot fail.
+//!
+//! Where the RFC is silent:
+//! - a multi-valued attribute matches when one of its elements does, for `ne`
+//!   too: `emails.type ne "work"` asks for an element that is not of type work,
+//!   `not (emails.type eq "work")` for a resource without such an element;
+//! - `ne` holds for what is absent, every other comparison fails;
+//! - `eq null` means absent, `ne null` present;
+//! - a complex attribute that is compared as a whole stands for its `value`:
+//!   `emails co "x"` in the RFC's examples, `manager eq "id"` from Entra ID.
+
+use std::cmp::Ordering;
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::Offset;
+use serde_json::{Number, Value};
+
+use super::error::{Error, ErrorKind, Result};
+use super::filter::{CompareOp, Filter};
+use super::fold::fold;
+use super::path::AttrPath;
 use super::resource::Resource;
-use super::schema::{Attribute, ResourceType};
-use serde_json::Value;
-pub struct Matcher<'a>(std::marker::PhantomData<&'a ()>);
+use super::schema::{Attribute, Place, ResourceType, Returned, Target, Type};
+use super::tolerance;
+
+/// A filter on the resources of one type.
+#[derive(Debug)]
+pub struct Matcher<'a> {
+    kind: &'a ResourceType,
+    tree: Tree<Condition<'a>>,
+}
+
+/// A value filter: what stands in the brackets of `emails[type eq "work"]`.
+#[derive(Debug)]
+pub struct ElementMatcher<'a> {
+    tree: Tree<Member<'a>>,
+}
+
+#[derive(Debug)]
+enum Tree<L> {
+    All(Vec<Tree<L>>),
+    Any(Vec<Tree<L>>),
+    Not(Box<Tree<L>>),
+    Leaf(L),
+}
+
+#[derive(Debug)]
+enum Condition<'a> {
+    /// The URN of an extension that has attributes.
+    Extension(&'a str),
+    Values(Place<'a>, Test),
+    Element(Place<'a>, ElementMatcher<'a>),
+}
+
+/// A condition on a sub-attribute; `sub` is `None` where the elements are
+/// simple values.
+#[derive(Debug)]
+struct Member<'a> {
+    sub: Option<&'a Attribute>,
+    test: Test,
+}
+
+#[derive(Debug)]
+enum Test {
+    Present,
+    Compare(CompareOp, Operand),
+}
+
+#[derive(Debug)]
+enum Operand {
+    /// With `exact` false the text is folded.
+    Text { text: String, exact: bool },
+    Instant(Timestamp),
+    Number(Number),
+    Boolean(bool),
+}
+
+/// What a filter asks of the attribute at a path.
+#[derive(Clone, Copy)]
+enum Asked<'f> {
+    Present,
+    Compare(CompareOp, &'f Value),
+    Element(&'f Filter),
+}
+
 impl<'a> Matcher<'a> {
-    pub fn new(_f: &Filter, _k: &'a ResourceType) -> Result<Self, Error> {
-        Ok(Self(std::marker::PhantomData))
+    pub fn new(filter: &Filter, kind: &'a ResourceType) -> Result<Self> {
+        let tree = Tree::bind(filter, &|path, asked| Condition::bind(kind, path, asked))?;
+        Ok(Self { kind, tree })
     }
-    pub fn for_elements(_f: &Filter, _a: &'a Attribute) -> Result<Self, Error> {
-        Ok(Self(std::marker::PhantomData))
+
+    pub fn matches(&self, resource: &Resource) -> bool {
+        self.tree.holds(&|condition| condition.holds(self.kind, resource))
     }
-    pub fn matches(&self, _r: &Resource) -> bool {
-        true
+}
+
+impl<'a> ElementMatcher<'a> {
+    pub fn new(filter: &Filter, attribute: &'a Attribute) -> Result<Self> {
+        if attribute.sub_attributes.is_empty() && !attribute.multi_valued {
+            return Err(invalid(format!("{} has no sub-attributes: leave out the brackets", attribute.name)));
+        }
+        let tree = Tree::bind(filter, &|path, asked| Member::bind(attribute, path, asked))?;
+        Ok(Self { tree })
     }
-    pub fn matches_element(&self, _r: &Value) -> bool {
-        true
+
+    pub fn matches(&self, element: &Value) -> bool {
+        self.tree.holds(&|member| member.test.accepts(value_at(element, member.sub)))
     }
+}
+
+impl<L> Tree<L> {
+    fn bind(filter: &Filter, leaf: &impl Fn(&AttrPath, Asked<'_>) -> Result<L>) -> Result<Self> {
+        let legs = |legs: &[Filter]| legs.iter().map(|leg| Self::bind(leg, leaf)).collect::<Result<_>>();
+        let present = |path| leaf(path, Asked::Present).map(Self::Leaf);
+        match filter {
+            Filter::All(all) => legs(all).map(Self::All),
+            Filter::Any(any) => legs(any).map(Self::Any),
+            Filter::Not(inner) => Ok(Self::Not(Box::new(Self::bind(inner, leaf)?))),
+            Filter::Present(path) | Filter::Compare { path, op: CompareOp::Ne, value: Value::Null } => present(path),
+            Filter::Compare { path, op: CompareOp::Eq, value: Value::Null } => Ok(Self::Not(Box::new(present(path)?))),
+            Filter::Compare { path, op, value } => leaf(path, Asked::Compare(*op, value)).map(Self::Leaf),
+            Filter::Element { path, filter } => leaf(path, Asked::Element(filter)).map(Self::Leaf),
+        }
+    }
+
+    fn holds(&self, leaf: &impl Fn(&L) -> bool) -> bool {
+        match self {
+            Self::All(legs) => legs.iter().all(|leg| leg.holds(leaf)),
+            Self::Any(legs) => legs.iter().any(|leg| leg.holds(leaf)),
+            Self::Not(inner) => !inner.holds(leaf),
+            Self::Leaf(condition) => leaf(condition),
+        }
+    }
+}
+
+impl<'a> Condition<'a> {
+    fn bind(kind: &'a ResourceType, path: &AttrPath, asked: Asked<'_>) -> Result<Self> {
+        let place = match resolve(kind, path).ok_or_else(|| unknown(kind, path))? {
+            Target::Attribute(place) => place,
+            Target::Extension(schema) => {
+                return match asked {
+                    Asked::Present => Ok(Self::Extension(&schema.id)),
+                    Asked::Compare(..) | Asked::Element(_) => {
+                        Err(invalid(format!("{path} is a schema: compare one of its attributes")))
+                    }
+                };
+            }
+        };
+        refuse_hidden(&place.attribute.name, place.attribute)?;
+        let place = match (asked, place.leaf().kind) {
+            (Asked::Element(filter), _) if place.sub.is_none() => {
+                return ElementMatcher::new(filter, place.attribute).map(|elements| Self::Element(place, elements));
+            }
+            (Asked::Compare(..), Type::Complex) => Place { sub: place.attribute.sub_attribute("value"), ..place },
+            _ => place,
+        };
+        let name = name(&place);
+        // Nobody keeps it: it depends on the address that the request came to.
+        if name == "meta.location" {
+            return Err(invalid("meta.location cannot be filtered by: use id".to_owned()));
+        }
+        Test::bind(&name, place.leaf(), asked).map(|test| Self::Values(place, test))
+    }
+
+    fn holds(&self, kind: &ResourceType, resource: &Resource) -> bool {
+        match self {
+            Self::Extension(urn) => resource.attributes.get(*urn).is_some_and(is_present),
+            Self::Values(place, test) => match elements(resource.get(kind, place).as_deref()) {
+                [] => test.accepts(None),
+                values => values.iter().any(|value| test.accepts(value_at(value, place.sub))),
+            },
+            Self::Element(place, matcher) => {
+                elements(resource.get(kind, place).as_deref()).iter().any(|element| matcher.matches(element))
+            }
+        }
+    }
+}
+
+/// RFC 7644 s3.10 wants the attributes of an extension with its URN. Entra ID
+/// asks for `manager eq "id"` without; the core schema goes first.
+fn resolve<'a>(kind: &'a ResourceType, path: &AttrPath) -> Option<Target<'a>> {
+    let extensions = kind.extensions.iter().filter(|_| path.schema.is_none());
+    kind.resolve(path).or_else(|| {
+        extensions.into_iter().find_map(|extension| {
+            kind.resolve(&AttrPath { schema: Some(extension.schema.id.clone()), ..path.clone() })
+        })
+    })
+}
+
+impl<'a> Member<'a> {
+    fn bind(attribute: &'a Attribute, path: &AttrPath, asked: Asked<'_>) -> Result<Self> {
+        let name = &attribute.name;
+        if path.schema.is_some() || path.sub.is_some() {
+            return Err(invalid(format!("{name}[{path}]: within the brackets a sub-attribute has its name alone")));
+        }
+        let (sub, leaf) = match attribute.sub_attribute(&path.attr) {
+            Some(sub) => (Some(sub), sub),
+            None if attribute.sub_attributes.is_empty() && path.attr.eq_ignore_ascii_case("value") => (None, attribute),
+            None => return Err(no_sub_attribute(attribute, &path.attr)),
+        };
+        let test = Test::bind(&format!("{name}.{}", path.attr), leaf, asked)?;
+        Ok(Self { sub, test })
+    }
+}
+
+impl Test {
+    fn bind(name: &str, attribute: &Attribute, asked: Asked<'_>) -> Result<Self> {
+        refuse_hidden(name, attribute)?;
+        let (op, value) = match asked {
+            Asked::Present => return Ok(Self::Present),
+            Asked::Compare(op, value) => (op, value),
+            Asked::Element(_) => return Err(invalid(format!("{name} has no sub-attributes: leave out the brackets"))),
+        };
+        let (a_kind, example) = match attribute.kind {
+            Type::String => ("a string", "text in double quotes"),
+            Type::Reference => ("a reference", "text in double quotes"),
+            Type::Binary => ("binary", "base64 text in double quotes"),
+            Type::Boolean => ("a boolean", "true or false"),
+            Type::Decimal | Type::Integer => ("a number", "a number without quotes"),
+            Type::DateTime => ("a dateTime", "\"2026-01-31T09:30:00Z\" or the like"),
+            Type::Complex => {
+                let sub = attribute.sub_attributes.first().map_or("value", |sub| &sub.name);
+                return Err(invalid(format!("{name} is complex: compare a sub-attribute, such as {name}.{sub}")));
+            }
+        };
+        // RFC 7644 Table 3 refuses order for boolean and binary; parts of
+        // anything but text have no meaning.
+        let others = match attribute.kind {
+            Type::Boolean | Type::Binary if !matches!(op, CompareOp::Eq | CompareOp::Ne) => "eq, ne or pr",
+            Type::Decimal | Type::Integer | Type::DateTime if is_part(op) => "eq, ne, gt, ge, lt, le or pr",
+            _ => {
+                return Operand::of(attribute, op, value)
+                    .map(|operand| Self::Compare(op, operand))
+                    .ok_or_else(|| invalid(format!("{name} is {a_kind}: compare it with {example}, not {value}")));
+            }
+        };
+        Err(invalid(format!("{name} is {a_kind}: use {others} instead of {op}")))
+    }
+
+    /// `value` is one value, or what a resource does not have.
+    fn accepts(&self, value: Option<&Value>) -> bool {
+        match (self, value) {
+            (Self::Present, value) => value.is_some_and(is_present),
+            (Self::Compare(op, _), None) => *op == CompareOp::Ne,
+            (Self::Compare(op, operand), Some(value)) => operand.compares(*op, value),
+        }
+    }
+}
+
+impl Operand {
+    /// `None`: not a value of the attribute's type.
+    fn of(attribute: &Attribute, op: CompareOp, value: &Value) -> Option<Self> {
+        match (attribute.kind, value) {
+            (Type::String | Type::Reference | Type::Binary, Value::String(text)) => {
+                let exact = attribute.is_case_exact();
+                Some(Self::Text { text: comparable(text, exact, op), exact })
+            }
+            (Type::Boolean, Value::Bool(value)) => Some(Self::Boolean(*value)),
+            (Type::Boolean, Value::String(text)) => tolerance::boolean(text).map(Self::Boolean),
+            (Type::Decimal | Type::Integer, Value::Number(number)) => Some(Self::Number(number.clone())),
+            (Type::DateTime, Value::String(text)) => instant(text).map(Self::Instant),
+            _ => None,
+        }
+    }
+
+    fn compares(&self, op: CompareOp, value: &Value) -> bool {
+        let order = match (self, value) {
+            (Self::Text { text, exact }, Value::String(value)) => {
+                let value = comparable(value, *exact, op);
+                match op {
+                    CompareOp::Co => return value.contains(text),
+                    CompareOp::Sw => return value.starts_with(text),
+                    CompareOp::Ew => return value.ends_with(text),
+                    _ => Some(value.as_str().cmp(text)),
+                }
+            }
+            (Self::Instant(limit), Value::String(value)) => instant(value).map(|value| value.cmp(limit)),
+            (Self::Number(number), Value::Number(value)) => order(value, number),
+            (Self::Boolean(boolean), Value::Bool(value)) => Some(value.cmp(boolean)),
+            _ => None,
+        };
+        match op {
+            CompareOp::Eq => order == Some(Ordering::Equal),
+            CompareOp::Ne => order != Some(Ordering::Equal),
+            CompareOp::Gt => order == Some(Ordering::Greater),
+            CompareOp::Ge => order.is_some_and(Ordering::is_ge),
+            CompareOp::Lt => order == Some(Ordering::Less),
+            CompareOp::Le => order.is_some_and(Ordering::is_le),
+            CompareOp::Co | CompareOp::Sw | CompareOp::Ew => false,
+        }
+    }
+}
+
+fn is_part(op: CompareOp) -> bool {
+    matches!(op, CompareOp::Co | CompareOp::Sw | CompareOp::Ew)
+}
+
+/// The lower case of a sigma depends on whether its word ends there, and a part
+/// of a text ends elsewhere than the text: `sw "ΟΔΥΣ"` finds `Οδυσσέας`.
+fn comparable(text: &str, exact: bool, op: CompareOp) -> String {
+    match (exact, is_part(op)) {
+        (true, _) => text.to_owned(),
+        (false, false) => fold(text),
+        (false, true) => fold(text).replace('ς', "σ"),
+    }
+}
+
+/// xsd:dateTime; one without an offset is taken as UTC.
+fn instant(text: &str) -> Option<Timestamp> {
+    if !text.contains(['T', 't']) {
+        return None;
+    }
+    text.parse::<Timestamp>().ok().or_else(|| Offset::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok())
+}
+
+/// Integers are not rounded to compare them.
+fn order(one: &Number, other: &Number) -> Option<Ordering> {
+    match (one.as_i128(), other.as_i128()) {
+        (Some(one), Some(other)) => Some(one.cmp(&other)),
+        _ => one.as_f64()?.partial_cmp(&other.as_f64()?),
+    }
+}
+
+fn elements(value: Option<&Value>) -> &[Value] {
+    match value {
+        Some(Value::Array(elements)) => elements,
+        Some(one) => std::slice::from_ref(one),
+        None => &[],
+    }
+}
+
+fn value_at<'v>(element: &'v Value, sub: Option<&Attribute>) -> Option<&'v Value> {
+    match sub {
+        Some(sub) => element.get(&sub.name),
+        None => Some(element),
+    }
+}
+
+/// `pr`: "a non-empty or non-null value, or a non-empty node".
+fn is_present(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(_) | Value::Number(_) => true,
+        Value::String(text) => !text.is_empty(),
+        Value::Array(elements) => elements.iter().any(is_present),
+        Value::Object(members) => members.values().any(is_present),
+    }
+}
+
+/// A comparison would tell, guess by guess, what is never returned.
+fn refuse_hidden(name: &str, attribute: &Attribute) -> Result<()> {
+    match attribute.returned {
+        Returned::Never => Err(invalid(format!("{name} is never returned and cannot be filtered by"))),
+        Returned::Always | Returned::Default | Returned::Request => Ok(()),
+    }
+}
+
+fn name(place: &Place<'_>) -> String {
+    let attribute = &place.attribute.name;
+    place.sub.map_or_else(|| attribute.clone(), |sub| format!("{attribute}.{}", sub.name))
+}
+
+fn unknown(kind: &ResourceType, path: &AttrPath) -> Error {
+    match (&path.sub, resolve(kind, &AttrPath { sub: None, ..path.clone() })) {
+        (Some(sub), Some(Target::Attribute(place))) => no_sub_attribute(place.attribute, sub),
+        _ => invalid(format!("{} has no attribute {path}: /Schemas lists what it has", kind.name)),
+    }
+}
+
+fn no_sub_attribute(attribute: &Attribute, sub: &str) -> Error {
+    let name = &attribute.name;
+    let names: Vec<&str> = attribute.sub_attributes.iter().map(|sub| sub.name.as_str()).collect();
+    match names.as_slice() {
+        [] => invalid(format!("{name} has no sub-attribute {sub}: it is compared by its name alone")),
+        names => invalid(format!("{name} has no sub-attribute {sub}: it has {}", names.join(", "))),
+    }
+}
+
+fn invalid(detail: String) -> Error {
+    ErrorKind::InvalidFilter.with(detail)
 }

@@ -115,7 +115,11 @@ impl<'a> Expected<'a> {
 
     /// `text` is the whole that `rest` is the tail of.
     pub(super) fn within(self, text: &str) -> ParseError {
-        ParseError { expected: self.what, at: text.len() - self.rest.len(), found: first_word(self.rest) }
+        ParseError {
+            expected: self.what,
+            at: text.len() - self.rest.len(),
+            found: first_word(self.rest),
+        }
     }
 }
 
@@ -190,9 +194,96 @@ pub(super) fn is_name(c: char) -> bool {
 
 /// RFC 3986 without the brackets and parentheses that end a path in a filter.
 fn is_uri(c: char) -> bool {
-    is_name(c)
-        || matches!(
-            c,
-            '.' | '~' | ':' | '/' | '?' | '#' | '@' | '!' | '&' | '\'' | '*' | '+' | ',' | ';' | '=' | '%'
-        )
+    is_name(c) || matches!(c, '.' | '~' | ':' | '/' | '?' | '#' | '@' | '!' | '&' | '\'' | '*' | '+' | ',' | ';' | '=' | '%')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{AttrPath, Path};
+
+    fn attr_path(schema: Option<&str>, attr: &str, sub: Option<&str>) -> AttrPath {
+        AttrPath { schema: schema.map(str::to_owned), attr: attr.to_owned(), sub: sub.map(str::to_owned) }
+    }
+
+    #[test]
+    fn a_urn_ends_at_its_last_colon() {
+        let enterprise = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+        for (text, expected) in [
+            ("userName", attr_path(None, "userName", None)),
+            ("name.givenName", attr_path(None, "name", Some("givenName"))),
+            ("members.$ref", attr_path(None, "members", Some("$ref"))),
+            ("x-y_2.z", attr_path(None, "x-y_2", Some("z"))),
+            (&format!("{enterprise}:manager.value"), attr_path(Some(enterprise), "manager", Some("value"))),
+            // The extension itself; the schema knows that it is one.
+            (enterprise, attr_path(enterprise.strip_suffix(":User"), "User", None)),
+            ("http://a.example/2.0/B:c", attr_path(Some("http://a.example/2.0/B"), "c", None)),
+        ] {
+            assert_eq!(text.parse(), Ok(expected.clone()));
+            assert_eq!(expected.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_patch_path_has_a_filter_between_its_names() {
+        for text in [
+            "members",
+            "name.familyName",
+            "addresses[type eq \"work\"]",
+            "members[value eq \"2819c223-7f76-453a-919d-413861904646\"]",
+            "members[value eq \"2819c223-7f76-453a-919d-413861904646\"].displayName",
+            "urn:ietf:params:scim:schemas:core:2.0:User:emails[type eq \"work\" and primary eq true].value",
+        ] {
+            let path: Path = text.parse().unwrap();
+            assert_eq!(path.to_string(), text);
+            assert_eq!(path.filter.is_some(), text.contains('['));
+        }
+        let path: Path = "emails[not (type pr)].value".parse().unwrap();
+        assert_eq!(path.attr, attr_path(None, "emails", None));
+        assert_eq!(path.filter, Some("not (type pr)".parse().unwrap()));
+        assert_eq!(path.sub.as_deref(), Some("value"));
+    }
+
+    #[test]
+    fn errors_of_paths() {
+        for (text, expected) in [
+            ("", "expected the name of an attribute at byte 0, found the end"),
+            ("1st", "expected the name of an attribute at byte 0, found `1st`"),
+            ("$", "expected the name of an attribute at byte 0, found `$`"),
+            ("name.", "expected the name of an attribute at byte 5, found the end"),
+            ("a.b.c", "expected the end at byte 3, found `.c`"),
+            ("members ", "expected the end at byte 7, found ` `"),
+            (":userName", "expected the URI of a schema at byte 0, found `:userName`"),
+            ("urn:x:", "expected the name of an attribute at byte 6, found the end"),
+            ("emails[]", "expected the name of an attribute at byte 7, found `]`"),
+            ("emails[type eq \"work\"", "expected `and`, `or` or `]` at byte 21, found the end"),
+            ("emails[type eq \"work\"]value", "expected the end at byte 22, found `value`"),
+            ("emails[type eq \"work\"].1", "expected the name of an attribute at byte 23, found `1`"),
+            ("emails[a[b pr]]", "expected an operator (eq, ne, co, sw, ew, gt, ge, lt, le or pr) at byte 8, found `[b`"),
+            ("émail", "expected the name of an attribute at byte 0, found `émail`"),
+            ("\nx", "expected the name of an attribute at byte 0, found `\u{FFFD}x`"),
+        ] {
+            assert_eq!(text.parse::<Path>().unwrap_err().to_string(), expected, "{text}");
+        }
+        assert_eq!("a[b pr]".parse::<AttrPath>().unwrap_err().to_string(), "expected the end at byte 1, found `[b`");
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_read_is_printed_as_it_was(text in "(urn:[a-z:.0-9]{0,9}:)?[$a-z][a-z0-9$_-]{0,3}([.][a-z$]{1,4})?") {
+            if let Ok(path) = text.parse::<AttrPath>() {
+                prop_assert_eq!(path.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn no_text_makes_the_parser_panic(text in ".*", path in "[$a-z:.\\[\\]()\" é]{0,24}") {
+            for text in [text, path] {
+                if let Ok(path) = text.parse::<Path>() {
+                    prop_assert_eq!(path.to_string().parse(), Ok(path));
+                }
+            }
+        }
+    }
 }

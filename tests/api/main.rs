@@ -1,6 +1,6 @@
-mod x {
-    #[test]
-    fn local() {
-        println!("{}", env!("CARGO_BIN_EXE_scim-local"));
-    }
-}
+//! The wire: every test sends events to the handler, over the real SDK and an
+//! emulator of DynamoDB, and looks at what a client would see.
+
+mod client;
+mod faults;
+mod users;

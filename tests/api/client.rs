@@ -1,0 +1,268 @@
+//! A directory of its own for each test, and clients of it. A client is one
+//! Lambda instance: the handler with its own caches and connections, over the
+//! same table as its siblings.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use jiff::{SignedDuration, Timestamp};
+use scim_lambda::app::{App, World};
+use scim_lambda::config::Config;
+use scim_lambda::event::{Event, Reply};
+use scim_lambda::local;
+use scim_lambda::scim::policy::Policy;
+use scim_lambda::store::{Store, TenantName, TenantRecord, TokenRecord};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::faults::Faults;
+
+/// The token that the files of `events/` carry.
+pub const TOKEN: &str = "scim_demo_events_0000000000000000000000000000000000000000000000000000000000000000";
+
+pub struct Directory {
+    endpoint: String,
+    table: String,
+    world: World,
+}
+
+impl Directory {
+    /// In an emulator of its own, or in a table of its own at the endpoint in
+    /// `SCIM_TEST_DYNAMODB`. Ids count up from 1 and every request is a second
+    /// later than the one before, so that answers can be compared to the letter.
+    pub async fn new() -> Self {
+        let ids = Arc::new(AtomicU64::new(1));
+        Self::with_ids(move || Uuid::from_u64_pair(0x4000, 0x8000_0000_0000_0000 | ids.fetch_add(1, Ordering::Relaxed)))
+            .await
+    }
+
+    /// Ids spread over their whole range, as those of production do.
+    pub async fn spread() -> Self {
+        let count = AtomicU64::new(1);
+        Self::with_ids(move || {
+            let n = count.fetch_add(1, Ordering::Relaxed);
+            // An odd multiplier makes a permutation of the 64-bit numbers.
+            Uuid::from_u64_pair(n.wrapping_mul(0x9E37_79B9_7F4A_7C15), n)
+        })
+        .await
+    }
+
+    async fn with_ids(ids: impl Fn() -> Uuid + Send + Sync + 'static) -> Self {
+        let endpoint = match std::env::var("SCIM_TEST_DYNAMODB") {
+            Ok(endpoint) => endpoint,
+            Err(_) => local::emulator(None).await.unwrap(),
+        };
+        let seconds = AtomicU64::new(0);
+        let start: Timestamp = "2026-01-31T09:00:00Z".parse().unwrap();
+        let world = World {
+            now: Arc::new(move || {
+                let elapsed = i64::try_from(seconds.fetch_add(1, Ordering::Relaxed)).unwrap();
+                start + SignedDuration::from_secs(elapsed)
+            }),
+            ids: Arc::new(ids),
+            dice: Arc::new(|| 0.5),
+        };
+        let table = format!("scim-test-{}", unique_name());
+        let directory = Self { endpoint, table, world };
+        let client = aws_sdk_dynamodb::Client::from_conf(local::client_config(&directory.endpoint).build());
+        local::create_table(&client, &directory.table).await.unwrap();
+        directory.add_tenant("demo", Policy::default()).await;
+        directory
+    }
+
+    /// With a token like [`TOKEN`], of this tenant.
+    pub async fn add_tenant(&self, name: &str, policy: Policy) {
+        let store = self.store();
+        let tenant = TenantName::parse(name).unwrap();
+        let created = (self.world.now)();
+        assert!(store.create_tenant(&tenant, &TenantRecord { created, policy }).await.unwrap());
+        let token = TokenRecord::new(&"0".repeat(64), created);
+        assert!(store.create_token(&tenant, "events", &token).await.unwrap());
+    }
+
+    pub async fn set_policy(&self, name: &str, policy: Policy) {
+        self.store().set_policy(&TenantName::parse(name).unwrap(), &policy).await.unwrap();
+    }
+
+    fn store(&self) -> Store {
+        Store::new(self.dynamodb(), &self.table, Arc::clone(&self.world.ids), Arc::clone(&self.world.dice))
+    }
+
+    /// The table, past the handler.
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::from_conf(local::client_config(&self.endpoint).build())
+    }
+
+    pub fn table(&self) -> &str {
+        &self.table
+    }
+
+    pub fn client(&self) -> Client {
+        self.client_with(Config::new(&self.table))
+    }
+
+    pub fn client_with(&self, config: Config) -> Client {
+        let faults = Faults::new();
+        let dynamodb = local::client_config(&self.endpoint)
+            .http_client(faults.clone())
+            // The same number of attempts as on AWS, sooner one after the other.
+            .retry_config(
+                RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(1)),
+            )
+            .build();
+        let app = App::new(config, aws_sdk_dynamodb::Client::from_conf(dynamodb), self.world.clone());
+        Client { app: Arc::new(app), faults, token: TOKEN.to_owned() }
+    }
+}
+
+fn unique_name() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    format!("{}-{}-{}", std::process::id(), now.as_nanos(), COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+#[derive(Clone)]
+pub struct Client {
+    app: Arc<App>,
+    pub faults: Faults,
+    token: String,
+}
+
+impl Client {
+    /// A directory with nothing in it, and a client of it.
+    pub async fn new() -> Self {
+        Directory::new().await.client()
+    }
+
+    pub fn with_token(&self, token: &str) -> Self {
+        Self { token: token.to_owned(), ..self.clone() }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.request("GET", path).send().await
+    }
+
+    pub async fn post(&self, path: &str, body: &str) -> Answer {
+        self.request("POST", path).body(body).send().await
+    }
+
+    pub async fn put(&self, path: &str, body: &str) -> Answer {
+        self.request("PUT", path).body(body).send().await
+    }
+
+    pub async fn patch(&self, path: &str, body: &str) -> Answer {
+        self.request("PATCH", path).body(body).send().await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.request("DELETE", path).send().await
+    }
+
+    /// `path` is below the base and may carry an encoded query.
+    pub fn request(&self, method: &str, path: &str) -> Request {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let headers = json!({
+            "authorization": format!("Bearer {}", self.token),
+            "content-type": "application/scim+json",
+            "host": "example.com",
+            "x-forwarded-proto": "https",
+        });
+        Request {
+            client: self.clone(),
+            event: json!({
+                "version": "2.0",
+                "routeKey": "$default",
+                "rawPath": format!("/scim/v2{path}"),
+                "rawQueryString": query,
+                "headers": headers,
+                "requestContext": { "stage": "$default", "http": { "method": method } },
+                "isBase64Encoded": false,
+            }),
+        }
+    }
+
+    /// A whole event, as API Gateway would send it.
+    pub async fn send(&self, event: Value) -> Answer {
+        let event: Event = serde_json::from_value(event).unwrap();
+        Answer::from(self.app.handle(event).await)
+    }
+}
+
+pub struct Request {
+    client: Client,
+    event: Value,
+}
+
+impl Request {
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.event["headers"][name] = value.into();
+        self
+    }
+
+    pub fn without_header(mut self, name: &str) -> Self {
+        self.event["headers"].as_object_mut().unwrap().remove(name);
+        self
+    }
+
+    pub fn if_match(self, value: &str) -> Self {
+        self.header("if-match", value)
+    }
+
+    pub fn body(mut self, body: &str) -> Self {
+        self.event["body"] = body.into();
+        self
+    }
+
+    pub async fn send(self) -> Answer {
+        self.client.send(self.event).await
+    }
+}
+
+/// What a client sees. Its text is `<status> <ETag or -> <body>`.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: http::HeaderMap,
+    pub body: Value,
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    pub fn id(&self) -> &str {
+        self.body["id"].as_str().unwrap_or_else(|| panic!("no id in {self}"))
+    }
+
+    /// The path of the resource that was answered.
+    pub fn path(&self) -> String {
+        format!("/Users/{}", self.id())
+    }
+
+    pub fn detail(&self) -> &str {
+        self.body["detail"].as_str().unwrap_or_default()
+    }
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        let (status, headers, body) = match reply {
+            Reply::Rest(reply) => (reply.status_code, reply.headers, reply.body),
+            Reply::Http(reply) => (reply.status_code, reply.headers, reply.body),
+        };
+        let bytes = body.map(|body| body.to_vec()).unwrap_or_default();
+        let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
+        Self { status: u16::try_from(status).unwrap(), headers, body }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.status, self.header("etag").unwrap_or("-"))?;
+        if self.body.is_null() { Ok(()) } else { write!(f, " {}", self.body) }
+    }
+}
