@@ -47,11 +47,12 @@ const RESOURCE_TYPES: &str = include_str!("schema/resource_types.json");
 
 impl Catalogue {
     pub fn new(policy: &Policy) -> Self {
-        Self::load(policy)
+        Self::read(policy)
             .unwrap_or_else(|error| unreachable!("the documents of src/scim/schema are tested: {error}"))
     }
 
-    fn load(policy: &Policy) -> Result<Self, String> {
+    /// With resource types of these declarations, over the schemas of `schema/`.
+    pub fn read(policy: &Policy, resource_types: &str) -> Result<Self, String> {
         let common: Arc<Schema> = Arc::new(parse(COMMON)?);
         let mut schemas = Vec::with_capacity(SCHEMAS.len());
         for text in SCHEMAS {
@@ -59,7 +60,7 @@ impl Catalogue {
             apply(policy, &mut schema);
             schemas.push(Arc::new(schema));
         }
-        let declarations: Vec<Declaration> = parse(RESOURCE_TYPES)?;
+        let declarations: Vec<Declaration> = parse(resource_types)?;
         let resource_types = declarations
             .into_iter()
             .map(|declaration| declaration.into_resource_type(&common, &schemas).map(Arc::new))

@@ -35,7 +35,9 @@ fn usual_width(c: char) -> char {
         '\u{FFA0}'..='\u{FFDC}' => HANGUL
             .into_iter()
             .find(|(first, last, _)| (first..=last).contains(&&c))
-            .and_then(|(first, _, target)| char::from_u32(u32::from(target) + u32::from(c) - u32::from(first)))
+            .and_then(|(first, _, target)| {
+                char::from_u32(u32::from(target) + u32::from(c) - u32::from(first))
+            })
             .unwrap_or(c),
         '\u{FF01}'..='\u{FFEE}' => {
             let mut mapped = c;

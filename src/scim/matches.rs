@@ -71,7 +71,10 @@ enum Test {
 #[derive(Debug)]
 enum Operand {
     /// With `exact` false the text is folded.
-    Text { text: String, exact: bool },
+    Text {
+        text: String,
+        exact: bool,
+    },
     Instant(Timestamp),
     Number(Number),
     Boolean(bool),
@@ -118,8 +121,12 @@ impl<L> Tree<L> {
             Filter::All(all) => legs(all).map(Self::All),
             Filter::Any(any) => legs(any).map(Self::Any),
             Filter::Not(inner) => Ok(Self::Not(Box::new(Self::bind(inner, leaf)?))),
-            Filter::Present(path) | Filter::Compare { path, op: CompareOp::Ne, value: Value::Null } => present(path),
-            Filter::Compare { path, op: CompareOp::Eq, value: Value::Null } => Ok(Self::Not(Box::new(present(path)?))),
+            Filter::Present(path) | Filter::Compare { path, op: CompareOp::Ne, value: Value::Null } => {
+                present(path)
+            }
+            Filter::Compare { path, op: CompareOp::Eq, value: Value::Null } => {
+                Ok(Self::Not(Box::new(present(path)?)))
+            }
             Filter::Compare { path, op, value } => leaf(path, Asked::Compare(*op, value)).map(Self::Leaf),
             Filter::Element { path, filter } => leaf(path, Asked::Element(filter)).map(Self::Leaf),
         }
@@ -151,9 +158,12 @@ impl<'a> Condition<'a> {
         refuse_hidden(&place.attribute.name, place.attribute)?;
         let place = match (asked, place.leaf().kind) {
             (Asked::Element(filter), _) if place.sub.is_none() => {
-                return ElementMatcher::new(filter, place.attribute).map(|elements| Self::Element(place, elements));
+                return ElementMatcher::new(filter, place.attribute)
+                    .map(|elements| Self::Element(place, elements));
             }
-            (Asked::Compare(..), Type::Complex) => Place { sub: place.attribute.sub_attribute("value"), ..place },
+            (Asked::Compare(..), Type::Complex) => {
+                Place { sub: place.attribute.sub_attribute("value"), ..place }
+            }
             _ => place,
         };
         let name = name(&place);
@@ -193,11 +203,15 @@ impl<'a> Member<'a> {
     fn bind(attribute: &'a Attribute, path: &AttrPath, asked: Asked<'_>) -> Result<Self> {
         let name = &attribute.name;
         if path.schema.is_some() || path.sub.is_some() {
-            return Err(invalid(format!("{name}[{path}]: within the brackets a sub-attribute has its name alone")));
+            return Err(invalid(format!(
+                "{name}[{path}]: within the brackets a sub-attribute has its name alone"
+            )));
         }
         let (sub, leaf) = match attribute.sub_attribute(&path.attr) {
             Some(sub) => (Some(sub), sub),
-            None if attribute.sub_attributes.is_empty() && path.attr.eq_ignore_ascii_case("value") => (None, attribute),
+            None if attribute.sub_attributes.is_empty() && path.attr.eq_ignore_ascii_case("value") => {
+                (None, attribute)
+            }
             None => return Err(no_sub_attribute(attribute, &path.attr)),
         };
         let test = Test::bind(&format!("{name}.{}", path.attr), leaf, asked)?;
@@ -211,7 +225,9 @@ impl Test {
         let (op, value) = match asked {
             Asked::Present => return Ok(Self::Present),
             Asked::Compare(op, value) => (op, value),
-            Asked::Element(_) => return Err(invalid(format!("{name} has no sub-attributes: leave out the brackets"))),
+            Asked::Element(_) => {
+                return Err(invalid(format!("{name} has no sub-attributes: leave out the brackets")));
+            }
         };
         let (a_kind, example) = match attribute.kind {
             Type::String => ("a string", "text in double quotes"),
@@ -222,7 +238,9 @@ impl Test {
             Type::DateTime => ("a dateTime", "\"2026-01-31T09:30:00Z\" or the like"),
             Type::Complex => {
                 let sub = attribute.sub_attributes.first().map_or("value", |sub| &sub.name);
-                return Err(invalid(format!("{name} is complex: compare a sub-attribute, such as {name}.{sub}")));
+                return Err(invalid(format!(
+                    "{name} is complex: compare a sub-attribute, such as {name}.{sub}"
+                )));
             }
         };
         // RFC 7644 Table 3 refuses order for boolean and binary; parts of
@@ -233,7 +251,9 @@ impl Test {
             _ => {
                 return Operand::of(attribute, op, value)
                     .map(|operand| Self::Compare(op, operand))
-                    .ok_or_else(|| invalid(format!("{name} is {a_kind}: compare it with {example}, not {value}")));
+                    .ok_or_else(|| {
+                        invalid(format!("{name} is {a_kind}: compare it with {example}, not {value}"))
+                    });
             }
         };
         Err(invalid(format!("{name} is {a_kind}: use {others} instead of {op}")))
@@ -380,4 +400,128 @@ fn no_sub_attribute(attribute: &Attribute, sub: &str) -> Error {
 
 fn invalid(detail: String) -> Error {
     ErrorKind::InvalidFilter.with(detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{ElementMatcher, Matcher, order};
+    use crate::scim::catalogue::Catalogue;
+    use crate::scim::error::ErrorKind;
+    use crate::scim::policy::Policy;
+    use crate::scim::schema::Attribute;
+
+    #[test]
+    fn a_filter_that_the_schema_does_not_bear_is_refused() {
+        let catalogue = Catalogue::new(&Policy::default());
+        for (text, expected) in [
+            ("usernme eq \"x\"", "User has no attribute usernme: /Schemas lists what it has"),
+            ("urn:x:y:userName pr", "User has no attribute urn:x:y:userName: /Schemas lists what it has"),
+            (
+                "emails.vale eq \"x\"",
+                "emails has no sub-attribute vale: it has value, display, type, primary",
+            ),
+            ("emails[vale pr]", "emails has no sub-attribute vale: it has value, display, type, primary"),
+            ("userName.value pr", "userName has no sub-attribute value: it is compared by its name alone"),
+            ("name eq \"x\"", "name is complex: compare a sub-attribute, such as name.formatted"),
+            ("userName eq 5", "userName is a string: compare it with text in double quotes, not 5"),
+            ("emails co true", "emails.value is a string: compare it with text in double quotes, not true"),
+            ("profileUrl sw 1", "profileUrl is a reference: compare it with text in double quotes, not 1"),
+            ("userName gt null", "userName is a string: compare it with text in double quotes, not null"),
+            ("active eq \"yes\"", "active is a boolean: compare it with true or false, not \"yes\""),
+            ("active gt true", "active is a boolean: use eq, ne or pr instead of gt"),
+            ("active co \"t\"", "active is a boolean: use eq, ne or pr instead of co"),
+            (
+                "x509Certificates.value lt \"MII\"",
+                "x509Certificates.value is binary: use eq, ne or pr instead of lt",
+            ),
+            (
+                "x509Certificates sw \"MII\"",
+                "x509Certificates.value is binary: use eq, ne or pr instead of sw",
+            ),
+            (
+                "meta.created sw \"2026\"",
+                "meta.created is a dateTime: use eq, ne, gt, ge, lt, le or pr instead of sw",
+            ),
+            (
+                "meta.created gt \"2026-01-31\"",
+                "meta.created is a dateTime: compare it with \"2026-01-31T09:30:00Z\" or the like, not \"2026-01-31\"",
+            ),
+            ("meta.location pr", "meta.location cannot be filtered by: use id"),
+            ("password pr", "password is never returned and cannot be filtered by"),
+            ("not (Password sw \"a\")", "password is never returned and cannot be filtered by"),
+            ("password eq null", "password is never returned and cannot be filtered by"),
+            ("userName[value eq \"x\"]", "userName has no sub-attributes: leave out the brackets"),
+            ("emails.value[type pr]", "emails.value has no sub-attributes: leave out the brackets"),
+            (
+                "emails[emails.type pr]",
+                "emails[emails.type]: within the brackets a sub-attribute has its name alone",
+            ),
+            (
+                "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User eq \"x\"",
+                "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User is a schema: compare one of its attributes",
+            ),
+        ] {
+            let error =
+                Matcher::new(&text.parse().unwrap(), catalogue.resource_type("User").unwrap()).unwrap_err();
+            assert_eq!((error.kind, error.detail.as_ref()), (ErrorKind::InvalidFilter, expected), "{text}");
+        }
+    }
+
+    fn attribute(mut document: Value) -> Attribute {
+        let defaults = json!({
+            "multiValued": true, "description": "", "required": false, "mutability": "readWrite", "returned": "default",
+        });
+        for (name, value) in defaults.as_object().unwrap() {
+            document[name] = value.clone();
+        }
+        serde_json::from_value(document).unwrap()
+    }
+
+    #[test]
+    fn simple_elements_are_their_own_value() {
+        for (kind, filter, matching, other) in [
+            ("string", "value eq \"A\"", json!("a"), json!("b")),
+            ("string", "value gt \"a\" and not (Value ew \"c\")", json!("b"), json!("c")),
+            ("integer", "value ge 10", json!(10), json!(9)),
+            (
+                "integer",
+                "value gt 9007199254740992",
+                json!(9_007_199_254_740_993_i64),
+                json!(9_007_199_254_740_992_i64),
+            ),
+            ("decimal", "value lt 1.5", json!(1), json!(1.5)),
+            ("decimal", "value eq 2", json!(2.0), json!(2.25)),
+            (
+                "dateTime",
+                "value le \"2026-01-31T09:30:00\"",
+                json!("2026-01-31T10:30:00+01:00"),
+                json!("2026-01-31T09:30:00-01:00"),
+            ),
+            (
+                "dateTime",
+                "value eq \"2026-01-31T09:30:00Z\"",
+                json!("2026-01-31T09:30:00.000"),
+                json!("noon"),
+            ),
+            ("binary", "value ne \"QQ==\"", json!("qq=="), json!("QQ==")),
+        ] {
+            let exact = (kind == "binary").then_some(true);
+            let attribute = attribute(json!({ "name": "values", "type": kind, "caseExact": exact }));
+            let matcher = ElementMatcher::new(&filter.parse().unwrap(), &attribute).unwrap();
+            assert!(matcher.matches(&matching), "{filter}: {matching}");
+            assert!(!matcher.matches(&other), "{filter}: {other}");
+        }
+        let attribute = attribute(json!({ "name": "values", "type": "string" }));
+        let error = ElementMatcher::new(&"type pr".parse().unwrap(), &attribute).unwrap_err();
+        assert_eq!(error.detail, "values has no sub-attribute type: it is compared by its name alone");
+    }
+
+    #[test]
+    fn numbers_beyond_each_other_have_an_order() {
+        let number = |text: &str| text.parse().unwrap();
+        assert!(order(&number("-1"), &number("18446744073709551615")).unwrap().is_lt());
+        assert!(order(&number("1e300"), &number("18446744073709551615")).unwrap().is_gt());
+    }
 }

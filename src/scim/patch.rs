@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::error::{Error, ErrorKind, Result};
 use super::filter::Filter;
 use super::input::{Reader, check_immutable, check_primary, check_required, is_primary, label, object_at};
-use super::matches::Matcher;
+use super::matches::ElementMatcher;
 use super::path::Path;
 use super::resource::Attributes;
 use super::schema::{Attribute, Mutability, Place, ResourceType, Schema, Target};
@@ -36,7 +36,7 @@ struct Operation<'a> {
 
 /// The elements that a value filter selects, and the one to make if there is none.
 struct Elements<'a> {
-    matcher: Matcher<'a>,
+    matcher: ElementMatcher<'a>,
     filter: Filter,
     make: Option<Map<String, Value>>,
 }
@@ -280,8 +280,7 @@ impl<'a> Elements<'a> {
             return Err(ErrorKind::InvalidPath
                 .with(format!("{} has a single value: name it without a filter", place.attribute.name)));
         }
-        let matcher = Matcher::for_elements(&filter, place.attribute)
-            .map_err(|Error { detail, .. }| ErrorKind::InvalidPath.with(detail))?;
+        let matcher = ElementMatcher::new(&filter, place.attribute)?;
         let make = if reader.is_strict() { None } else { tolerance::element(op, place.attribute, &filter) };
         Ok(Self { matcher, filter, make })
     }
@@ -382,7 +381,7 @@ impl Operation<'_> {
 
 impl Elements<'_> {
     fn select(&self, element: &Value) -> bool {
-        self.matcher.matches_element(element)
+        self.matcher.matches(element)
     }
 
     fn make(&self, attribute: &Attribute) -> Result<Map<String, Value>> {

@@ -115,11 +115,7 @@ impl<'a> Expected<'a> {
 
     /// `text` is the whole that `rest` is the tail of.
     pub(super) fn within(self, text: &str) -> ParseError {
-        ParseError {
-            expected: self.what,
-            at: text.len() - self.rest.len(),
-            found: first_word(self.rest),
-        }
+        ParseError { expected: self.what, at: text.len() - self.rest.len(), found: first_word(self.rest) }
     }
 }
 
@@ -194,7 +190,11 @@ pub(super) fn is_name(c: char) -> bool {
 
 /// RFC 3986 without the brackets and parentheses that end a path in a filter.
 fn is_uri(c: char) -> bool {
-    is_name(c) || matches!(c, '.' | '~' | ':' | '/' | '?' | '#' | '@' | '!' | '&' | '\'' | '*' | '+' | ',' | ';' | '=' | '%')
+    is_name(c)
+        || matches!(
+            c,
+            '.' | '~' | ':' | '/' | '?' | '#' | '@' | '!' | '&' | '\'' | '*' | '+' | ',' | ';' | '=' | '%'
+        )
 }
 
 #[cfg(test)]
@@ -260,13 +260,19 @@ mod tests {
             ("emails[type eq \"work\"", "expected `and`, `or` or `]` at byte 21, found the end"),
             ("emails[type eq \"work\"]value", "expected the end at byte 22, found `value`"),
             ("emails[type eq \"work\"].1", "expected the name of an attribute at byte 23, found `1`"),
-            ("emails[a[b pr]]", "expected an operator (eq, ne, co, sw, ew, gt, ge, lt, le or pr) at byte 8, found `[b`"),
+            (
+                "emails[a[b pr]]",
+                "expected an operator (eq, ne, co, sw, ew, gt, ge, lt, le or pr) at byte 8, found `[b`",
+            ),
             ("émail", "expected the name of an attribute at byte 0, found `émail`"),
             ("\nx", "expected the name of an attribute at byte 0, found `\u{FFFD}x`"),
         ] {
             assert_eq!(text.parse::<Path>().unwrap_err().to_string(), expected, "{text}");
         }
-        assert_eq!("a[b pr]".parse::<AttrPath>().unwrap_err().to_string(), "expected the end at byte 1, found `[b`");
+        assert_eq!(
+            "a[b pr]".parse::<AttrPath>().unwrap_err().to_string(),
+            "expected the end at byte 1, found `[b`"
+        );
     }
 
     proptest! {

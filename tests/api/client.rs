@@ -35,8 +35,10 @@ impl Directory {
     /// later than the one before, so that answers can be compared to the letter.
     pub async fn new() -> Self {
         let ids = Arc::new(AtomicU64::new(1));
-        Self::with_ids(move || Uuid::from_u64_pair(0x4000, 0x8000_0000_0000_0000 | ids.fetch_add(1, Ordering::Relaxed)))
-            .await
+        Self::with_ids(move || {
+            Uuid::from_u64_pair(0x4000, 0x8000_0000_0000_0000 | ids.fetch_add(1, Ordering::Relaxed))
+        })
+        .await
     }
 
     /// Ids spread over their whole range, as those of production do.

@@ -260,11 +260,7 @@ impl State {
             return (self.sent, None);
         }
         self.sent += 1;
-        let call = Call {
-            operation: operation.to_owned(),
-            request: request.clone(),
-            response: None,
-        };
+        let call = Call { operation: operation.to_owned(), request: request.clone(), response: None };
         self.log.insert(self.sent, call);
         let pause = self.pauses.iter().position(|(o, _)| o == operation);
         (self.sent, pause.map(|i| self.pauses.remove(i).1))
@@ -300,16 +296,10 @@ impl Fault {
                 let codes = std::iter::once("TransactionConflict").chain(others);
                 cancelled(&codes.collect::<Vec<_>>())
             }
-            (Self::Conflict, None) => {
-                respond(400, &error("TransactionConflictException", CONFLICT))
-            }
+            (Self::Conflict, None) => respond(400, &error("TransactionConflictException", CONFLICT)),
             (Self::Throttle, _) => {
-                let message =
-                    "The level of configured provisioned throughput for the table was exceeded";
-                respond(
-                    400,
-                    &error("ProvisionedThroughputExceededException", message),
-                )
+                let message = "The level of configured provisioned throughput for the table was exceeded";
+                respond(400, &error("ProvisionedThroughputExceededException", message))
             }
             (Self::InProgress, _) => {
                 let message = "The transaction with the given request token is in progress";
