@@ -47,7 +47,7 @@ const RESOURCE_TYPES: &str = include_str!("schema/resource_types.json");
 
 impl Catalogue {
     pub fn new(policy: &Policy) -> Self {
-        Self::read(policy)
+        Self::read(policy, RESOURCE_TYPES)
             .unwrap_or_else(|error| unreachable!("the documents of src/scim/schema are tested: {error}"))
     }
 
