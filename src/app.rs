@@ -105,13 +105,13 @@ impl App {
             Route::ServiceProviderConfig => {
                 Ok(Response::json(200, &discovery::service_provider_config(&call.base)))
             }
-            Route::ResourceTypes => call.documents(discovery::resource_types(&tenant.catalogue, &call.base)),
+            Route::ResourceTypes => call.documents(&discovery::resource_types(&tenant.catalogue, &call.base)),
             Route::ResourceType(name) => {
                 call.document("resource type", &name, tenant.catalogue.resource_type(&name), |kind, base| {
                     discovery::resource_type(kind, base)
                 })
             }
-            Route::Schemas => call.documents(discovery::schemas(&tenant.catalogue, &call.base)),
+            Route::Schemas => call.documents(&discovery::schemas(&tenant.catalogue, &call.base)),
             Route::Schema(urn) => {
                 call.document("schema", &urn, tenant.catalogue.schema(&urn), |schema, base| {
                     discovery::schema(schema, base)
@@ -208,11 +208,11 @@ impl App {
                 (found.len(), found.into_iter().skip(query.start_index - 1).take(query.count).collect())
             }
         };
-        let resources = page
+        let resources: Vec<Value> = page
             .iter()
             .map(|resource| render(kind, resource, &selection, &call.location(kind, &resource.id)))
             .collect();
-        Ok(Response::json(200, &list::response(total, query.start_index, resources)))
+        Ok(Response::json(200, &list::response(total, query.start_index, &resources)))
     }
 }
 
@@ -267,7 +267,7 @@ impl Call<'_> {
     ) -> Response {
         let etag = resource.version.to_string();
         if self.request.method != Method::GET && self.wants_minimal() {
-            return Response::empty(204)
+            return Response::empty(if status == 201 { 201 } else { 204 })
                 .with(header::ETAG, etag)
                 .with(HeaderName::from_static("preference-applied"), "return=minimal".to_owned());
         }
@@ -275,7 +275,7 @@ impl Call<'_> {
         Response::json(status, &body).with(header::ETAG, etag)
     }
 
-    /// RFC 7240 s4.2.
+    /// RFC 7240 s4.2: a creation is still told as 201, with its `Location`.
     fn wants_minimal(&self) -> bool {
         self.request
             .header("prefer")
@@ -284,7 +284,7 @@ impl Call<'_> {
     }
 
     /// RFC 7644 s4: a filter on what describes the service is refused.
-    fn documents(&self, documents: Vec<Value>) -> Result<Response> {
+    fn documents(&self, documents: &[Value]) -> Result<Response> {
         if self.request.parameter("filter").is_some() {
             return Err(ErrorKind::Forbidden.with("this endpoint takes no filter: read it whole"));
         }

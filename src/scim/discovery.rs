@@ -45,22 +45,19 @@ pub fn resource_type(kind: &ResourceType, base: &str) -> Value {
         .iter()
         .map(|extension| json!({ "schema": extension.schema.id, "required": extension.required }))
         .collect();
-    let mut answer = json!({
+    json!({
         "schemas": [RESOURCE_TYPE],
         "id": kind.name,
         "name": kind.name,
         "endpoint": format!("/{}", kind.endpoint),
         "description": kind.description,
         "schema": kind.schema.id,
-    });
-    if !extensions.is_empty() {
-        answer["schemaExtensions"] = extensions.into();
-    }
-    answer["meta"] = json!({
-        "resourceType": "ResourceType",
-        "location": format!("{base}/ResourceTypes/{}", kind.name)
-    });
-    answer
+        "schemaExtensions": extensions,
+        "meta": {
+            "resourceType": "ResourceType",
+            "location": format!("{base}/ResourceTypes/{}", kind.name)
+        }
+    })
 }
 
 pub fn schemas(catalogue: &Catalogue, base: &str) -> Vec<Value> {

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 const SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 
@@ -106,12 +106,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn body(&self) -> Value {
-        let mut body = json!({ "schemas": [SCHEMA], "status": self.kind.status().to_string() });
+        let mut body = Map::new();
+        body.insert("schemas".to_owned(), json!([SCHEMA]));
+        body.insert("status".to_owned(), self.kind.status().to_string().into());
         if let Some(scim_type) = self.kind.scim_type() {
-            body["scimType"] = scim_type.into();
+            body.insert("scimType".to_owned(), scim_type.into());
         }
-        body["detail"] = self.detail.as_ref().into();
-        body
+        body.insert("detail".to_owned(), self.detail.as_ref().into());
+        Value::Object(body)
     }
 }
 

@@ -1,4 +1,4 @@
-//! A query and its ListResponse (RFC 7644 s3.4.2).
+//! A query and its `ListResponse` (RFC 7644 s3.4.2).
 
 use serde_json::{Value, json};
 
@@ -48,7 +48,7 @@ fn number(name: &str, text: Option<&str>) -> Result<Option<usize>> {
     Ok(Some(usize::try_from(number.max(0)).unwrap_or(usize::MAX)))
 }
 
-pub fn response(total: usize, start_index: usize, resources: Vec<Value>) -> Value {
+pub fn response(total: usize, start_index: usize, resources: &[Value]) -> Value {
     json!({
         "schemas": [SCHEMA],
         "totalResults": total,
