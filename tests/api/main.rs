@@ -10,4 +10,5 @@
 mod client;
 mod faults;
 mod filters;
+mod search;
 mod users;
