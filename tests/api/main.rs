@@ -11,4 +11,5 @@ mod client;
 mod events;
 mod faults;
 mod filters;
+mod search;
 mod users;
