@@ -7,9 +7,13 @@
     reason = "what cannot go on has failed"
 )]
 
+mod auth;
 mod client;
+mod discovery;
 mod events;
 mod faults;
 mod filters;
+mod gateway;
+mod listing;
 mod search;
 mod users;
