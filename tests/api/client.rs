@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -36,11 +36,14 @@ impl Directory {
     /// `SCIM_TEST_DYNAMODB`. Ids count up from 1 and every request is a second
     /// later than the one before, so that answers can be compared to the letter.
     pub(crate) async fn new() -> Self {
-        let ids = Arc::new(AtomicU64::new(1));
-        Self::with_ids(move || {
-            Uuid::from_u64_pair(0x4000, 0x8000_0000_0000_0000 | ids.fetch_add(1, Ordering::Relaxed))
-        })
-        .await
+        Self::with_ids(numbers()).await
+    }
+
+    /// The first resource gets this id, and the ids after it count up from 1.
+    pub(crate) async fn with_first_id(first: Uuid) -> Self {
+        let is_first = AtomicBool::new(true);
+        let others = numbers();
+        Self::with_ids(move || if is_first.swap(false, Ordering::Relaxed) { first } else { others() }).await
     }
 
     /// Ids spread over their whole range, as those of production do.
@@ -127,6 +130,11 @@ impl Directory {
         let app = App::new(config, aws_sdk_dynamodb::Client::from_conf(dynamodb), self.world.clone());
         Client { app: Arc::new(app), faults, token: TOKEN.to_owned() }
     }
+}
+
+fn numbers() -> impl Fn() -> Uuid + Send + Sync {
+    let next = AtomicU64::new(1);
+    move || Uuid::from_u64_pair(0x4000, 0x8000_0000_0000_0000 | next.fetch_add(1, Ordering::Relaxed))
 }
 
 fn unique_name() -> String {

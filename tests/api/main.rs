@@ -8,6 +8,7 @@
 )]
 
 mod client;
+mod events;
 mod faults;
 mod filters;
 mod search;
