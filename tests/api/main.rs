@@ -4,4 +4,5 @@
 mod client;
 mod faults;
 mod filters;
+mod patch;
 mod users;
