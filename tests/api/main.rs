@@ -12,4 +12,5 @@ mod events;
 mod faults;
 mod filters;
 mod search;
+mod patch;
 mod users;
