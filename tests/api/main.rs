@@ -11,6 +11,6 @@ mod client;
 mod events;
 mod faults;
 mod filters;
-mod search;
 mod patch;
+mod search;
 mod users;
