@@ -53,11 +53,13 @@ struct Shown {
 
 impl App {
     pub(super) async fn list(&self, call: &Call<'_>, kinds: &[Arc<ResourceType>]) -> Result<Response> {
-        self.answer(call, kinds, &Parameters::of_url(|name| call.request.parameter(name))).await
+        let parameters = Parameters::of_url(|name| call.request.parameter(name));
+        Box::pin(self.answer(call, kinds, &parameters)).await
     }
 
     pub(super) async fn search(&self, call: &Call<'_>, kinds: &[Arc<ResourceType>]) -> Result<Response> {
-        self.answer(call, kinds, &Parameters::of_body(&call.body(&self.config)?)?).await
+        let parameters = Parameters::of_body(&call.body(&self.config)?)?;
+        Box::pin(self.answer(call, kinds, &parameters)).await
     }
 
     async fn answer(

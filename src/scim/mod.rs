@@ -1,6 +1,7 @@
 //! The protocol. Pure: no I/O, no clock, no randomness, no AWS.
 
 pub mod catalogue;
+mod change;
 pub mod discovery;
 pub mod error;
 pub mod etag;

@@ -92,8 +92,13 @@ fn comparison<'a>(kind: &'a ResourceType, place: Place<'a>, op: CompareOp, value
             (Some(sub), Some(since)) if sub.name == "lastModified" => Plan::ChangedSince(since),
             _ => Plan::Scan,
         },
-        CompareOp::Gt | CompareOp::Ge | CompareOp::Ne | CompareOp::Co => Plan::Scan,
-        CompareOp::Ew | CompareOp::Lt | CompareOp::Le => Plan::Scan,
+        CompareOp::Gt
+        | CompareOp::Ge
+        | CompareOp::Ne
+        | CompareOp::Co
+        | CompareOp::Ew
+        | CompareOp::Lt
+        | CompareOp::Le => Plan::Scan,
     }
 }
 

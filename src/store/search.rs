@@ -47,7 +47,7 @@ impl Store {
         kind: &ResourceType,
         keep: impl Fn(&Resource) -> bool + Send + Sync,
     ) -> Result<Vec<Resource>, Error> {
-        let [a, b, c, d] = RANGES.map(|range| self.scan_range(tenant, kind, range, &keep));
+        let [a, b, c, d] = RANGES.map(|range| Box::pin(self.scan_range(tenant, kind, range, &keep)));
         let (a, b, c, d) = tokio::try_join!(a, b, c, d)?;
         Ok([a, b, c, d].into_iter().flatten().collect())
     }

@@ -15,5 +15,6 @@ mod faults;
 mod filters;
 mod gateway;
 mod listing;
+mod patch;
 mod search;
 mod users;
