@@ -50,7 +50,8 @@ impl Budget {
     fn spend(&mut self, comparisons: usize) -> Result<()> {
         let left = self.0.checked_sub(comparisons);
         self.0 = left.ok_or_else(|| {
-            ErrorKind::TooLarge.with("the operations have too many values to compare: send them in several requests")
+            ErrorKind::TooLarge
+                .with("the operations have too many values to compare: send them in several requests")
         })?;
         Ok(())
     }
@@ -257,8 +258,9 @@ fn add_element(attribute: &Attribute, elements: &mut Vec<Value>, new: &Value) {
         (None, _) => elements.push(new.clone()),
         (Some(Value::Object(old)), Value::Object(new)) => {
             for (name, value) in new {
-                let stays = attribute.sub_attribute(name).is_some_and(|sub| sub.mutability == Mutability::Immutable)
-                    && old.contains_key(name);
+                let stays =
+                    attribute.sub_attribute(name).is_some_and(|sub| sub.mutability == Mutability::Immutable)
+                        && old.contains_key(name);
                 if !stays {
                     old.insert(name.clone(), value.clone());
                 }

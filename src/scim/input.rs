@@ -194,7 +194,8 @@ impl<'a> Reader<'a> {
         for (key, value) in members {
             let Some(sub) = attribute.sub_attribute(key) else {
                 if self.is_strict() {
-                    return Err(ErrorKind::InvalidSyntax.with(format!("{name} has no sub-attribute {}", excerpt(key))));
+                    return Err(ErrorKind::InvalidSyntax
+                        .with(format!("{name} has no sub-attribute {}", excerpt(key))));
                 }
                 continue;
             };
@@ -245,8 +246,11 @@ pub fn is_read_only(place: &Place<'_>) -> bool {
 /// A client's text in a message: short, and on one line.
 pub fn excerpt(text: &str) -> String {
     const LONGEST: usize = 100;
-    let mut excerpt: String =
-        text.chars().take(LONGEST).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
+    let mut excerpt: String = text
+        .chars()
+        .take(LONGEST)
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
     if text.chars().nth(LONGEST).is_some() {
         excerpt.push('…');
     }
@@ -318,8 +322,9 @@ pub fn check_immutable(kind: &ResourceType, old: &Attributes, new: &Attributes) 
             changed.next().map(|sub| Place { sub: Some(sub), ..place })
         };
         if let Some(changed) = whole.or_else(|| old.zip(new).and_then(part)) {
-            return Err(ErrorKind::Mutability
-                .with(format!("{} cannot be changed once it is set", label(&changed))));
+            return Err(
+                ErrorKind::Mutability.with(format!("{} cannot be changed once it is set", label(&changed)))
+            );
         }
     }
     Ok(())

@@ -78,7 +78,8 @@ impl<'a> Patch<'a> {
     pub fn as_sets(&self) -> Option<Vec<(&str, &Value)>> {
         let mut sets: Vec<(&str, &Value)> = Vec::new();
         for Operation { place, change, .. } in &self.operations {
-            let (Change::Set(value), Place { extension: None, attribute, sub: None }) = (change, *place) else {
+            let (Change::Set(value), Place { extension: None, attribute, sub: None }) = (change, *place)
+            else {
                 return None;
             };
             let plain = !attribute.multi_valued
@@ -114,9 +115,7 @@ impl<'a> Reading<'a, '_> {
 
     fn without_path(&mut self, op: Op, value: Option<&Value>) -> Result<()> {
         match (op, value) {
-            (Op::Remove, _) => {
-                Err(ErrorKind::NoTarget.with("remove needs a path that says what to remove"))
-            }
+            (Op::Remove, _) => Err(ErrorKind::NoTarget.with("remove needs a path that says what to remove")),
             (Op::Add | Op::Replace, Some(Value::Object(members))) => self.members(op, None, members),
             (Op::Add | Op::Replace, _) => Err(ErrorKind::InvalidValue
                 .with("an operation without path needs an object of attributes as its value")),
@@ -167,10 +166,12 @@ impl<'a> Reading<'a, '_> {
                 self.attribute(op, place, Some(elements), value)
             }
             (Target::Extension(schema), None) => self.extension(op, schema, value),
-            (Target::Attribute(_) | Target::Extension(_), Some(_)) => Err(ErrorKind::InvalidPath.with(format!(
-                "path {}: a filter stands behind the name of a multi-valued attribute",
-                excerpt(text)
-            ))),
+            (Target::Attribute(_) | Target::Extension(_), Some(_)) => {
+                Err(ErrorKind::InvalidPath.with(format!(
+                    "path {}: a filter stands behind the name of a multi-valued attribute",
+                    excerpt(text)
+                )))
+            }
         }
     }
 
@@ -187,9 +188,8 @@ impl<'a> Reading<'a, '_> {
                 Ok(())
             }
             (Op::Add | Op::Replace, Some(Value::Object(members))) => self.members(op, Some(schema), members),
-            (Op::Add | Op::Replace, _) => {
-                Err(ErrorKind::InvalidValue.with(format!("{} needs an object of attributes as its value", schema.id)))
-            }
+            (Op::Add | Op::Replace, _) => Err(ErrorKind::InvalidValue
+                .with(format!("{} needs an object of attributes as its value", schema.id))),
         }
     }
 
@@ -225,14 +225,15 @@ impl<'a> Reading<'a, '_> {
     fn read_only(&self, op: Op, place: &Place<'_>, value: Option<&Value>) -> Result<()> {
         let name = place.attribute.name.as_str();
         let harmless = match op {
-            Op::Add | Op::Replace => name == "schemas" || (name == "id" && value.is_some_and(|id| id == self.id)),
+            Op::Add | Op::Replace => {
+                name == "schemas" || (name == "id" && value.is_some_and(|id| id == self.id))
+            }
             Op::Remove => false,
         };
         if harmless {
             return Ok(());
         }
-        Err(ErrorKind::Mutability
-            .with(format!("{} is read-only: take it out of the request", label(place))))
+        Err(ErrorKind::Mutability.with(format!("{} is read-only: take it out of the request", label(place))))
     }
 
     fn removal(&self, place: &Place<'_>, filtered: bool, value: Option<&Value>) -> Result<Change> {
