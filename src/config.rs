@@ -1,10 +1,12 @@
 //! The environment, read once at cold start.
 
+use crate::cursor::CursorKey;
+
 /// A body above this is refused with 413. Lambda takes 6 MB of event, in which
 /// a body can be base64 and the JSON around it escaped.
 pub const DEFAULT_MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Config {
     /// `SCIM_TABLE`: the DynamoDB table.
     pub table: String,
@@ -13,11 +15,14 @@ pub struct Config {
     pub base_url: Option<String>,
     /// `SCIM_MAX_BODY_BYTES`
     pub max_body_bytes: usize,
+    /// `SCIM_CURSOR_KEY`: 64 hexadecimal digits, the same in every instance.
+    /// Without it there is no cursor pagination.
+    pub cursor_key: Option<CursorKey>,
 }
 
 impl Config {
     pub fn new(table: impl Into<String>) -> Self {
-        Self { table: table.into(), base_url: None, max_body_bytes: DEFAULT_MAX_BODY_BYTES }
+        Self { table: table.into(), base_url: None, max_body_bytes: DEFAULT_MAX_BODY_BYTES, cursor_key: None }
     }
 
     /// `get` looks a variable up. An empty one counts as not set: a template
@@ -29,6 +34,10 @@ impl Config {
         if let Some(limit) = get("SCIM_MAX_BODY_BYTES") {
             config.max_body_bytes =
                 limit.parse().map_err(|_| format!("SCIM_MAX_BODY_BYTES has to be a number, not {limit}"))?;
+        }
+        if let Some(key) = get("SCIM_CURSOR_KEY") {
+            let key = CursorKey::parse(&key).ok_or("SCIM_CURSOR_KEY has to be 64 hexadecimal digits")?;
+            config.cursor_key = Some(key);
         }
         Ok(config)
     }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use clap::Parser;
 use scim_lambda::app::{App, World};
 use scim_lambda::config::Config;
+use scim_lambda::cursor::CursorKey;
 use scim_lambda::local;
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::store::{Store, TenantName, TenantRecord, TokenRecord};
@@ -79,7 +80,9 @@ async fn run(options: Options) -> Result<()> {
     } else {
         println!("{}", greeting(&base_url, &token, &dynamodb));
     }
-    local::serve(listener, Arc::new(App::new(Config::new(TABLE), client, world)), stopped()).await?;
+    let mut config = Config::new(TABLE);
+    config.cursor_key = CursorKey::parse(&random_digits()?);
+    local::serve(listener, Arc::new(App::new(config, client, world)), stopped()).await?;
     Ok(())
 }
 
@@ -97,17 +100,21 @@ async fn create_demo(store: &Store, world: &World, options: &Options) -> Result<
     let token = match &options.token {
         Some(token) => token.clone(),
         None => {
-            let mut secret = [0; 32];
-            getrandom::fill(&mut secret).map_err(|error| error.to_string())?;
             let kid = format!("{:08x}", (world.ids)().as_fields().0);
-            let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-            format!("scim_{TENANT}_{kid}_{secret}")
+            format!("scim_{TENANT}_{kid}_{}", random_digits()?)
         }
     };
     let parts = token.strip_prefix("scim_demo_").and_then(|rest| rest.split_once('_'));
     let (kid, secret) = parts.ok_or("--token has to look like scim_demo_<key id>_<secret>")?;
     store.create_token(&tenant, kid, &TokenRecord::new(secret, now)).await?;
     Ok(token)
+}
+
+/// 256 random bits in hexadecimal digits.
+fn random_digits() -> Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn policy(settings: &[String]) -> Result<Policy> {

@@ -4,12 +4,16 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 const SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
+    /// RFC 9865 s2.1, as the next two.
+    ExpiredCursor,
+    InvalidCount,
+    InvalidCursor,
     InvalidFilter,
     InvalidPath,
     InvalidSyntax,
@@ -48,7 +52,10 @@ impl ErrorKind {
 
     pub fn status(self) -> u16 {
         match self {
-            Self::InvalidFilter
+            Self::ExpiredCursor
+            | Self::InvalidCount
+            | Self::InvalidCursor
+            | Self::InvalidFilter
             | Self::InvalidPath
             | Self::InvalidSyntax
             | Self::InvalidValue
@@ -73,6 +80,9 @@ impl ErrorKind {
     /// Table 9 of RFC 7644; an error outside the table has none.
     pub fn scim_type(self) -> Option<&'static str> {
         match self {
+            Self::ExpiredCursor => Some("expiredCursor"),
+            Self::InvalidCount => Some("invalidCount"),
+            Self::InvalidCursor => Some("invalidCursor"),
             Self::InvalidFilter => Some("invalidFilter"),
             Self::InvalidPath => Some("invalidPath"),
             Self::InvalidSyntax => Some("invalidSyntax"),
@@ -106,12 +116,14 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 impl Error {
     pub fn body(&self) -> Value {
-        let mut body = json!({ "schemas": [SCHEMA], "status": self.kind.status().to_string() });
+        let mut body = Map::new();
+        body.insert("schemas".to_owned(), json!([SCHEMA]));
+        body.insert("status".to_owned(), self.kind.status().to_string().into());
         if let Some(scim_type) = self.kind.scim_type() {
-            body["scimType"] = scim_type.into();
+            body.insert("scimType".to_owned(), scim_type.into());
         }
-        body["detail"] = self.detail.as_ref().into();
-        body
+        body.insert("detail".to_owned(), self.detail.as_ref().into());
+        Value::Object(body)
     }
 }
 

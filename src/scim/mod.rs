@@ -17,4 +17,5 @@ pub mod policy;
 pub mod resource;
 pub mod schema;
 pub mod select;
+pub mod sort;
 pub mod tolerance;

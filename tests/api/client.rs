@@ -4,13 +4,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use jiff::{SignedDuration, Timestamp};
 use scim_lambda::app::{App, World};
 use scim_lambda::config::Config;
+use scim_lambda::cursor::CursorKey;
 use scim_lambda::event::{Event, Reply};
 use scim_lambda::local;
 use scim_lambda::scim::policy::Policy;
@@ -21,9 +22,10 @@ use uuid::Uuid;
 use crate::faults::Faults;
 
 /// The token that the files of `events/` carry.
-pub const TOKEN: &str = "scim_demo_events_0000000000000000000000000000000000000000000000000000000000000000";
+pub(crate) const TOKEN: &str =
+    "scim_demo_events_0000000000000000000000000000000000000000000000000000000000000000";
 
-pub struct Directory {
+pub(crate) struct Directory {
     endpoint: String,
     table: String,
     world: World,
@@ -33,16 +35,19 @@ impl Directory {
     /// In an emulator of its own, or in a table of its own at the endpoint in
     /// `SCIM_TEST_DYNAMODB`. Ids count up from 1 and every request is a second
     /// later than the one before, so that answers can be compared to the letter.
-    pub async fn new() -> Self {
-        let ids = Arc::new(AtomicU64::new(1));
-        Self::with_ids(move || {
-            Uuid::from_u64_pair(0x4000, 0x8000_0000_0000_0000 | ids.fetch_add(1, Ordering::Relaxed))
-        })
-        .await
+    pub(crate) async fn new() -> Self {
+        Self::with_ids(numbers()).await
+    }
+
+    /// The first resource gets this id, and the ids after it count up from 1.
+    pub(crate) async fn with_first_id(first: Uuid) -> Self {
+        let is_first = AtomicBool::new(true);
+        let others = numbers();
+        Self::with_ids(move || if is_first.swap(false, Ordering::Relaxed) { first } else { others() }).await
     }
 
     /// Ids spread over their whole range, as those of production do.
-    pub async fn spread() -> Self {
+    pub(crate) async fn spread() -> Self {
         let count = AtomicU64::new(1);
         Self::with_ids(move || {
             let n = count.fetch_add(1, Ordering::Relaxed);
@@ -75,8 +80,13 @@ impl Directory {
         directory
     }
 
+    /// Lets a second pass.
+    pub(crate) fn tick(&self) {
+        (self.world.now)();
+    }
+
     /// With a token like [`TOKEN`], of this tenant.
-    pub async fn add_tenant(&self, name: &str, policy: Policy) {
+    pub(crate) async fn add_tenant(&self, name: &str, policy: Policy) {
         let store = self.store();
         let tenant = TenantName::parse(name).unwrap();
         let created = (self.world.now)();
@@ -85,7 +95,7 @@ impl Directory {
         assert!(store.create_token(&tenant, "events", &token).await.unwrap());
     }
 
-    pub async fn set_policy(&self, name: &str, policy: Policy) {
+    pub(crate) async fn set_policy(&self, name: &str, policy: Policy) {
         self.store().set_policy(&TenantName::parse(name).unwrap(), &policy).await.unwrap();
     }
 
@@ -94,19 +104,21 @@ impl Directory {
     }
 
     /// The table, past the handler.
-    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+    pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::from_conf(local::client_config(&self.endpoint).build())
     }
 
-    pub fn table(&self) -> &str {
+    pub(crate) fn table(&self) -> &str {
         &self.table
     }
 
-    pub fn client(&self) -> Client {
-        self.client_with(Config::new(&self.table))
+    pub(crate) fn client(&self) -> Client {
+        let mut config = Config::new(&self.table);
+        config.cursor_key = CursorKey::parse(&"5c".repeat(32));
+        self.client_with(config)
     }
 
-    pub fn client_with(&self, config: Config) -> Client {
+    pub(crate) fn client_with(&self, config: Config) -> Client {
         let faults = Faults::new();
         let dynamodb = local::client_config(&self.endpoint)
             .http_client(faults.clone())
@@ -120,6 +132,11 @@ impl Directory {
     }
 }
 
+fn numbers() -> impl Fn() -> Uuid + Send + Sync {
+    let next = AtomicU64::new(1);
+    move || Uuid::from_u64_pair(0x4000, 0x8000_0000_0000_0000 | next.fetch_add(1, Ordering::Relaxed))
+}
+
 fn unique_name() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
@@ -127,44 +144,44 @@ fn unique_name() -> String {
 }
 
 #[derive(Clone)]
-pub struct Client {
+pub(crate) struct Client {
     app: Arc<App>,
-    pub faults: Faults,
+    pub(crate) faults: Faults,
     token: String,
 }
 
 impl Client {
     /// A directory with nothing in it, and a client of it.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         Directory::new().await.client()
     }
 
-    pub fn with_token(&self, token: &str) -> Self {
+    pub(crate) fn with_token(&self, token: &str) -> Self {
         Self { token: token.to_owned(), ..self.clone() }
     }
 
-    pub async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> Answer {
         self.request("GET", path).send().await
     }
 
-    pub async fn post(&self, path: &str, body: &str) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: &str) -> Answer {
         self.request("POST", path).body(body).send().await
     }
 
-    pub async fn put(&self, path: &str, body: &str) -> Answer {
+    pub(crate) async fn put(&self, path: &str, body: &str) -> Answer {
         self.request("PUT", path).body(body).send().await
     }
 
-    pub async fn patch(&self, path: &str, body: &str) -> Answer {
+    pub(crate) async fn patch(&self, path: &str, body: &str) -> Answer {
         self.request("PATCH", path).body(body).send().await
     }
 
-    pub async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
         self.request("DELETE", path).send().await
     }
 
     /// `path` is below the base and may carry an encoded query.
-    pub fn request(&self, method: &str, path: &str) -> Request {
+    pub(crate) fn request(&self, method: &str, path: &str) -> Request {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let headers = json!({
             "authorization": format!("Bearer {}", self.token),
@@ -187,78 +204,111 @@ impl Client {
     }
 
     /// A whole event, as API Gateway would send it.
-    pub async fn send(&self, event: Value) -> Answer {
+    pub(crate) async fn send(&self, event: Value) -> Answer {
         let event: Event = serde_json::from_value(event).unwrap();
         Answer::from(self.app.handle(event).await)
     }
 }
 
-pub struct Request {
+pub(crate) struct Request {
     client: Client,
     event: Value,
 }
 
 impl Request {
-    pub fn header(mut self, name: &str, value: &str) -> Self {
+    pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
         self.event["headers"][name] = value.into();
         self
     }
 
-    pub fn without_header(mut self, name: &str) -> Self {
+    pub(crate) fn without_header(mut self, name: &str) -> Self {
         self.event["headers"].as_object_mut().unwrap().remove(name);
         self
     }
 
-    pub fn if_match(self, value: &str) -> Self {
+    pub(crate) fn if_match(self, value: &str) -> Self {
         self.header("if-match", value)
     }
 
-    pub fn body(mut self, body: &str) -> Self {
+    pub(crate) fn body(mut self, body: &str) -> Self {
         self.event["body"] = body.into();
         self
     }
 
-    pub async fn send(self) -> Answer {
+    pub(crate) async fn send(self) -> Answer {
         self.client.send(self.event).await
+    }
+
+    /// The answer as it goes over the wire, packed or not.
+    pub(crate) async fn send_raw(self) -> RawAnswer {
+        let event: Event = serde_json::from_value(self.event).unwrap();
+        RawAnswer::from(self.client.app.handle(event).await)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct RawAnswer {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl RawAnswer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
     }
 }
 
 /// What a client sees. Its text is `<status> <ETag or -> <body>`.
 #[derive(Debug)]
-pub struct Answer {
-    pub status: u16,
-    pub headers: http::HeaderMap,
-    pub body: Value,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Value,
 }
 
 impl Answer {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name)?.to_str().ok()
     }
 
-    pub fn id(&self) -> &str {
+    pub(crate) fn id(&self) -> &str {
         self.body["id"].as_str().unwrap_or_else(|| panic!("no id in {self}"))
     }
 
+    /// One attribute of each resource of a list, between blanks.
+    pub(crate) fn list(&self, attribute: &str) -> String {
+        let resources = self.body["Resources"].as_array().unwrap_or_else(|| panic!("no list: {self}"));
+        let values: Vec<&str> = resources.iter().map(|one| one[attribute].as_str().unwrap_or("-")).collect();
+        values.join(" ")
+    }
+
     /// The path of the resource that was answered.
-    pub fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         format!("/Users/{}", self.id())
     }
 
-    pub fn detail(&self) -> &str {
+    pub(crate) fn detail(&self) -> &str {
         self.body["detail"].as_str().unwrap_or_default()
     }
 }
 
-impl From<Reply> for Answer {
+impl From<Reply> for RawAnswer {
     fn from(reply: Reply) -> Self {
         let (status, headers, body) = match reply {
             Reply::Rest(reply) => (reply.status_code, reply.headers, reply.body),
             Reply::Http(reply) => (reply.status_code, reply.headers, reply.body),
         };
         let bytes = body.map(|body| body.to_vec()).unwrap_or_default();
+        Self { status: u16::try_from(status).unwrap(), headers, bytes }
+    }
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        let RawAnswer { status, headers, bytes } = RawAnswer::from(reply);
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
-        Self { status: u16::try_from(status).unwrap(), headers, body }
+        Self { status, headers, body }
     }
 }
 

@@ -1,5 +1,4 @@
 //! RFC 7644 s3.4.2.2 as one table: a filter, and the ids that it finds.
-#![expect(clippy::panic, clippy::unwrap_used, reason = "what cannot be read here is a mistake in the table")]
 
 use scim_lambda::scim::catalogue::Catalogue;
 use scim_lambda::scim::etag::Version;

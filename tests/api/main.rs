@@ -1,8 +1,16 @@
 //! The wire: every test sends events to the handler, over the real SDK and an
 //! emulator of DynamoDB, and looks at what a client would see.
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "what cannot go on has failed"
+)]
 
 mod client;
+mod events;
 mod faults;
 mod filters;
+mod search;
 mod patch;
 mod users;
