@@ -10,4 +10,6 @@
 mod client;
 mod faults;
 mod filters;
+mod function;
+mod local;
 mod users;
