@@ -2,6 +2,8 @@
 
 use http::Uri;
 
+use crate::cursor::CursorKey;
+
 /// A body above this is refused with 413. Lambda takes 6 MB of event, in which
 /// a body can be base64 and the JSON around it escaped.
 pub const DEFAULT_MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
@@ -15,6 +17,9 @@ pub struct Config {
     pub base_url: Option<String>,
     /// `SCIM_MAX_BODY_BYTES`
     pub max_body_bytes: usize,
+    /// `SCIM_CURSOR_KEY`: 64 hexadecimal digits, the same in every instance.
+    /// Without it there is no cursor pagination.
+    pub cursor_key: Option<CursorKey>,
     /// `SCIM_LOG`: the level of the log, in the syntax of `tracing-subscriber`:
     /// `info`, `scim_lambda=debug`.
     pub log: String,
@@ -30,6 +35,7 @@ impl Config {
             base_url: None,
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
             log: "info".to_owned(),
+            cursor_key: None,
             dynamodb_endpoint: None,
         }
     }
@@ -44,6 +50,10 @@ impl Config {
         if let Some(limit) = get("SCIM_MAX_BODY_BYTES") {
             config.max_body_bytes =
                 limit.parse().map_err(|_| format!("SCIM_MAX_BODY_BYTES has to be a number, not {limit}"))?;
+        }
+        if let Some(key) = get("SCIM_CURSOR_KEY") {
+            let key = CursorKey::parse(&key).ok_or("SCIM_CURSOR_KEY has to be 64 hexadecimal digits")?;
+            config.cursor_key = Some(key);
         }
         if let Some(log) = get("SCIM_LOG") {
             config.log = log;
@@ -86,6 +96,7 @@ mod tests {
             ("SCIM_BASE_URL", ""),
             ("SCIM_MAX_BODY_BYTES", ""),
             ("SCIM_LOG", ""),
+            ("SCIM_CURSOR_KEY", ""),
             ("AWS_ENDPOINT_URL_DYNAMODB", ""),
             ("AWS_ENDPOINT_URL", ""),
         ];
@@ -111,6 +122,9 @@ mod tests {
             refused("SCIM_MAX_BODY_BYTES", "4 MB"),
             "SCIM_MAX_BODY_BYTES has to be a number, not 4 MB"
         );
+        for key in ["5c".to_owned(), "5g".repeat(32), "5c".repeat(33)] {
+            assert_eq!(refused("SCIM_CURSOR_KEY", &key), "SCIM_CURSOR_KEY has to be 64 hexadecimal digits");
+        }
         for (name, value) in [
             ("SCIM_BASE_URL", "/scim/v2"),
             ("AWS_ENDPOINT_URL_DYNAMODB", "localhost:8000"),

@@ -7,7 +7,6 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use lambda_http::Body;
 use lambda_http::aws_lambda_events::apigw::{
     ApiGatewayProxyRequest, ApiGatewayProxyResponse, ApiGatewayV2httpRequest, ApiGatewayV2httpResponse,
 };
@@ -42,6 +41,10 @@ pub struct Request {
     pub query: Vec<(String, String)>,
     pub headers: HeaderMap,
     pub body: Payload,
+    /// Whether an answer may be binary. A REST API hands one out as the text of
+    /// its base64 unless its binary media types say otherwise; it can compress by
+    /// itself (`MinimumCompressionSize`).
+    pub takes_binary: bool,
     /// API Gateway's, to find the request in its access log.
     pub request_id: String,
 }
@@ -57,7 +60,14 @@ pub enum Payload {
 pub struct Response {
     pub status: u16,
     pub headers: Vec<(HeaderName, String)>,
-    pub body: Option<String>,
+    pub body: Body,
+}
+
+#[derive(Debug)]
+pub enum Body {
+    None,
+    Text(String),
+    Binary(Vec<u8>),
 }
 
 impl Event {
@@ -113,6 +123,7 @@ impl Request {
             query: query.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             headers,
             body: payload(event.body, event.is_base64_encoded),
+            takes_binary: false,
             request_id: context.request_id.unwrap_or_default(),
         }
     }
@@ -130,6 +141,7 @@ impl Request {
             query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
             headers: event.headers,
             body: payload(event.body, event.is_base64_encoded),
+            takes_binary: true,
             request_id: context.request_id.unwrap_or_default(),
         }
     }
@@ -155,7 +167,7 @@ impl Response {
         let mut reply = ApiGatewayProxyResponse::default();
         reply.status_code = self.status.into();
         reply.headers = self.header_map();
-        reply.body = self.body.map(Body::Text);
+        (reply.body, reply.is_base64_encoded) = self.body.into_event();
         Reply::Rest(reply)
     }
 
@@ -163,7 +175,18 @@ impl Response {
         let mut reply = ApiGatewayV2httpResponse::default();
         reply.status_code = self.status.into();
         reply.headers = self.header_map();
-        reply.body = self.body.map(Body::Text);
+        (reply.body, reply.is_base64_encoded) = self.body.into_event();
         Reply::Http(reply)
+    }
+}
+
+impl Body {
+    /// With whether API Gateway has to decode it; binary is base64 in the event.
+    fn into_event(self) -> (Option<lambda_http::Body>, bool) {
+        match self {
+            Self::None => (None, false),
+            Self::Text(text) => (Some(lambda_http::Body::Text(text)), false),
+            Self::Binary(bytes) => (Some(lambda_http::Body::Binary(bytes)), true),
+        }
     }
 }

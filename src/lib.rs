@@ -10,6 +10,7 @@
 pub mod app;
 pub mod auth;
 pub mod config;
+pub mod cursor;
 pub mod event;
 #[cfg(feature = "local")]
 pub mod local;

@@ -15,6 +15,11 @@ use crate::scim::schema::ResourceType;
 pub enum Route {
     Create(Arc<ResourceType>),
     List(Arc<ResourceType>),
+    /// Of every type, at the base itself (s3.4.2.1).
+    ListAll,
+    /// As `List`, with the query in the body (s3.4.3).
+    Search(Arc<ResourceType>),
+    SearchAll,
     Get(Arc<ResourceType>, String),
     Replace(Arc<ResourceType>, String),
     Patch(Arc<ResourceType>, String),
@@ -70,12 +75,16 @@ impl Route {
             [name, id] if is(name, "ResourceTypes") => only_get(method, Self::ResourceType((*id).to_owned())),
             [name] if is(name, "Schemas") => only_get(method, Self::Schemas),
             [name, id] if is(name, "Schemas") => only_get(method, Self::Schema((*id).to_owned())),
-            [name, ..] if is(name, "Me") || is(name, "Bulk") || is(name, ".search") => {
+            [name, ..] if is(name, "Me") || is(name, "Bulk") => {
                 Err(ErrorKind::NotImplemented.with(format!("/{name} is not supported")))
             }
-            [_, name] if is(name, ".search") => {
-                Err(ErrorKind::NotImplemented.with("/.search is not supported: send the query with GET"))
-            }
+            [] if method == Method::GET => Ok(Self::ListAll),
+            [] => Err(not_allowed(method, "GET")),
+            [name] if is(name, ".search") => only_post(method, Self::SearchAll),
+            [endpoint, name] if is(name, ".search") => match catalogue.at(endpoint) {
+                None => Err(no_such_endpoint(location)),
+                Some(kind) => only_post(method, Self::Search(Arc::clone(kind))),
+            },
             [endpoint] => match (catalogue.at(endpoint), method) {
                 (None, _) => Err(no_such_endpoint(location)),
                 (Some(kind), &Method::GET) => Ok(Self::List(Arc::clone(kind))),
@@ -97,6 +106,10 @@ impl Route {
 
 fn only_get(method: &Method, route: Route) -> Result<Route> {
     if method == Method::GET { Ok(route) } else { Err(not_allowed(method, "GET")) }
+}
+
+fn only_post(method: &Method, route: Route) -> Result<Route> {
+    if method == Method::POST { Ok(route) } else { Err(not_allowed(method, "POST")) }
 }
 
 fn not_allowed(method: &Method, allow: &'static str) -> crate::scim::error::Error {

@@ -9,6 +9,7 @@ use clap::Parser;
 use scim_lambda::app::{App, World};
 use scim_lambda::auth::Token;
 use scim_lambda::config::Config;
+use scim_lambda::cursor::CursorKey;
 use scim_lambda::local;
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::store::{Store, TenantRecord, TokenRecord};
@@ -118,7 +119,9 @@ async fn run(options: Options) -> Result<()> {
     } else {
         println!("{}", greeting(&base_url, &token, &dynamodb));
     }
-    local::serve(listener, Arc::new(App::new(Config::new(TABLE), client, world)), stop).await?;
+    let mut config = Config::new(TABLE);
+    config.cursor_key = CursorKey::parse(&random_digits()?);
+    local::serve(listener, Arc::new(App::new(config, client, world)), stop).await?;
     Ok(())
 }
 
@@ -135,11 +138,15 @@ fn stop() -> io::Result<impl Future<Output = ()> + Send> {
 /// Only the hash of a token is kept, so each start makes another. Those of
 /// earlier starts on the same file go on working.
 fn new_token(world: &World) -> Result<String> {
-    let mut secret = [0; 32];
-    getrandom::fill(&mut secret).map_err(|error| error.to_string())?;
     let kid = format!("{:08x}", (world.ids)().as_fields().0);
-    let secret: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(format!("scim_{TENANT}_{kid}_{secret}"))
+    Ok(format!("scim_{TENANT}_{kid}_{}", random_digits()?))
+}
+
+/// 256 random bits in hexadecimal digits.
+fn random_digits() -> Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The tenant, unless it is there; a token for it; what `settings` change of its

@@ -53,9 +53,14 @@ impl Catalogue {
 
     /// With resource types of these declarations, over the schemas of `schema/`.
     pub fn read(policy: &Policy, resource_types: &str) -> Result<Self, String> {
+        Self::with_schemas(policy, &[], resource_types)
+    }
+
+    /// The same with more schemas to declare them over.
+    pub fn with_schemas(policy: &Policy, more: &[&str], resource_types: &str) -> Result<Self, String> {
         let common: Arc<Schema> = Arc::new(parse(COMMON)?);
-        let mut schemas = Vec::with_capacity(SCHEMAS.len());
-        for text in SCHEMAS {
+        let mut schemas = Vec::with_capacity(SCHEMAS.len() + more.len());
+        for text in SCHEMAS.iter().chain(more) {
             let mut schema: Schema = parse(text)?;
             apply(policy, &mut schema);
             schemas.push(Arc::new(schema));

@@ -3,23 +3,32 @@
 use serde_json::{Value, json};
 
 use super::catalogue::Catalogue;
-use super::list::MAX_RESULTS;
+use super::list::{CURSOR_TIMEOUT, MAX_RESULTS};
 use super::schema::{ResourceType, Schema};
 
 const SPC: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig";
 const RESOURCE_TYPE: &str = "urn:ietf:params:scim:schemas:core:2.0:ResourceType";
 const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:Schema";
 
-/// s5. `base` is the URL under which the client sees the endpoint.
-pub fn service_provider_config(base: &str) -> Value {
+/// s5, and RFC 9865 s4. `base` is the URL under which the client sees the
+/// endpoint.
+pub fn service_provider_config(base: &str, cursor: bool) -> Value {
     json!({
         "schemas": [SPC],
         "patch": { "supported": true },
         "bulk": { "supported": false, "maxOperations": 0, "maxPayloadSize": 0 },
         "filter": { "supported": true, "maxResults": MAX_RESULTS },
         "changePassword": { "supported": false },
-        "sort": { "supported": false },
+        "sort": { "supported": true },
         "etag": { "supported": true },
+        "pagination": {
+            "cursor": cursor,
+            "index": true,
+            "defaultPaginationMethod": "index",
+            "defaultPageSize": MAX_RESULTS,
+            "maxPageSize": MAX_RESULTS,
+            "cursorTimeout": CURSOR_TIMEOUT.as_secs()
+        },
         "authenticationSchemes": [{
             "type": "oauthbearertoken",
             "name": "Bearer token",

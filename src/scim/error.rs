@@ -10,6 +10,10 @@ const SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
+    /// RFC 9865 s2.1, as the next two.
+    ExpiredCursor,
+    InvalidCount,
+    InvalidCursor,
     InvalidFilter,
     InvalidPath,
     InvalidSyntax,
@@ -48,7 +52,10 @@ impl ErrorKind {
 
     pub fn status(self) -> u16 {
         match self {
-            Self::InvalidFilter
+            Self::ExpiredCursor
+            | Self::InvalidCount
+            | Self::InvalidCursor
+            | Self::InvalidFilter
             | Self::InvalidPath
             | Self::InvalidSyntax
             | Self::InvalidValue
@@ -73,6 +80,9 @@ impl ErrorKind {
     /// Table 9 of RFC 7644; an error outside the table has none.
     pub fn scim_type(self) -> Option<&'static str> {
         match self {
+            Self::ExpiredCursor => Some("expiredCursor"),
+            Self::InvalidCount => Some("invalidCount"),
+            Self::InvalidCursor => Some("invalidCursor"),
             Self::InvalidFilter => Some("invalidFilter"),
             Self::InvalidPath => Some("invalidPath"),
             Self::InvalidSyntax => Some("invalidSyntax"),

@@ -46,7 +46,8 @@ impl<'a> Reader<'a> {
         let target = key.parse::<AttrPath>().ok().and_then(|path| self.kind.resolve(&path));
         if target.is_none() && self.is_strict() {
             return Err(ErrorKind::InvalidSyntax.with(format!(
-                "{key} is not an attribute of {}: remove it or correct its name",
+                "{} is not an attribute of {}: remove it or correct its name",
+                excerpt(key),
                 self.kind.name
             )));
         }
@@ -73,10 +74,15 @@ impl<'a> Reader<'a> {
     }
 
     fn assign(&self, attributes: &mut Attributes, place: &Place<'_>, value: &Value) -> Result<()> {
-        if place.attribute.mutability == Mutability::ReadOnly
-            || place.leaf().mutability == Mutability::ReadOnly
-        {
+        if is_read_only(place) {
             return Ok(());
+        }
+        if place.sub.is_some() && place.attribute.multi_valued {
+            return Err(ErrorKind::InvalidValue.with(format!(
+                "{} is a part of several values: send {} as an array",
+                label(place),
+                place.attribute.name
+            )));
         }
         let Some(value) = self.value(place, value)? else {
             return Ok(());
@@ -100,14 +106,18 @@ impl<'a> Reader<'a> {
     /// s2.5). What may only be written is checked and let go: nothing here ever
     /// compares a password, so nothing keeps one.
     pub fn value(&self, place: &Place<'_>, value: &Value) -> Result<Option<Value>> {
-        let attribute = place.leaf();
-        let value = self.read(&label(place), attribute, value)?;
-        Ok(value.filter(|_| attribute.mutability != Mutability::WriteOnly))
+        self.read(&label(place), place.leaf(), value)
     }
 
-    /// One element of a multi-valued attribute, for a path with a value filter.
+    /// One of several values.
     pub fn element(&self, place: &Place<'_>, value: &Value) -> Result<Option<Value>> {
-        self.read_one(&label(place), place.attribute, value)
+        self.read_one(&label(place), place.leaf(), value)
+    }
+
+    /// What a PATCH changes of a single complex value: `null` for a sub-attribute
+    /// that it unassigns, `None` if all of it becomes unassigned.
+    pub fn members(&self, place: &Place<'_>, value: &Value) -> Result<Option<Map<String, Value>>> {
+        if value.is_null() { Ok(None) } else { self.complex(&label(place), place.leaf(), value) }
     }
 
     fn read(&self, name: &str, attribute: &Attribute, value: &Value) -> Result<Option<Value>> {
@@ -124,7 +134,7 @@ impl<'a> Reader<'a> {
         for element in tolerance::elements(value) {
             elements.extend(self.read_one(name, attribute, element)?);
         }
-        check_primary(name, &elements)?;
+        check_primary(name, elements.iter().filter(|element| is_primary(element)).count())?;
         Ok((!elements.is_empty()).then_some(Value::Array(elements)))
     }
 
@@ -133,7 +143,11 @@ impl<'a> Reader<'a> {
             return Ok(None);
         }
         let (fits, expected) = match attribute.kind {
-            Type::Complex => return self.complex(name, attribute, value),
+            Type::Complex => {
+                let mut object = self.complex(name, attribute, value)?.unwrap_or_default();
+                object.retain(|_, value| !value.is_null());
+                return Ok((!object.is_empty()).then_some(Value::Object(object)));
+            }
             Type::Boolean => {
                 if let (false, Some(boolean)) =
                     (self.is_strict(), value.as_str().and_then(tolerance::boolean))
@@ -153,10 +167,16 @@ impl<'a> Reader<'a> {
         if !fits {
             return Err(wrong_type(name, expected));
         }
-        Ok(Some(value.clone()))
+        Ok((attribute.mutability != Mutability::WriteOnly).then(|| value.clone()))
     }
 
-    fn complex(&self, name: &str, attribute: &Attribute, value: &Value) -> Result<Option<Value>> {
+    /// With `null` for each sub-attribute that is unassigned.
+    fn complex(
+        &self,
+        name: &str,
+        attribute: &Attribute,
+        value: &Value,
+    ) -> Result<Option<Map<String, Value>>> {
         let wrapped;
         let members = match value {
             Value::Object(members) => members,
@@ -174,21 +194,20 @@ impl<'a> Reader<'a> {
         for (key, value) in members {
             let Some(sub) = attribute.sub_attribute(key) else {
                 if self.is_strict() {
-                    return Err(ErrorKind::InvalidSyntax.with(format!("{name} has no sub-attribute {key}")));
+                    return Err(ErrorKind::InvalidSyntax
+                        .with(format!("{name} has no sub-attribute {}", excerpt(key))));
                 }
                 continue;
             };
             if sub.mutability == Mutability::ReadOnly {
                 continue;
             }
-            let Some(value) = self.read(&format!("{name}.{}", sub.name), sub, value)? else {
-                continue;
-            };
+            let value = self.read(&format!("{name}.{}", sub.name), sub, value)?.unwrap_or_default();
             if object.insert(sub.name.clone(), value).is_some() {
                 return Err(ErrorKind::InvalidSyntax.with(format!("{name}.{} is given twice", sub.name)));
             }
         }
-        Ok((!object.is_empty()).then_some(Value::Object(object)))
+        Ok(Some(object))
     }
 }
 
@@ -220,9 +239,26 @@ pub fn label(place: &Place<'_>) -> String {
     label
 }
 
+pub fn is_read_only(place: &Place<'_>) -> bool {
+    place.attribute.mutability == Mutability::ReadOnly || place.leaf().mutability == Mutability::ReadOnly
+}
+
+/// A client's text in a message: short, and on one line.
+pub fn excerpt(text: &str) -> String {
+    const LONGEST: usize = 100;
+    let mut excerpt: String = text
+        .chars()
+        .take(LONGEST)
+        .map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
+    if text.chars().nth(LONGEST).is_some() {
+        excerpt.push('…');
+    }
+    excerpt
+}
+
 /// RFC 7643 s2.4: `true` MUST appear no more than once.
-pub fn check_primary(name: &str, elements: &[Value]) -> Result<()> {
-    let primaries = elements.iter().filter(|element| is_primary(element)).count();
+pub fn check_primary(name: &str, primaries: usize) -> Result<()> {
     if primaries > 1 {
         return Err(ErrorKind::InvalidValue
             .with(format!("{name} has {primaries} primary values, at most one is allowed")));
@@ -263,24 +299,35 @@ pub fn check_required(kind: &ResourceType, attributes: &Attributes, error: Error
     Ok(())
 }
 
+/// What nobody may write, or nobody keeps, cannot be missing.
 fn is_missing(attribute: &Attribute, value: Option<&Value>) -> bool {
     attribute.required
-        && attribute.mutability != Mutability::ReadOnly
+        && !matches!(attribute.mutability, Mutability::ReadOnly | Mutability::WriteOnly)
         && value.is_none_or(|value| value == "")
 }
 
-/// RFC 7644 s3.5.1: a value that is set and `immutable` has to be sent as it is.
+/// RFC 7644 s3.5.1: a value that is set and `immutable` has to be sent as it
+/// is. Parts of a single value are compared; which of several values came from
+/// which cannot be told.
 pub fn check_immutable(kind: &ResourceType, old: &Attributes, new: &Attributes) -> Result<()> {
-    let changed = kind.places().find(|place| {
-        let value = get(old, place);
-        place.attribute.mutability == Mutability::Immutable && value.is_some() && get(new, place) != value
-    });
-    match changed {
-        Some(place) => {
-            Err(ErrorKind::Mutability.with(format!("{} cannot be changed once it is set", label(&place))))
+    let differs = |attribute: &Attribute, old: Option<&Value>, new: Option<&Value>| {
+        attribute.mutability == Mutability::Immutable && old.is_some() && old != new
+    };
+    for place in kind.places() {
+        let (old, new) = (get(old, &place), get(new, &place));
+        let whole = differs(place.attribute, old, new).then_some(place);
+        let part = |(old, new): (&Value, &Value)| {
+            let subs = place.attribute.sub_attributes.iter();
+            let mut changed = subs.filter(|sub| differs(sub, old.get(&sub.name), new.get(&sub.name)));
+            changed.next().map(|sub| Place { sub: Some(sub), ..place })
+        };
+        if let Some(changed) = whole.or_else(|| old.zip(new).and_then(part)) {
+            return Err(
+                ErrorKind::Mutability.with(format!("{} cannot be changed once it is set", label(&changed)))
+            );
         }
-        None => Ok(()),
     }
+    Ok(())
 }
 
 fn wrong_type(name: &str, expected: &str) -> Error {

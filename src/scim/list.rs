@@ -1,9 +1,11 @@
-//! A query and its `ListResponse` (RFC 7644 s3.4.2).
+//! A query (RFC 7644 s3.4.2, s3.4.3; RFC 9865) and its `ListResponse`.
 
-use serde_json::{Value, json};
+use jiff::SignedDuration;
+use serde_json::{Map, Value, json};
 
 use super::error::{ErrorKind, Result};
 use super::filter::Filter;
+use super::path::AttrPath;
 
 const SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
 
@@ -11,28 +13,148 @@ const SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
 /// far below the 6 MB that Lambda lets pass.
 pub const MAX_RESULTS: usize = 100;
 
-/// Index pagination (s3.4.2.4) over what a filter leaves.
+/// How long a client may take from one page to the next by cursor.
+pub const CURSOR_TIMEOUT: SignedDuration = SignedDuration::from_mins(60);
+
+/// The parameters of a query, in the URL of a GET or the body of a POST to
+/// `.search`. Lists of attributes are names between commas.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parameters {
+    pub filter: Option<String>,
+    pub attributes: Option<String>,
+    pub excluded_attributes: Option<String>,
+    sort_by: Option<String>,
+    sort_order: Option<String>,
+    start_index: Option<String>,
+    count: Option<String>,
+    cursor: Option<String>,
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
     pub filter: Option<Filter>,
-    /// Of the first resource, from 1.
-    pub start_index: usize,
+    pub sort: Option<SortBy>,
+    pub page: Page,
     pub count: usize,
 }
 
-impl Query {
-    pub fn parse(filter: Option<&str>, start_index: Option<&str>, count: Option<&str>) -> Result<Self> {
-        let filter = filter
-            .map(|text| {
-                text.parse::<Filter>()
-                    .map_err(|error| ErrorKind::InvalidFilter.with(format!("filter: {error}")))
-            })
-            .transpose()?;
-        Ok(Self {
-            filter,
-            start_index: number("startIndex", start_index)?.unwrap_or(1).max(1),
-            count: number("count", count)?.unwrap_or(MAX_RESULTS).min(MAX_RESULTS),
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SortBy {
+    pub path: AttrPath,
+    pub descending: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// s3.4.2.4: the place of the first resource, from 1.
+    Index(usize),
+    /// RFC 9865: where the page before ended; `None` for the first page.
+    Cursor(Option<String>),
+}
+
+impl Parameters {
+    /// `get` looks up a parameter of the URL.
+    pub fn of_url(get: impl Fn(&str) -> Option<String>) -> Self {
+        Self {
+            filter: get("filter"),
+            attributes: get("attributes"),
+            excluded_attributes: get("excludedAttributes"),
+            sort_by: get("sortBy"),
+            sort_order: get("sortOrder"),
+            start_index: get("startIndex"),
+            count: get("count"),
+            cursor: get("cursor"),
+        }
+    }
+
+    /// A `SearchRequest` (s3.4.3).
+    pub fn of_body(body: &Value) -> Result<Self> {
+        let Value::Object(members) = body else {
+            return Err(ErrorKind::InvalidSyntax.with("the body has to be a JSON object"));
+        };
+        let mut parameters = Self::default();
+        for (name, value) in members {
+            let slot = match name.to_ascii_lowercase().as_str() {
+                "filter" => &mut parameters.filter,
+                "attributes" => &mut parameters.attributes,
+                "excludedattributes" => &mut parameters.excluded_attributes,
+                "sortby" => &mut parameters.sort_by,
+                "sortorder" => &mut parameters.sort_order,
+                "startindex" => &mut parameters.start_index,
+                "count" => &mut parameters.count,
+                "cursor" => &mut parameters.cursor,
+                _ => continue,
+            };
+            *slot = text(name, value)?;
+        }
+        Ok(parameters)
+    }
+
+    /// Stands for everything that decides which resources come in which order and
+    /// what is shown of them, but not for the page.
+    pub fn fingerprint(&self) -> String {
+        json!([self.filter, self.attributes, self.excluded_attributes, self.sort_by, self.sort_order])
+            .to_string()
+    }
+
+    pub fn query(&self) -> Result<Query> {
+        let filter = self.filter.as_deref().map(|text| {
+            text.parse::<Filter>().map_err(|error| ErrorKind::InvalidFilter.with(format!("filter: {error}")))
+        });
+        let count = number("count", self.count.as_deref())?;
+        Ok(Query {
+            filter: filter.transpose()?,
+            sort: self.sort()?,
+            page: self.page()?,
+            count: count.unwrap_or(MAX_RESULTS).min(MAX_RESULTS),
         })
+    }
+
+    fn sort(&self) -> Result<Option<SortBy>> {
+        let descending = match self.sort_order.as_deref() {
+            None => false,
+            Some(order) if order.eq_ignore_ascii_case("ascending") => false,
+            Some(order) if order.eq_ignore_ascii_case("descending") => true,
+            Some(_) => {
+                return Err(ErrorKind::InvalidValue.with("sortOrder has to be ascending or descending"));
+            }
+        };
+        let Some(name) = self.sort_by.as_deref().filter(|name| !name.is_empty()) else {
+            return Ok(None);
+        };
+        match name.parse() {
+            Ok(path) => Ok(Some(SortBy { path, descending })),
+            Err(error) => Err(ErrorKind::InvalidValue.with(format!("sortBy: {error}"))),
+        }
+    }
+
+    fn page(&self) -> Result<Page> {
+        match (&self.cursor, &self.start_index) {
+            (Some(_), Some(_)) => {
+                Err(ErrorKind::InvalidValue
+                    .with("startIndex and cursor exclude each other: send one of them"))
+            }
+            (Some(cursor), None) => {
+                Ok(Page::Cursor(Some(cursor.clone()).filter(|cursor| !cursor.is_empty())))
+            }
+            (None, start) => Ok(Page::Index(number("startIndex", start.as_deref())?.unwrap_or(1).max(1))),
+        }
+    }
+}
+
+/// A parameter in a body: text, a number, or a list of names.
+fn text(name: &str, value: &Value) -> Result<Option<String>> {
+    let wrong = || ErrorKind::InvalidSyntax.with(format!("{name} has the wrong type"));
+    match value {
+        Value::Null => Ok(None),
+        Value::String(text) => Ok(Some(text.clone())),
+        Value::Number(number) => Ok(Some(number.to_string())),
+        Value::Array(names) => {
+            let names =
+                names.iter().map(|name| name.as_str().ok_or_else(wrong)).collect::<Result<Vec<_>>>()?;
+            Ok(Some(names.join(",")))
+        }
+        Value::Bool(_) | Value::Object(_) => Err(wrong()),
     }
 }
 
@@ -48,12 +170,35 @@ fn number(name: &str, text: Option<&str>) -> Result<Option<usize>> {
     Ok(Some(usize::try_from(number.max(0)).unwrap_or(usize::MAX)))
 }
 
-pub fn response(total: usize, start_index: usize, resources: &[Value]) -> Value {
-    json!({
-        "schemas": [SCHEMA],
-        "totalResults": total,
-        "startIndex": start_index,
-        "itemsPerPage": resources.len(),
-        "Resources": resources,
-    })
+/// What of a `ListResponse` depends on how the pages are counted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Paged {
+    Index {
+        total: usize,
+        start_index: usize,
+    },
+    /// The total is left out where nothing less than a scan would tell it.
+    Cursor {
+        total: Option<usize>,
+        next: Option<String>,
+    },
+}
+
+pub fn response(paged: Paged, resources: Vec<Value>) -> Value {
+    let mut body = Map::new();
+    body.insert("schemas".to_owned(), json!([SCHEMA]));
+    match paged {
+        Paged::Index { total, start_index } => {
+            body.insert("totalResults".to_owned(), total.into());
+            body.insert("startIndex".to_owned(), start_index.into());
+            body.insert("itemsPerPage".to_owned(), resources.len().into());
+        }
+        Paged::Cursor { total, next } => {
+            body.extend(total.map(|total| ("totalResults".to_owned(), total.into())));
+            body.insert("itemsPerPage".to_owned(), resources.len().into());
+            body.extend(next.map(|next| ("nextCursor".to_owned(), next.into())));
+        }
+    }
+    body.insert("Resources".to_owned(), Value::Array(resources));
+    Value::Object(body)
 }

@@ -190,7 +190,7 @@ impl<'a> Condition<'a> {
 
 /// RFC 7644 s3.10 wants the attributes of an extension with its URN. Entra ID
 /// asks for `manager eq "id"` without; the core schema goes first.
-fn resolve<'a>(kind: &'a ResourceType, path: &AttrPath) -> Option<Target<'a>> {
+pub(super) fn resolve<'a>(kind: &'a ResourceType, path: &AttrPath) -> Option<Target<'a>> {
     let extensions = kind.extensions.iter().filter(|_| path.schema.is_none());
     kind.resolve(path).or_else(|| {
         extensions.into_iter().find_map(|extension| {
@@ -328,7 +328,7 @@ fn comparable(text: &str, exact: bool, op: CompareOp) -> String {
 }
 
 /// xsd:dateTime; one without an offset is taken as UTC.
-fn instant(text: &str) -> Option<Timestamp> {
+pub(super) fn instant(text: &str) -> Option<Timestamp> {
     if !text.contains(['T', 't']) {
         return None;
     }

@@ -1,6 +1,7 @@
 //! The protocol. Pure: no I/O, no clock, no randomness, no AWS.
 
 pub mod catalogue;
+mod change;
 pub mod discovery;
 pub mod error;
 pub mod etag;
@@ -16,4 +17,5 @@ pub mod policy;
 pub mod resource;
 pub mod schema;
 pub mod select;
+pub mod sort;
 pub mod tolerance;

@@ -41,7 +41,8 @@ pub fn complex(attribute: &Attribute, value: &Value) -> Option<Map<String, Value
 
 /// Entra ID clears a manager with `""` or `{"value": ""}`.
 pub fn is_cleared(attribute: &Attribute, object: &Map<String, Value>) -> bool {
-    !attribute.multi_valued && object.get("value").is_some_and(|value| value == "")
+    let value = object.iter().find(|(name, _)| name.eq_ignore_ascii_case("value"));
+    !attribute.multi_valued && value.is_some_and(|(_, value)| value == "")
 }
 
 /// Entra ID and JumpCloud send the members to remove as the `value` of a remove

@@ -96,7 +96,7 @@ pub(super) fn changes(tenant: &TenantName, kind: &ResourceType) -> String {
 }
 
 /// The partition of the rows for one attribute; `emails.value` is `emails`.
-fn values(tenant: &TenantName, kind: &ResourceType, path: &AttrPath) -> String {
+pub(super) fn values(tenant: &TenantName, kind: &ResourceType, path: &AttrPath) -> String {
     let mut path = path.clone();
     path.sub = path.sub.filter(|sub| sub != "value");
     format!("{}#{}.{path}", tenant.0, kind.name)

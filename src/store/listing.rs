@@ -13,6 +13,7 @@ use super::Store;
 use super::error::Error;
 use super::item::{Item, Stored};
 use super::keys::{self, Key, TenantName};
+use super::search::MAX_HITS;
 use crate::scim::path::AttrPath;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
@@ -21,13 +22,6 @@ const OPERATION: &str = "Query";
 
 /// Bits of an id that choose its counter in a row, and its row.
 const COUNTERS: u16 = 64;
-
-/// Pages of 1 MB that a scan reads before it gives up: some 10,000 users, and
-/// seconds rather than the minutes that no client waits.
-const SCAN_PAGES: usize = 10;
-
-/// Hits of one look-up value. A value that more resources share tells nothing.
-const MAX_HITS: usize = 1_000;
 
 /// Row and counter of an id.
 pub(super) fn counter_of(id: &str) -> (u16, u16) {
@@ -113,42 +107,14 @@ impl Store {
         value: &str,
     ) -> Result<Vec<Resource>, Error> {
         let Key { pk, sk } = keys::look_up(tenant, kind, path, value);
-        let mut ids = Vec::new();
-        let mut start = None;
-        loop {
-            let answer = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression("pk = :pk AND begins_with(sk, :sk)")
-                .expression_attribute_values(":pk", AttributeValue::S(pk.clone()))
-                .expression_attribute_values(":sk", AttributeValue::S(sk.clone()))
-                .consistent_read(true)
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(|error| Error::sdk(OPERATION, &error))?;
-            let rows = answer.items.unwrap_or_default();
-            ids.extend(
-                rows.iter().filter_map(|row| Some(row.get("sk")?.as_s().ok()?.strip_prefix(&sk)?.to_owned())),
-            );
-            if ids.len() > MAX_HITS {
-                return Err(Error::TooMuchToRead);
-            }
-            start = answer.last_evaluated_key;
-            if start.is_none() {
-                break;
-            }
-        }
-        let mut resources = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(100) {
-            let keys = ids.iter().map(|id| Key::resource(tenant, kind, id).into_map()).collect();
-            for item in self.batch_get("BatchGetItem", keys).await? {
-                resources.push(Stored::read("BatchGetItem", item)?.into_resource());
-            }
-        }
-        resources.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-        Ok(resources)
+        let query = self
+            .rows(pk)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :sk)")
+            .expression_attribute_values(":sk", AttributeValue::S(sk.clone()));
+        let rows = self.texts(query, "sk", MAX_HITS).await?;
+        let ids = rows.iter().filter_map(|row| row.strip_prefix(&sk).map(str::to_owned)).collect();
+        self.by_ids(tenant, kind, ids).await
     }
 
     /// A page of all resources of a type in the order of their ids, and how many
@@ -173,39 +139,9 @@ impl Store {
         Ok((census.total(), resources))
     }
 
-    /// Those of all resources of a type for which `keep` holds, in the order of
-    /// their ids.
-    pub async fn scan(
-        &self,
-        tenant: &TenantName,
-        kind: &ResourceType,
-        keep: impl Fn(&Resource) -> bool + Send + Sync,
-    ) -> Result<Vec<Resource>, Error> {
-        let mut kept = Vec::new();
-        let mut start = None;
-        for _ in 0..SCAN_PAGES {
-            let answer = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .key_condition_expression("pk = :pk")
-                .expression_attribute_values(":pk", AttributeValue::S(keys::resources(tenant, kind)))
-                .set_exclusive_start_key(start)
-                .send()
-                .await
-                .map_err(|error| Error::sdk(OPERATION, &error))?;
-            for item in answer.items.unwrap_or_default() {
-                let resource = Stored::read(OPERATION, item)?.into_resource();
-                if keep(&resource) {
-                    kept.push(resource);
-                }
-            }
-            start = answer.last_evaluated_key;
-            if start.is_none() {
-                return Ok(kept);
-            }
-        }
-        Err(Error::TooMuchToRead)
+    /// How many resources of a type there are.
+    pub async fn total(&self, tenant: &TenantName, kind: &ResourceType) -> Result<usize, Error> {
+        Ok(self.census(tenant, kind).await?.total())
     }
 
     async fn census(&self, tenant: &TenantName, kind: &ResourceType) -> Result<Census, Error> {

@@ -10,6 +10,7 @@ mod keys;
 mod listing;
 mod resources;
 mod retry;
+mod search;
 mod tenants;
 mod transaction;
 

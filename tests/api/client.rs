@@ -4,13 +4,14 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use jiff::{SignedDuration, Timestamp};
 use scim_lambda::app::{App, World};
 use scim_lambda::config::Config;
+use scim_lambda::cursor::CursorKey;
 use scim_lambda::event::{Event, Reply};
 use scim_lambda::local;
 use scim_lambda::scim::policy::Policy;
@@ -35,11 +36,14 @@ impl Directory {
     /// `SCIM_TEST_DYNAMODB`. Ids count up from 1 and every request is a second
     /// later than the one before, so that answers can be compared to the letter.
     pub(crate) async fn new() -> Self {
-        let ids = Arc::new(AtomicU64::new(1));
-        Self::with_ids(move || {
-            Uuid::from_u64_pair(0x4000, 0x8000_0000_0000_0000 | ids.fetch_add(1, Ordering::Relaxed))
-        })
-        .await
+        Self::with_ids(numbers()).await
+    }
+
+    /// The first resource gets this id, and the ids after it count up from 1.
+    pub(crate) async fn with_first_id(first: Uuid) -> Self {
+        let is_first = AtomicBool::new(true);
+        let others = numbers();
+        Self::with_ids(move || if is_first.swap(false, Ordering::Relaxed) { first } else { others() }).await
     }
 
     /// Ids spread over their whole range, as those of production do.
@@ -76,6 +80,11 @@ impl Directory {
         directory
     }
 
+    /// Lets a second pass.
+    pub(crate) fn tick(&self) {
+        (self.world.now)();
+    }
+
     /// With a token like [`TOKEN`], of this tenant.
     pub(crate) async fn add_tenant(&self, name: &str, policy: Policy) {
         let store = self.store();
@@ -104,7 +113,9 @@ impl Directory {
     }
 
     pub(crate) fn client(&self) -> Client {
-        self.client_with(Config::new(&self.table))
+        let mut config = Config::new(&self.table);
+        config.cursor_key = CursorKey::parse(&"5c".repeat(32));
+        self.client_with(config)
     }
 
     pub(crate) fn client_with(&self, config: Config) -> Client {
@@ -119,6 +130,11 @@ impl Directory {
         let app = App::new(config, aws_sdk_dynamodb::Client::from_conf(dynamodb), self.world.clone());
         Client { app: Arc::new(app), faults, token: TOKEN.to_owned() }
     }
+}
+
+fn numbers() -> impl Fn() -> Uuid + Send + Sync {
+    let next = AtomicU64::new(1);
+    move || Uuid::from_u64_pair(0x4000, 0x8000_0000_0000_0000 | next.fetch_add(1, Ordering::Relaxed))
 }
 
 fn unique_name() -> String {
@@ -222,6 +238,25 @@ impl Request {
     pub(crate) async fn send(self) -> Answer {
         self.client.send(self.event).await
     }
+
+    /// The answer as it goes over the wire, packed or not.
+    pub(crate) async fn send_raw(self) -> RawAnswer {
+        let event: Event = serde_json::from_value(self.event).unwrap();
+        RawAnswer::from(self.client.app.handle(event).await)
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct RawAnswer {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl RawAnswer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
 }
 
 /// What a client sees. Its text is `<status> <ETag or -> <body>`.
@@ -241,6 +276,13 @@ impl Answer {
         self.body["id"].as_str().unwrap_or_else(|| panic!("no id in {self}"))
     }
 
+    /// One attribute of each resource of a list, between blanks.
+    pub(crate) fn list(&self, attribute: &str) -> String {
+        let resources = self.body["Resources"].as_array().unwrap_or_else(|| panic!("no list: {self}"));
+        let values: Vec<&str> = resources.iter().map(|one| one[attribute].as_str().unwrap_or("-")).collect();
+        values.join(" ")
+    }
+
     /// The path of the resource that was answered.
     pub(crate) fn path(&self) -> String {
         format!("/Users/{}", self.id())
@@ -251,15 +293,22 @@ impl Answer {
     }
 }
 
-impl From<Reply> for Answer {
+impl From<Reply> for RawAnswer {
     fn from(reply: Reply) -> Self {
         let (status, headers, body) = match reply {
             Reply::Rest(reply) => (reply.status_code, reply.headers, reply.body),
             Reply::Http(reply) => (reply.status_code, reply.headers, reply.body),
         };
         let bytes = body.map(|body| body.to_vec()).unwrap_or_default();
+        Self { status: u16::try_from(status).unwrap(), headers, bytes }
+    }
+}
+
+impl From<Reply> for Answer {
+    fn from(reply: Reply) -> Self {
+        let RawAnswer { status, headers, bytes } = RawAnswer::from(reply);
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
-        Self { status: u16::try_from(status).unwrap(), headers, body }
+        Self { status, headers, body }
     }
 }
 

@@ -8,8 +8,11 @@
 )]
 
 mod client;
+mod events;
 mod faults;
 mod filters;
 mod function;
 mod local;
+mod patch;
+mod search;
 mod users;

@@ -1,0 +1,93 @@
+//! Answers as HTTP: status, media type, compression.
+
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use http::{HeaderName, header};
+use serde_json::Value;
+
+use crate::event::{Body, Request, Response};
+use crate::scim::error::{Error, ErrorKind};
+
+const SCIM_JSON: &str = "application/scim+json";
+
+/// A body below this costs less to send than to pack.
+const MIN_PACKED: usize = 1024;
+
+impl Response {
+    pub(super) fn empty(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Body::None }
+    }
+
+    pub(super) fn json(status: u16, body: &Value) -> Self {
+        Self { body: Body::Text(body.to_string()), ..Self::empty(status) }
+    }
+
+    pub(super) fn with(mut self, name: HeaderName, value: String) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// RFC 7644 s3.1: scim+json, or json for a client that takes only that; and
+    /// packed for a client that says it can unpack.
+    pub(super) fn negotiated(self, request: &Request) -> Self {
+        if matches!(self.body, Body::None) {
+            return self;
+        }
+        let accepted: Vec<String> =
+            request.header("accept").flat_map(|value| value.split(',')).map(media_type).collect();
+        let takes = |wanted: &str| accepted.iter().any(|accepted| accepted == wanted);
+        let plain = takes("application/json") && ![SCIM_JSON, "*/*", "application/*"].into_iter().any(takes);
+        let media_type = if plain { "application/json" } else { SCIM_JSON };
+        let response = self.with(header::CONTENT_TYPE, media_type.to_owned());
+        if request.takes_binary && takes_gzip(request) { response.packed() } else { response }
+    }
+
+    fn packed(mut self) -> Self {
+        if let Body::Text(text) = &self.body
+            && text.len() > MIN_PACKED
+            && let Some(packed) = gzip(text)
+        {
+            self.body = Body::Binary(packed);
+            return self
+                .with(header::CONTENT_ENCODING, "gzip".to_owned())
+                .with(header::VARY, "Accept-Encoding".to_owned());
+        }
+        self
+    }
+}
+
+/// RFC 9110 s12.5.3; `gzip;q=0` refuses it.
+fn takes_gzip(request: &Request) -> bool {
+    request.header("accept-encoding").flat_map(|value| value.split(',')).any(|coding| {
+        let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
+        let refused = quality.trim().strip_prefix("q=").is_some_and(|q| q.trim().parse() == Ok(0.0));
+        name.trim().eq_ignore_ascii_case("gzip") && !refused
+    })
+}
+
+fn gzip(text: &str) -> Option<Vec<u8>> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(text.as_bytes()).ok()?;
+    encoder.finish().ok()
+}
+
+impl From<Error> for Response {
+    fn from(error: Error) -> Self {
+        let response = Self::json(error.kind.status(), &error.body());
+        match error.kind {
+            ErrorKind::Unauthorized => response.with(header::WWW_AUTHENTICATE, "Bearer".to_owned()),
+            ErrorKind::MethodNotAllowed { allow } => response.with(header::ALLOW, allow.to_owned()),
+            ErrorKind::Busy { retry_after } | ErrorKind::Unavailable { retry_after } => {
+                response.with(header::RETRY_AFTER, retry_after.to_string())
+            }
+            _ => response,
+        }
+    }
+}
+
+/// Without parameters, in lower case.
+pub(super) fn media_type(value: &str) -> String {
+    value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
+}

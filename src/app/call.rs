@@ -1,0 +1,118 @@
+//! A request that has been let in, and what its parts mean.
+
+use std::sync::Arc;
+
+use http::{HeaderName, Method, header};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::answer::media_type;
+use crate::auth::Tenant;
+use crate::config::Config;
+use crate::event::{Payload, Request, Response};
+use crate::scim::error::{ErrorKind, Result};
+use crate::scim::etag::Precondition;
+use crate::scim::list::{self, Paged};
+use crate::scim::resource::Resource;
+use crate::scim::schema::ResourceType;
+use crate::scim::select::{Selection, render};
+use crate::store::Write;
+
+pub(super) struct Call<'a> {
+    pub(super) request: &'a Request,
+    pub(super) tenant: &'a Tenant,
+    pub(super) base: String,
+    pub(super) now: Timestamp,
+}
+
+impl Call<'_> {
+    pub(super) fn write<'a>(&'a self, kind: &'a ResourceType) -> Write<'a> {
+        Write { tenant: &self.tenant.name, kind, now: self.now }
+    }
+
+    pub(super) fn precondition(&self) -> Precondition {
+        Precondition::parse(self.request.header("if-match"))
+    }
+
+    pub(super) fn selection<'k>(&self, kind: &'k ResourceType) -> Result<Selection<'k>> {
+        let parameter = |name| self.request.parameter(name);
+        Selection::parse(kind, parameter("attributes").as_deref(), parameter("excludedAttributes").as_deref())
+    }
+
+    /// The body as JSON. A request without a content type is taken at its word.
+    pub(super) fn body(&self, config: &Config) -> Result<Value> {
+        let media_type = self.request.header("content-type").next().map(media_type);
+        if let Some(media_type) = media_type
+            && !["application/scim+json", "application/json", ""].contains(&media_type.as_str())
+        {
+            return Err(ErrorKind::UnsupportedMediaType.with(format!(
+                "the content type {media_type} is not supported: send application/scim+json"
+            )));
+        }
+        let Payload::Bytes(bytes) = &self.request.body else {
+            return Err(ErrorKind::InvalidSyntax.with("the body is not valid base64"));
+        };
+        if bytes.len() > config.max_body_bytes {
+            return Err(ErrorKind::TooLarge.with(format!(
+                "the body has {} bytes, at most {} are allowed",
+                bytes.len(),
+                config.max_body_bytes
+            )));
+        }
+        serde_json::from_slice(bytes)
+            .map_err(|error| ErrorKind::InvalidSyntax.with(format!("the body is not valid JSON: {error}")))
+    }
+
+    pub(super) fn location(&self, kind: &ResourceType, id: &str) -> String {
+        format!("{}/{}/{id}", self.base, kind.endpoint)
+    }
+
+    pub(super) fn resource(
+        &self,
+        status: u16,
+        kind: &ResourceType,
+        resource: &Resource,
+        selection: &Selection<'_>,
+    ) -> Response {
+        let etag = resource.version.to_string();
+        if self.request.method != Method::GET && self.wants_minimal() {
+            return Response::empty(if status == 201 { 201 } else { 204 })
+                .with(header::ETAG, etag)
+                .with(HeaderName::from_static("preference-applied"), "return=minimal".to_owned());
+        }
+        let body = render(kind, resource, selection, &self.location(kind, &resource.id));
+        Response::json(status, &body).with(header::ETAG, etag)
+    }
+
+    /// RFC 7240 s4.2: a creation is still told as 201, with its `Location`.
+    fn wants_minimal(&self) -> bool {
+        self.request
+            .header("prefer")
+            .flat_map(|value| value.split([',', ';']))
+            .any(|preference| preference.replace([' ', '"'], "").eq_ignore_ascii_case("return=minimal"))
+    }
+
+    /// RFC 7644 s4: a filter on what describes the service is refused.
+    pub(super) fn documents(&self, documents: Vec<Value>) -> Result<Response> {
+        if self.request.parameter("filter").is_some() {
+            return Err(ErrorKind::Forbidden.with("this endpoint takes no filter: read it whole"));
+        }
+        Ok(Response::json(
+            200,
+            &list::response(Paged::Index { total: documents.len(), start_index: 1 }, documents),
+        ))
+    }
+
+    pub(super) fn document<T>(
+        &self,
+        what: &str,
+        name: &str,
+        found: Option<&Arc<T>>,
+        show: impl Fn(&T, &str) -> Value,
+    ) -> Result<Response> {
+        match found {
+            Some(found) => Ok(Response::json(200, &show(found, &self.base))),
+            None => Err(ErrorKind::NotFound.with(format!("there is no {what} {name}"))),
+        }
+    }
+}

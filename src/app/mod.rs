@@ -1,0 +1,113 @@
+//! One request, from the event to the reply.
+
+mod answer;
+mod call;
+mod resources;
+mod search;
+
+use std::sync::Arc;
+
+use jiff::{Timestamp, Unit};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use self::call::Call;
+use crate::auth::Auth;
+use crate::config::Config;
+use crate::event::{Event, Reply, Request, Response};
+use crate::route::{Location, Route, base_url};
+use crate::scim::discovery;
+use crate::scim::error::Result;
+use crate::store::{Dice, Store};
+
+/// What the core never asks the world for by itself.
+#[derive(Clone)]
+pub struct World {
+    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    pub ids: Arc<dyn Fn() -> Uuid + Send + Sync>,
+    pub dice: Arc<Dice>,
+}
+
+impl World {
+    #[expect(clippy::disallowed_methods, reason = "this is where time and chance come in")]
+    pub fn real() -> Self {
+        Self {
+            now: Arc::new(Timestamp::now),
+            ids: Arc::new(Uuid::new_v4),
+            // 32 of the random bits of a UUID.
+            dice: Arc::new(|| f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)),
+        }
+    }
+}
+
+pub struct App {
+    config: Config,
+    world: World,
+    auth: Auth,
+    store: Store,
+}
+
+impl App {
+    pub fn new(config: Config, client: aws_sdk_dynamodb::Client, world: World) -> Self {
+        let store = Store::new(client, config.table.clone(), Arc::clone(&world.ids), Arc::clone(&world.dice));
+        Self { config, world, auth: Auth::default(), store }
+    }
+
+    /// Cannot fail: a failure is an answer too.
+    pub async fn handle(&self, event: Event) -> Reply {
+        let started = Instant::now();
+        let reply = event.replier();
+        let request = event.into_request();
+        // Boxed: the futures of the SDK are deeper than the compiler likes to nest.
+        let response = match Box::pin(self.respond(&request)).await {
+            Ok(response) => response,
+            Err(error) => Response::from(error),
+        };
+        tracing::info!(
+            request_id = request.request_id,
+            method = %request.method,
+            path = request.path,
+            status = response.status,
+            duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "request"
+        );
+        reply(response.negotiated(&request))
+    }
+
+    async fn respond(&self, request: &Request) -> Result<Response> {
+        let now = (self.world.now)();
+        let now = now.round(Unit::Millisecond).unwrap_or(now);
+        let location = Location::parse(&request.path, request.stage.as_deref());
+        let base = base_url(self.config.base_url.as_deref(), request, &location);
+        let tenant = self.auth.tenant(&self.store, request, now).await?;
+        let route = Route::parse(&request.method, &location, &tenant.catalogue)?;
+        let call = Call { request, tenant: &tenant, base, now };
+        match route {
+            Route::Create(kind) => self.create(&call, &kind).await,
+            Route::List(kind) => self.list(&call, &[kind]).await,
+            Route::ListAll => self.list(&call, &tenant.catalogue.resource_types).await,
+            Route::Search(kind) => self.search(&call, &[kind]).await,
+            Route::SearchAll => self.search(&call, &tenant.catalogue.resource_types).await,
+            Route::Get(kind, id) => self.get(&call, &kind, &id).await,
+            Route::Replace(kind, id) => self.replace(&call, &kind, &id).await,
+            Route::Patch(kind, id) => self.patch(&call, &kind, &id).await,
+            Route::Delete(kind, id) => self.delete(&call, &kind, &id).await,
+            Route::ServiceProviderConfig => Ok(Response::json(
+                200,
+                &discovery::service_provider_config(&call.base, self.config.cursor_key.is_some()),
+            )),
+            Route::ResourceTypes => call.documents(discovery::resource_types(&tenant.catalogue, &call.base)),
+            Route::ResourceType(name) => {
+                call.document("resource type", &name, tenant.catalogue.resource_type(&name), |kind, base| {
+                    discovery::resource_type(kind, base)
+                })
+            }
+            Route::Schemas => call.documents(discovery::schemas(&tenant.catalogue, &call.base)),
+            Route::Schema(urn) => {
+                call.document("schema", &urn, tenant.catalogue.schema(&urn), |schema, base| {
+                    discovery::schema(schema, base)
+                })
+            }
+        }
+    }
+}

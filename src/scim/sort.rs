@@ -1,0 +1,118 @@
+//! The order of a sorted list (RFC 7644 s3.4.2.3).
+
+use std::cmp::Ordering;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::error::{ErrorKind, Result};
+use super::fold::fold;
+use super::list::SortBy;
+use super::matches::instant;
+use super::path::AttrPath;
+use super::resource::Resource;
+use super::schema::{Attribute, Place, ResourceType, Returned, Target, Type};
+
+/// What the resources of one type are sorted by.
+#[derive(Debug)]
+pub struct Order<'a> {
+    kind: &'a ResourceType,
+    place: Place<'a>,
+}
+
+/// The value that a resource is sorted by. `Missing` is the greatest: what has
+/// no value comes last in ascending order and first in descending order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Rank {
+    Boolean(bool),
+    Number(f64),
+    Instant(Timestamp),
+    Text(String),
+    Missing,
+}
+
+impl<'a> Order<'a> {
+    pub fn new(sort: &SortBy, kind: &'a ResourceType) -> Result<Self> {
+        let refused = |why: &str| ErrorKind::InvalidValue.with(format!("sortBy {}: {why}", sort.path));
+        let place = match kind.resolve(&sort.path) {
+            Some(Target::Attribute(place)) => place,
+            Some(Target::Extension(_)) => return Err(refused("a schema has no order: name an attribute")),
+            None => return Err(refused(&format!("{} has no such attribute", kind.name))),
+        };
+        // A complex attribute stands for its `value`.
+        let place = match place.leaf().kind {
+            Type::Complex => Place { sub: place.attribute.sub_attribute("value"), ..place },
+            _ => place,
+        };
+        if place.leaf().kind == Type::Complex {
+            return Err(refused("a complex attribute has no order: name a sub-attribute"));
+        }
+        let hidden = |attribute: &Attribute| attribute.returned == Returned::Never;
+        if hidden(place.attribute) || hidden(place.leaf()) {
+            return Err(refused("the attribute is never returned"));
+        }
+        Ok(Self { kind, place })
+    }
+
+    /// Whether resources are stored in this order.
+    pub fn is_by_id(&self) -> bool {
+        self.place.extension.is_none() && self.place.attribute.name == "id"
+    }
+
+    /// The unique attribute in whose order this is, if every resource has it:
+    /// its rows are kept in that order.
+    pub fn unique(&self) -> Option<&'a AttrPath> {
+        let path = self.kind.unique.iter().find(|path| match self.kind.resolve(path) {
+            Some(Target::Attribute(place)) => place == self.place,
+            Some(Target::Extension(_)) | None => false,
+        })?;
+        self.place.leaf().required.then_some(path)
+    }
+
+    pub fn rank(&self, resource: &Resource) -> Rank {
+        let value = resource.get(self.kind, &self.place);
+        let element = match value.as_deref() {
+            Some(Value::Array(elements)) => representative(elements),
+            one => one,
+        };
+        let value = match self.place.sub {
+            Some(sub) => element.and_then(|element| element.get(&sub.name)),
+            None => element,
+        };
+        let leaf = self.place.leaf();
+        match value {
+            Some(Value::Bool(boolean)) => Rank::Boolean(*boolean),
+            Some(Value::Number(number)) => number.as_f64().map_or(Rank::Missing, Rank::Number),
+            Some(Value::String(text)) if leaf.kind == Type::DateTime => {
+                instant(text).map_or(Rank::Missing, Rank::Instant)
+            }
+            Some(Value::String(text)) if leaf.is_case_exact() => Rank::Text(text.clone()),
+            Some(Value::String(text)) => Rank::Text(fold(text)),
+            Some(Value::Null | Value::Array(_) | Value::Object(_)) | None => Rank::Missing,
+        }
+    }
+}
+
+/// s3.4.2.3: a multi-valued attribute is sorted by its primary value, or else by
+/// its first.
+fn representative(elements: &[Value]) -> Option<&Value> {
+    elements.iter().find(|element| super::input::is_primary(element)).or(elements.first())
+}
+
+impl Rank {
+    pub fn compare(&self, other: &Self) -> Ordering {
+        match (self, other) {
+            (Self::Boolean(a), Self::Boolean(b)) => a.cmp(b),
+            (Self::Number(a), Self::Number(b)) => a.total_cmp(b),
+            (Self::Instant(a), Self::Instant(b)) => a.cmp(b),
+            (Self::Text(a), Self::Text(b)) => a.cmp(b),
+            (Self::Missing, Self::Missing) => Ordering::Equal,
+            (Self::Missing, _) => Ordering::Greater,
+            (_, Self::Missing) => Ordering::Less,
+            // One attribute has one type.
+            _ => Ordering::Equal,
+        }
+    }
+}

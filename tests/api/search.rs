@@ -1,0 +1,337 @@
+//! Queries: `.search`, the server root, order, cursors, and the plans behind
+//! filters (RFC 7644 s3.4.2, s3.4.3; RFC 9865).
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::io::Read;
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use crate::client::{Answer, Client, Directory};
+
+/// Users named `n<number>`, with what the number makes of the other attributes.
+async fn add_users(client: &Client, numbers: impl IntoIterator<Item = usize>) {
+    for n in numbers {
+        let mut user = json!({
+            "userName": format!("n{n:03}@Example.com"),
+            "externalId": format!("e{}", n % 7),
+            "active": n % 2 == 0,
+            "emails": [{ "value": format!("n{n}@example.com"), "type": "work" }, { "value": format!("shared{}@example.com", n % 3), "type": "home" }],
+        });
+        if n % 4 != 0 {
+            user["title"] = format!("title {}", 9 - n % 10).into();
+        }
+        let created = client.post("/Users", &user.to_string()).await;
+        assert_eq!(created.status, 201, "{created}");
+    }
+}
+
+fn encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
+}
+
+/// Every page of a query by cursor, and the names in the order shown.
+async fn all_by_cursor(client: &Client, query: &str) -> (usize, Vec<String>) {
+    let (mut pages, mut names, mut cursor) = (0, Vec::new(), String::new());
+    loop {
+        let page = client.get(&format!("{query}&cursor={cursor}")).await;
+        assert_eq!(page.status, 200, "{page}");
+        pages += 1;
+        names.extend(page.list("userName").split(' ').filter(|name| !name.is_empty()).map(str::to_owned));
+        match page.body["nextCursor"].as_str() {
+            Some(next) => next.clone_into(&mut cursor),
+            None => return (pages, names),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_search_has_its_query_in_the_body() {
+    let client = Client::new().await;
+    add_users(&client, 0..5).await;
+    let search = r#"{"schemas":["urn:ietf:params:scim:api:messages:2.0:SearchRequest"],"attributes":["userName"],
+        "filter":"active eq true","sortBy":"userName","sortOrder":"descending","startIndex":1,"count":2}"#;
+    for path in ["/Users/.search", "/.search"] {
+        let found = client.post(path, search).await;
+        assert_eq!(
+            (found.status, &found.body["totalResults"], found.list("userName").as_str()),
+            (200, &json!(3), "n004@Example.com n002@Example.com"),
+            "{path}"
+        );
+        assert!(found.body["Resources"][0].get("emails").is_none());
+    }
+    let root = client.get("/?filter=userName+eq+%22N001%40example.com%22&attributes=userName").await;
+    assert_eq!(root.list("userName"), "n001@Example.com");
+    assert_eq!(client.get("").await.body["totalResults"], 5);
+}
+
+#[tokio::test]
+async fn a_query_that_makes_no_sense_is_refused() {
+    let client = Client::new().await;
+    let mut answers = String::new();
+    for query in [
+        "sortBy=shoeSize",
+        "sortBy=name",
+        "sortBy=password",
+        "sortBy=urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
+        "sortBy=1",
+        "sortBy=userName&sortOrder=sideways",
+        "startIndex=1&cursor=",
+        "startIndex=one",
+        "count=1.5",
+        "cursor=AAAA",
+        "cursor=%21",
+        "attributes=id&excludedAttributes=name",
+    ] {
+        let Answer { status, body, .. } = client.get(&format!("/Users?{query}")).await;
+        writeln!(answers, "{query}: {status} {} {}", body["scimType"], body["detail"]).unwrap();
+    }
+    for body in [r#"{"count":true}"#, r#"{"attributes":[1]}"#, "[]", r#"{"filter":"userName eq"}"#] {
+        let Answer { status, body: answer, .. } = client.post("/Users/.search", body).await;
+        writeln!(answers, "{body}: {status} {} {}", answer["scimType"], answer["detail"]).unwrap();
+    }
+    assert_snapshot!(answers, @r#"
+    sortBy=shoeSize: 400 "invalidValue" "sortBy shoeSize: User has no such attribute"
+    sortBy=name: 400 "invalidValue" "sortBy name: a complex attribute has no order: name a sub-attribute"
+    sortBy=password: 400 "invalidValue" "sortBy password: the attribute is never returned"
+    sortBy=urn:ietf:params:scim:schemas:extension:enterprise:2.0:User: 400 "invalidValue" "sortBy urn:ietf:params:scim:schemas:extension:enterprise:2.0:User: a schema has no order: name an attribute"
+    sortBy=1: 400 "invalidValue" "sortBy: expected the name of an attribute at byte 0, found `1`"
+    sortBy=userName&sortOrder=sideways: 400 "invalidValue" "sortOrder has to be ascending or descending"
+    startIndex=1&cursor=: 400 "invalidValue" "startIndex and cursor exclude each other: send one of them"
+    startIndex=one: 400 "invalidValue" "startIndex has to be an integer"
+    count=1.5: 400 "invalidValue" "count has to be an integer"
+    cursor=AAAA: 400 "invalidCursor" "the cursor is not valid, or not any more: begin again with an empty cursor"
+    cursor=%21: 400 "invalidCursor" "the cursor is not valid, or not any more: begin again with an empty cursor"
+    attributes=id&excludedAttributes=name: 400 "invalidValue" "attributes and excludedAttributes exclude each other: send one of them"
+    {"count":true}: 400 "invalidSyntax" "count has the wrong type"
+    {"attributes":[1]}: 400 "invalidSyntax" "attributes has the wrong type"
+    []: 400 "invalidSyntax" "the body has to be a JSON object"
+    {"filter":"userName eq"}: 400 "invalidFilter" "filter: expected a string in double quotes, a number, true, false or null at byte 11, found the end"
+    "#);
+}
+
+#[tokio::test]
+async fn a_list_is_sorted_and_what_has_no_value_comes_last_in_ascending_order() {
+    let client = Directory::spread().await.client();
+    add_users(&client, [3, 1, 4, 0, 2]).await;
+    let names = async |query: &str| {
+        client.get(&format!("/Users?{query}")).await.list("userName").replace("@Example.com", "")
+    };
+    assert_eq!(names("sortBy=userName").await, "n000 n001 n002 n003 n004");
+    assert_eq!(names("sortBy=username&sortOrder=Descending").await, "n004 n003 n002 n001 n000");
+    assert_eq!(names("sortBy=userName&startIndex=2&count=2").await, "n001 n002");
+    assert_eq!(names("sortBy=meta.created").await, "n003 n001 n004 n000 n002");
+    assert_eq!(names("sortBy=emails&sortOrder=descending").await, "n004 n003 n002 n001 n000");
+    // title: n003 "title 6", n002 "title 7", n001 "title 8", none for n000 and n004.
+    let by_title = names("sortBy=title").await;
+    assert!(by_title.starts_with("n003 n002 n001 "), "{by_title}");
+    let by_title = names("sortBy=title&sortOrder=descending").await;
+    assert!(by_title.ends_with(" n001 n002 n003"), "{by_title}");
+    assert_eq!(names("sortBy=active&filter=title+pr").await.split(' ').next_back(), Some("n002"));
+    assert_eq!(names("sortBy=id").await, names("").await);
+    let ascending = names("sortBy=id").await;
+    let descending = names("sortBy=id&sortOrder=descending").await;
+    assert_eq!(ascending.split(' ').rev().collect::<Vec<_>>(), descending.split(' ').collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_cursor_leads_through_every_order_and_filter_once() {
+    let client = Directory::spread().await.client();
+    add_users(&client, 0..23).await;
+    for (query, total) in [
+        ("count=5", 23),
+        ("count=1", 23),
+        ("count=23", 23),
+        ("count=4&sortBy=userName", 23),
+        ("count=4&sortBy=title&sortOrder=descending", 23),
+        ("count=4&sortBy=id&sortOrder=descending", 23),
+        ("count=3&filter=active+eq+true", 12),
+        ("count=3&filter=userName+sw+%22N01%22", 10),
+        ("count=3&filter=externalId+eq+%22e1%22+or+emails.value+eq+%22shared2%40example.com%22", 10),
+        ("count=2&filter=emails.value+eq+%22nobody%22", 0),
+    ] {
+        let (pages, names) = all_by_cursor(&client, &format!("/Users?{query}")).await;
+        let distinct: BTreeSet<&String> = names.iter().collect();
+        assert_eq!((names.len(), distinct.len()), (total, total), "{query}: {names:?}");
+        let count: usize = query.split(['=', '&']).nth(1).unwrap().parse().unwrap();
+        assert!(pages <= total / count + 1, "{query}: {pages} pages");
+    }
+    let first = client.get("/Users?cursor&count=2").await;
+    assert_eq!(first.body["totalResults"], 23);
+    assert!(first.body.get("startIndex").is_none());
+}
+
+/// Scenario: what exists all the time is shown once, whatever comes and goes.
+#[tokio::test]
+async fn paging_by_cursor_does_not_mind_who_comes_and_goes() {
+    let client = Directory::spread().await.client();
+    add_users(&client, 0..30).await;
+    let (mut seen, mut cursor, mut next) = (Vec::new(), String::new(), 100);
+    loop {
+        let page = client.get(&format!("/Users?count=4&cursor={cursor}")).await;
+        seen.extend(page.list("userName").split(' ').map(str::to_owned));
+        add_users(&client, next..next + 3).await;
+        next += 3;
+        // The last one shown goes: its place is where the next page begins.
+        let last = page.body["Resources"].as_array().unwrap().last().unwrap()["id"].as_str().unwrap();
+        assert_eq!(client.delete(&format!("/Users/{last}")).await.status, 204);
+        match page.body["nextCursor"].as_str() {
+            Some(more) => more.clone_into(&mut cursor),
+            None => break,
+        }
+    }
+    let there_all_along = (0..30).map(|n| format!("n{n:03}@Example.com"));
+    for name in there_all_along {
+        assert_eq!(seen.iter().filter(|seen| **seen == name).count(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_is_good_for_its_own_query_only() {
+    let directory = Directory::new().await;
+    directory.add_tenant("other", scim_lambda::scim::policy::Policy::default()).await;
+    let client = directory.client();
+    add_users(&client, 0..5).await;
+    let first = client.get("/Users?count=2&cursor=&filter=active+eq+true").await;
+    let cursor = first.body["nextCursor"].as_str().unwrap();
+    assert!(cursor.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{cursor}");
+
+    let flipped = if cursor.starts_with('A') {
+        cursor.replacen('A', "B", 1)
+    } else {
+        format!("A{}", cursor.split_at(1).1)
+    };
+    let refused = [
+        ("/Users?count=2&filter=active+eq+false", cursor),
+        ("/Users?count=2", cursor),
+        ("/Users?count=2&filter=active+eq+true&sortBy=id", cursor),
+        ("/Users?count=2&filter=active+eq+true&attributes=id", cursor),
+        ("/Users?count=2&filter=active+eq+true", &flipped),
+        ("/Users?count=2&filter=active+eq+true", cursor.split_at(cursor.len() - 1).0),
+        ("/Users?count=2&filter=active+eq+true", "x"),
+    ];
+    let mut texts = BTreeSet::new();
+    for (query, cursor) in refused {
+        texts.insert(client.get(&format!("{query}&cursor={cursor}")).await.to_string());
+    }
+    let other = client.with_token(&crate::client::TOKEN.replace("demo", "other"));
+    let query = format!("/Users?count=2&filter=active+eq+true&cursor={cursor}");
+    texts.insert(other.get(&query).await.to_string());
+    assert_snapshot!(texts.into_iter().collect::<Vec<_>>().join("\n"), @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidCursor","detail":"the cursor is not valid, or not any more: begin again with an empty cursor"}"#);
+    assert_snapshot!(client.get(&query.replace("count=2", "count=3")).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidCount","detail":"count has to be the same for every page of a query"}"#);
+    assert_eq!(client.get(&query).await.list("userName"), "n004@Example.com");
+
+    // Every request is a second later than the one before.
+    for _ in 0..3600 {
+        directory.tick();
+    }
+    assert_snapshot!(client.get(&query).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"expiredCursor","detail":"the cursor is not valid, or not any more: begin again with an empty cursor"}"#);
+}
+
+#[tokio::test]
+async fn without_a_key_no_cursor_is_offered() {
+    let directory = Directory::new().await;
+    let client = directory.client_with(scim_lambda::config::Config::new(directory.table()));
+    assert_eq!(client.get("/ServiceProviderConfig").await.body["pagination"]["cursor"], false);
+    assert_snapshot!(client.get("/Users?cursor=").await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidCursor","detail":"cursor pagination is not offered here: page by startIndex"}"#);
+}
+
+/// The plans find what a look at every resource would.
+#[tokio::test]
+async fn a_planned_filter_finds_what_a_scan_would() {
+    let client = Directory::spread().await.client();
+    add_users(&client, 0..40).await;
+    let (_, everybody) = all_by_cursor(&client, "/Users?count=100").await;
+    assert_eq!(everybody.len(), 40);
+    let terms = [
+        r#"userName eq "N012@example.com""#,
+        r#"userName sw "n00""#,
+        r#"externalId eq "e3""#,
+        r#"emails.value eq "SHARED1@example.com""#,
+        r#"emails[type eq "home" and value eq "shared2@example.com"]"#,
+        r#"emails[type eq "work" and value eq "shared2@example.com"]"#,
+        r#"meta.lastModified ge "2026-01-31T09:00:20Z""#,
+        r#"meta.lastModified gt "2026-02-01T00:00:00Z""#,
+        "active eq true",
+        "title pr",
+    ];
+    let mut filters: Vec<String> = terms.iter().map(|term| (*term).to_owned()).collect();
+    for (index, a) in terms.iter().enumerate() {
+        for b in &terms[index + 1..] {
+            filters.push(format!("{a} and {b}"));
+            filters.push(format!("{a} or {b}"));
+            filters.push(format!("not ({a}) and ({b} or userName eq \"n005@example.com\")"));
+        }
+    }
+    for filter in filters {
+        // `not (not (..))` means the same and has no plan.
+        let scanned =
+            client.get(&format!("/Users?filter={}", encoded(&format!("not (not ({filter}))")))).await;
+        let planned = client.get(&format!("/Users?filter={}", encoded(&filter))).await;
+        assert_eq!(planned.status, 200, "{filter}: {planned}");
+        assert_eq!(planned.body, scanned.body, "{filter}");
+    }
+}
+
+#[tokio::test]
+async fn a_plan_reads_rows_and_not_the_directory() {
+    let client = Directory::spread().await.client();
+    add_users(&client, 0..10).await;
+    for (filter, calls) in [
+        (r#"userName eq "n001@example.com""#, "GetItem GetItem"),
+        (r#"userName sw "n00""#, "Query BatchGetItem"),
+        (r#"emails[type eq "work"].value eq "n3@example.com""#, "Query BatchGetItem"),
+        (r#"active eq true and externalId eq "e1""#, "Query BatchGetItem"),
+        (
+            r#"userName eq "n001@example.com" or userName eq "n002@example.com""#,
+            "GetItem GetItem GetItem GetItem",
+        ),
+        (r#"meta.lastModified gt "2026-01-31T09:00:00Z""#, "Query BatchGetItem"),
+        ("title pr", "Query Query Query Query"),
+        (r#"externalId eq "e1" or title pr"#, "Query Query Query Query"),
+    ] {
+        client.faults.forget();
+        client.get(&format!("/Users?filter={}", encoded(filter))).await;
+        assert_eq!(client.faults.calls().join(" "), calls, "{filter}");
+    }
+}
+
+#[tokio::test]
+async fn a_long_answer_is_packed_for_a_client_that_can_unpack() {
+    let client = Client::new().await;
+    add_users(&client, 0..10).await;
+    let plain = client.get("/Users").await;
+    assert_eq!(plain.header("content-encoding"), None);
+    let packed =
+        client.request("GET", "/Users").header("accept-encoding", "deflate, GZIP;q=0.5").send_raw().await;
+    assert_eq!(packed.header("content-encoding"), Some("gzip"));
+    let mut unpacked = String::new();
+    flate2::read::GzDecoder::new(packed.bytes.as_slice()).read_to_string(&mut unpacked).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&unpacked).unwrap(), plain.body);
+    assert!(packed.bytes.len() * 4 < unpacked.len());
+    for refused in ["gzip;q=0", "br", ""] {
+        let answer = client.request("GET", "/Users").header("accept-encoding", refused).send().await;
+        assert_eq!(answer.header("content-encoding"), None, "{refused}");
+    }
+    let short = client.request("GET", "/Users?count=0").header("accept-encoding", "gzip").send().await;
+    assert_eq!(short.header("content-encoding"), None);
+}
+
+/// Ten users of 350 kB each are more than one answer of Lambda may hold.
+#[tokio::test]
+async fn a_page_ends_early_rather_than_be_too_large() {
+    let client = Client::new().await;
+    let long = "x".repeat(350_000);
+    for n in 0..13 {
+        let user = json!({ "userName": format!("u{n}"), "profileUrl": long }).to_string();
+        assert_eq!(client.post("/Users", &user).await.status, 201);
+    }
+    let page = client.get("/Users").await;
+    assert_eq!((&page.body["totalResults"], &page.body["itemsPerPage"]), (&json!(13), &json!(11)));
+    let rest = client.get("/Users?startIndex=12").await;
+    assert_eq!(rest.body["itemsPerPage"], 2);
+    let (pages, names) = all_by_cursor(&client, "/Users?count=100").await;
+    assert!((2..=4).contains(&pages), "{pages}");
+    assert_eq!(names.len(), 13);
+}
