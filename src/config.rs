@@ -123,7 +123,8 @@ mod tests {
             "SCIM_MAX_BODY_BYTES has to be a number, not 4 MB"
         );
         for key in ["5c".to_owned(), "5g".repeat(32), "5c".repeat(33)] {
-            assert_eq!(refused("SCIM_CURSOR_KEY", &key), "SCIM_CURSOR_KEY has to be 64 hexadecimal digits");
+            let error = read(&[("SCIM_TABLE", "users"), ("SCIM_CURSOR_KEY", &key)]).unwrap_err();
+            assert_eq!(error, "SCIM_CURSOR_KEY has to be 64 hexadecimal digits");
         }
         for (name, value) in [
             ("SCIM_BASE_URL", "/scim/v2"),
