@@ -17,6 +17,7 @@ mod function;
 mod gateway;
 mod listing;
 mod local;
+mod log;
 mod patch;
 mod search;
 mod users;
