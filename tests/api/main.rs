@@ -9,6 +9,8 @@
 
 mod auth;
 mod client;
+mod concurrency;
+mod consistency;
 mod discovery;
 mod events;
 mod faults;
