@@ -92,15 +92,8 @@ impl Call<'_> {
             .any(|preference| preference.replace([' ', '"'], "").eq_ignore_ascii_case("return=minimal"))
     }
 
-    /// RFC 7644 s4: a filter on what describes the service is refused.
     pub(super) fn documents(&self, documents: Vec<Value>) -> Result<Response> {
-        if self.request.parameter("filter").is_some() {
-            return Err(ErrorKind::Forbidden.with("this endpoint takes no filter: read it whole"));
-        }
-        Ok(Response::json(
-            200,
-            &list::response(Paged::Index { total: documents.len(), start_index: 1 }, documents),
-        ))
+        self.description(&list::response(Paged::Index { total: documents.len(), start_index: 1 }, documents))
     }
 
     pub(super) fn document<T>(
@@ -111,8 +104,17 @@ impl Call<'_> {
         show: impl Fn(&T, &str) -> Value,
     ) -> Result<Response> {
         match found {
-            Some(found) => Ok(Response::json(200, &show(found, &self.base))),
+            Some(found) => self.description(&show(found, &self.base)),
             None => Err(ErrorKind::NotFound.with(format!("there is no {what} {name}"))),
         }
+    }
+
+    /// RFC 7644 s4: a filter on what describes the service is refused, and all
+    /// else that a query can hold is ignored.
+    pub(super) fn description(&self, body: &Value) -> Result<Response> {
+        if self.request.parameter("filter").is_some() {
+            return Err(ErrorKind::Forbidden.with("this endpoint takes no filter: read it whole"));
+        }
+        Ok(Response::json(200, body))
     }
 }

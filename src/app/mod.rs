@@ -96,10 +96,10 @@ impl App {
             Route::Replace(kind, id) => self.replace(&call, &kind, &id).await,
             Route::Patch(kind, id) => self.patch(&call, &kind, &id).await,
             Route::Delete(kind, id) => self.delete(&call, &kind, &id).await,
-            Route::ServiceProviderConfig => Ok(Response::json(
-                200,
-                &discovery::service_provider_config(&call.base, self.config.cursor_key.is_some()),
-            )),
+            Route::ServiceProviderConfig => {
+                let cursor = self.config.cursor_key.is_some();
+                call.description(&discovery::service_provider_config(&call.base, cursor))
+            }
             Route::ResourceTypes => call.documents(discovery::resource_types(&tenant.catalogue, &call.base)),
             Route::ResourceType(name) => {
                 call.document("resource type", &name, tenant.catalogue.resource_type(&name), |kind, base| {

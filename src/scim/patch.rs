@@ -15,6 +15,10 @@ use super::tolerance;
 /// An expression of DynamoDB has at most 4 KB, and each attribute takes some 40 bytes.
 const MAX_SETS: usize = 20;
 
+/// Nobody measures the resource after such a write. What all of its attributes
+/// can grow by has to fit between the store's limit and that of DynamoDB.
+const MAX_SET_BYTES: usize = 256;
+
 const MESSAGE: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +90,8 @@ impl<'a> Patch<'a> {
                 && attribute.kind != Type::Complex
                 && !attribute.required
                 && attribute.mutability == Mutability::ReadWrite
-                && !self.kind.has_rows(attribute);
+                && !self.kind.has_rows(attribute)
+                && value.as_str().is_none_or(|text| text.len() <= MAX_SET_BYTES);
             if !plain || sets.iter().any(|(name, _)| *name == attribute.name) {
                 return None;
             }

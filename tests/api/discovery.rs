@@ -131,11 +131,11 @@ async fn a_description_is_read_whole_and_only_read() {
         }
     }
     assert_snapshot!(table, @"
-    GET /ServiceProviderConfig?filter= 200 
-    GET /ResourceTypes?filter= 403 this endpoint takes no filter: read it whole
-    GET /ResourceTypes/User?filter= 200 
-    GET /Schemas?filter= 403 this endpoint takes no filter: read it whole
-    GET /Schemas/urn:ietf:params:scim:schemas:core:2.0:User?filter= 200
+    403 /ServiceProviderConfig?filter=id+pr this endpoint takes no filter: read it whole
+    403 /ResourceTypes?filter=id+pr this endpoint takes no filter: read it whole
+    403 /ResourceTypes/User?filter=id+pr this endpoint takes no filter: read it whole
+    403 /Schemas?filter=id+pr this endpoint takes no filter: read it whole
+    403 /Schemas/urn:ietf:params:scim:schemas:core:2.0:User?filter=id+pr this endpoint takes no filter: read it whole
     ");
 }
 

@@ -29,8 +29,9 @@ async fn add_three(client: &Client) -> [String; 3] {
 
 #[tokio::test]
 async fn a_look_up_finds_these_users() {
-    let client = Client::new().await;
+    let client = Directory::spread().await.client();
     let [anna, ..] = add_three(&client).await;
+    assert_ne!(anna, anna.to_uppercase());
     let mut table = String::new();
     for filter in [
         r#"userName eq "anna@example.com""#,
@@ -59,6 +60,10 @@ async fn a_look_up_finds_these_users() {
         r#"title eq "guide" and emails.value eq "home@example.net""#,
         &format!(r#"id eq "{anna}" and userName eq "anna@example.com" and externalId eq "A-1""#),
         &format!(r#"userName eq "{}""#, "x".repeat(2_000)),
+        &format!(r#"externalId eq "{}""#, "x".repeat(2_000)),
+        &format!(r#"userName sw "{}""#, "x".repeat(2_000)),
+        r#"userName sw "B""#,
+        r#"userName sw """#,
     ] {
         let found = client.find(filter).await;
         assert_eq!(found.status, 200, "{filter}: {found}");
@@ -73,27 +78,31 @@ async fn a_look_up_finds_these_users() {
     urn:ietf:params:scim:schemas:core:2.0:User:userName eq "bert": bert
     userName eq "ann": -
     userName eq "": -
-    id eq "00000000-0000-4000-8000-000000000001": Anna@Example.com
-    id eq "00000000-0000-4000-8000-000000000001": Anna@Example.com
+    id eq "9e3779b9-7f4a-7c15-0000-000000000001": Anna@Example.com
+    id eq "9E3779B9-7F4A-7C15-0000-000000000001": -
     id eq "nobody": -
     id eq "": -
     id eq "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: -
-    externalId eq "A-1": Anna@Example.com cleo
+    externalId eq "A-1": cleo Anna@Example.com
     externalId eq "a-1": bert
     externalId eq "A-2": -
     externalId eq "": -
     emails.value eq "anna@example.com": Anna@Example.com
     emails eq "anna@example.com": Anna@Example.com
-    emails.value eq "home@example.net": Anna@Example.com bert
+    emails.value eq "home@example.net": bert Anna@Example.com
     emails[type eq "work"].value eq "home@example.net": bert
-    emails[type eq "home"].value eq "home@example.net": Anna@Example.com bert
+    emails[type eq "home"].value eq "home@example.net": bert Anna@Example.com
     emails[type eq "home" and value eq "anna@example.com"]: -
     emails.value eq "home@example.net" and userName eq "bert": bert
     userName eq "bert" and active eq true: -
     active eq "False" and externalId eq "a-1": bert
     title eq "guide" and emails.value eq "home@example.net": Anna@Example.com
-    id eq "00000000-0000-4000-8000-000000000001" and userName eq "anna@example.com" and externalId eq "A-1": Anna@Example.com
+    id eq "9e3779b9-7f4a-7c15-0000-000000000001" and userName eq "anna@example.com" and externalId eq "A-1": Anna@Example.com
     userName eq "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: -
+    externalId eq "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: -
+    userName sw "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: -
+    userName sw "B": bert
+    userName sw "": cleo bert Anna@Example.com
     "#);
     assert_snapshot!(client.find(r#"userName eq "nobody""#).await, @r#"200 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:ListResponse"],"totalResults":0,"startIndex":1,"itemsPerPage":0,"Resources":[]}"#);
 }
@@ -217,6 +226,7 @@ async fn every_user_is_on_one_page() {
 #[tokio::test]
 async fn requests_make_these_calls() {
     const BO: &str = r#"{"userName":"bo","externalId":"1","emails":[{"value":"bo@example.com"}]}"#;
+    const NOBODY: &str = "/Users/00000000-0000-4000-8000-000000000000";
     let patch = |op: &str, path: &str, value: Value| {
         json!({ "Operations": [{ "op": op, "path": path, "value": value }] }).to_string()
     };
@@ -232,7 +242,8 @@ async fn requests_make_these_calls() {
         ("create a duplicate", "POST", "/Users", BO.to_owned()),
         ("create nobody", "POST", "/Users", "{}".to_owned()),
         ("get", "GET", "{user}", String::new()),
-        ("get nobody", "GET", "/Users/nobody", String::new()),
+        ("get nobody", "GET", NOBODY, String::new()),
+        ("get by what is no id", "GET", "/Users/nobody", String::new()),
         ("userName eq, hit", "GET", "/Users?filter=userName+eq+%22bo%22", String::new()),
         ("userName eq, miss", "GET", "/Users?filter=userName+eq+%22no%22", String::new()),
         ("externalId eq, hit", "GET", "/Users?filter=externalId+eq+%221%22", String::new()),
@@ -249,7 +260,9 @@ async fn requests_make_these_calls() {
         ("put what is there", "PUT", "{user}", r#"{"userName":"bobby"}"#.to_owned()),
         ("rename by patch", "PATCH", "{user}", patch("replace", "userName", json!("robert"))),
         ("rename to a taken name", "PATCH", "{user}", patch("replace", "userName", json!("user1"))),
-        ("put nobody", "PUT", "/Users/nobody", BO.to_owned()),
+        ("put nobody", "PUT", NOBODY, BO.to_owned()),
+        ("patch active of nobody", "PATCH", NOBODY, patch("replace", "active", json!(false))),
+        ("delete nobody", "DELETE", NOBODY, String::new()),
         ("list, first page", "GET", "/Users?count=5", String::new()),
         ("list, a later page", "GET", "/Users?startIndex=6&count=5", String::new()),
         ("list, count 0", "GET", "/Users?count=0", String::new()),
@@ -274,7 +287,8 @@ async fn requests_make_these_calls() {
     create a duplicate: 409 TransactWriteItems
     create nobody: 400 -
     get: 200 GetItem
-    get nobody: 404 -
+    get nobody: 404 GetItem
+    get by what is no id: 404 -
     userName eq, hit: 200 GetItem GetItem
     userName eq, miss: 200 GetItem
     externalId eq, hit: 200 Query BatchGetItem
@@ -291,7 +305,9 @@ async fn requests_make_these_calls() {
     put what is there: 200 UpdateItem
     rename by patch: 200 GetItem TransactWriteItems
     rename to a taken name: 409 GetItem TransactWriteItems
-    put nobody: 404 -
+    put nobody: 404 UpdateItem
+    patch active of nobody: 404 UpdateItem
+    delete nobody: 404 GetItem
     list, first page: 200 Query Query
     list, a later page: 200 Query Query
     list, count 0: 200 Query
