@@ -44,15 +44,16 @@ struct Cached {
 
 /// A token as its text says; whether it is good is another matter.
 #[derive(Debug, PartialEq, Eq)]
-struct Token<'a> {
-    tenant: TenantName,
-    kid: &'a str,
-    secret: &'a str,
+pub struct Token<'a> {
+    pub tenant: TenantName,
+    pub kid: &'a str,
+    pub secret: &'a str,
 }
 
 impl Auth {
     pub async fn tenant(&self, store: &Store, request: &Request, now: Timestamp) -> Result<Arc<Tenant>> {
-        let token = request.header("authorization").next().and_then(Token::parse).ok_or_else(unauthorized)?;
+        let token =
+            request.header("authorization").next().and_then(Token::of_header).ok_or_else(unauthorized)?;
         let (record, tenant) = self.look_up(store, &token, now).await?.ok_or_else(unauthorized)?;
         if !record.is_of(token.secret) {
             return Err(unauthorized());
@@ -105,12 +106,16 @@ impl TokenRecord {
 }
 
 impl<'a> Token<'a> {
-    fn parse(header: &'a str) -> Option<Self> {
+    fn of_header(header: &'a str) -> Option<Self> {
         let (scheme, token) = header.trim().split_once(' ')?;
         if !scheme.eq_ignore_ascii_case("Bearer") {
             return None;
         }
-        let (tenant, rest) = token.trim().strip_prefix("scim_")?.split_once('_')?;
+        Self::parse(token.trim())
+    }
+
+    pub fn parse(text: &'a str) -> Option<Self> {
+        let (tenant, rest) = text.strip_prefix("scim_")?.split_once('_')?;
         let (kid, secret) = rest.split_once('_')?;
         let fits = |part: &str, most: usize| {
             (1..=most).contains(&part.len())

@@ -1,12 +1,14 @@
 //! The environment, read once at cold start.
 
+use http::Uri;
+
 use crate::cursor::CursorKey;
 
 /// A body above this is refused with 413. Lambda takes 6 MB of event, in which
 /// a body can be base64 and the JSON around it escaped.
 pub const DEFAULT_MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// `SCIM_TABLE`: the DynamoDB table.
     pub table: String,
@@ -18,19 +20,33 @@ pub struct Config {
     /// `SCIM_CURSOR_KEY`: 64 hexadecimal digits, the same in every instance.
     /// Without it there is no cursor pagination.
     pub cursor_key: Option<CursorKey>,
+    /// `SCIM_LOG`: the level of the log, in the syntax of `tracing-subscriber`:
+    /// `info`, `scim_lambda=debug`.
+    pub log: String,
+    /// `AWS_ENDPOINT_URL_DYNAMODB`, or `AWS_ENDPOINT_URL`: a DynamoDB that is not
+    /// the one of the region.
+    pub dynamodb_endpoint: Option<String>,
 }
 
 impl Config {
     pub fn new(table: impl Into<String>) -> Self {
-        Self { table: table.into(), base_url: None, max_body_bytes: DEFAULT_MAX_BODY_BYTES, cursor_key: None }
+        Self {
+            table: table.into(),
+            base_url: None,
+            max_body_bytes: DEFAULT_MAX_BODY_BYTES,
+            log: "info".to_owned(),
+            cursor_key: None,
+            dynamodb_endpoint: None,
+        }
     }
 
     /// `get` looks a variable up. An empty one counts as not set: a template
     /// cannot leave a variable out.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
         let get = |name| get(name).filter(|value| !value.is_empty());
+        let url = |name| get(name).map(|value| absolute_url(name, value)).transpose();
         let mut config = Self::new(get("SCIM_TABLE").ok_or("SCIM_TABLE has to name the DynamoDB table")?);
-        config.base_url = get("SCIM_BASE_URL");
+        config.base_url = url("SCIM_BASE_URL")?;
         if let Some(limit) = get("SCIM_MAX_BODY_BYTES") {
             config.max_body_bytes =
                 limit.parse().map_err(|_| format!("SCIM_MAX_BODY_BYTES has to be a number, not {limit}"))?;
@@ -39,6 +55,84 @@ impl Config {
             let key = CursorKey::parse(&key).ok_or("SCIM_CURSOR_KEY has to be 64 hexadecimal digits")?;
             config.cursor_key = Some(key);
         }
+        if let Some(log) = get("SCIM_LOG") {
+            config.log = log;
+        }
+        config.dynamodb_endpoint = match url("AWS_ENDPOINT_URL_DYNAMODB")? {
+            Some(endpoint) => Some(endpoint),
+            None => url("AWS_ENDPOINT_URL")?,
+        };
         Ok(config)
+    }
+}
+
+fn absolute_url(name: &str, value: String) -> Result<String, String> {
+    let is_absolute = value.parse::<Uri>().is_ok_and(|url| {
+        url.scheme_str().is_some_and(|scheme| ["http", "https"].contains(&scheme))
+            && url.host().is_some_and(|host| !host.is_empty())
+    });
+    if is_absolute {
+        Ok(value)
+    } else {
+        Err(format!("{name} has to be a URL with http:// or https://, not {value}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(variables: &[(&str, &str)]) -> Result<Config, String> {
+        Config::read(|name| {
+            let (_, value) = variables.iter().find(|(variable, _)| *variable == name)?;
+            Some((*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn an_empty_variable_counts_as_not_set() {
+        let empty = [
+            ("SCIM_TABLE", "users"),
+            ("SCIM_BASE_URL", ""),
+            ("SCIM_MAX_BODY_BYTES", ""),
+            ("SCIM_LOG", ""),
+            ("SCIM_CURSOR_KEY", ""),
+            ("AWS_ENDPOINT_URL_DYNAMODB", ""),
+            ("AWS_ENDPOINT_URL", ""),
+        ];
+        assert_eq!(read(&empty), Ok(Config::new("users")));
+        assert_eq!(read(&[("SCIM_TABLE", "")]), Err("SCIM_TABLE has to name the DynamoDB table".to_owned()));
+    }
+
+    #[test]
+    fn the_endpoint_of_dynamodb_comes_before_the_endpoint_of_all_services() {
+        let endpoint = |dynamodb| {
+            let all = ("AWS_ENDPOINT_URL", "http://all.example");
+            let config = read(&[("SCIM_TABLE", "users"), ("AWS_ENDPOINT_URL_DYNAMODB", dynamodb), all]);
+            config.unwrap().dynamodb_endpoint
+        };
+        assert_eq!(endpoint("http://127.0.0.1:8000").as_deref(), Some("http://127.0.0.1:8000"));
+        assert_eq!(endpoint("").as_deref(), Some("http://all.example"));
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        let refused = |name, value| read(&[("SCIM_TABLE", "users"), (name, value)]).unwrap_err();
+        assert_eq!(
+            refused("SCIM_MAX_BODY_BYTES", "4 MB"),
+            "SCIM_MAX_BODY_BYTES has to be a number, not 4 MB"
+        );
+        for key in ["5c".to_owned(), "5g".repeat(32), "5c".repeat(33)] {
+            let error = read(&[("SCIM_TABLE", "users"), ("SCIM_CURSOR_KEY", &key)]).unwrap_err();
+            assert_eq!(error, "SCIM_CURSOR_KEY has to be 64 hexadecimal digits");
+        }
+        for (name, value) in [
+            ("SCIM_BASE_URL", "/scim/v2"),
+            ("AWS_ENDPOINT_URL_DYNAMODB", "localhost:8000"),
+            ("AWS_ENDPOINT_URL", "ftp://example.com"),
+        ] {
+            let expected = format!("{name} has to be a URL with http:// or https://, not {value}");
+            assert_eq!(refused(name, value), expected);
+        }
     }
 }

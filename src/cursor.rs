@@ -1,6 +1,8 @@
 //! Cursors (RFC 9865): where a page ended, sealed so that a client can neither
 //! read nor make one, and bound to the query that it came from.
 
+use std::fmt;
+
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -36,8 +38,8 @@ struct Sealed {
 }
 
 /// The key of configuration.
-#[derive(Debug)]
-pub struct CursorKey(RandomizedNonceKey);
+#[derive(Clone, PartialEq, Eq)]
+pub struct CursorKey([u8; 32]);
 
 impl CursorKey {
     /// 64 hexadecimal digits.
@@ -46,7 +48,11 @@ impl CursorKey {
             .step_by(2)
             .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
             .collect::<Option<_>>()?;
-        RandomizedNonceKey::new(&AES_256_GCM, &bytes).ok().map(Self)
+        bytes.try_into().ok().map(Self)
+    }
+
+    fn aead(&self) -> Option<RandomizedNonceKey> {
+        RandomizedNonceKey::new(&AES_256_GCM, &self.0).ok()
     }
 
     /// `query` names everything that has to be the same for the next page:
@@ -56,7 +62,8 @@ impl CursorKey {
             Sealed { position, count, expires: now.saturating_add(CURSOR_TIMEOUT).unwrap_or(Timestamp::MAX) };
         let internal = || ErrorKind::Internal.with("no cursor could be made");
         let mut bytes = serde_json::to_vec(&sealed).map_err(|_| internal())?;
-        let nonce = self.0.seal_in_place_append_tag(Aad::from(query), &mut bytes).map_err(|_| internal())?;
+        let aead = self.aead().ok_or_else(internal)?;
+        let nonce = aead.seal_in_place_append_tag(Aad::from(query), &mut bytes).map_err(|_| internal())?;
         bytes.extend_from_slice(nonce.as_ref());
         Ok(URL_SAFE_NO_PAD.encode(bytes))
     }
@@ -76,8 +83,16 @@ impl CursorKey {
         let mut bytes = URL_SAFE_NO_PAD.decode(cursor).ok()?;
         let nonce = bytes.split_off(bytes.len().checked_sub(NONCE_LEN)?);
         let nonce = Nonce::try_assume_unique_for_key(&nonce).ok()?;
-        let plain = self.0.open_in_place(nonce, Aad::from(query), &mut bytes).ok()?;
+        let aead = self.aead()?;
+        let plain = aead.open_in_place(nonce, Aad::from(query), &mut bytes).ok()?;
         serde_json::from_slice(plain).ok()
+    }
+}
+
+/// Without the key: a configuration may be logged.
+impl fmt::Debug for CursorKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CursorKey")
     }
 }
 

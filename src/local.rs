@@ -2,9 +2,11 @@
 //! emulator of DynamoDB behind the real SDK. Only `cargo local` and the tests
 //! have this; the Lambda package does not.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::Client;
@@ -19,6 +21,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 
 use crate::app::App;
 use crate::event::{Event, Reply};
@@ -29,17 +32,43 @@ type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Resu
 /// What API Gateway takes at most.
 const MAX_REQUEST_BYTES: usize = 10 * 1024 * 1024;
 
+/// A client that has begun a request and does not end it keeps the server for no
+/// longer than this.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How every SQLite file begins.
+const SQLITE: &[u8] = b"SQLite format 3\0";
+
 /// Starts an emulator in this process, on a free port of the loopback interface,
-/// and returns its URL. It keeps its tables in `file`, or in memory.
+/// and returns its URL. It keeps its tables in `file`, or in memory. The end of
+/// the runtime drops the emulator, which closes the file.
 pub async fn emulator(file: Option<&Path>) -> Result<String> {
     let database = match file {
-        Some(file) => dynoxide::Database::new(&file.to_string_lossy())?,
+        Some(file) => open(file)?,
         None => dynoxide::Database::memory()?,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let endpoint = format!("http://{}", listener.local_addr()?);
     tokio::spawn(dynoxide::server::serve_on(listener, database));
     Ok(endpoint)
+}
+
+/// What is wrong with the file is said here: the emulator speaks of its own
+/// options.
+fn open(file: &Path) -> Result<dynoxide::Database> {
+    let name = file.to_str().ok_or("the name of the file is not UTF-8")?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
+        return Err(format!("there is no folder {}", folder.display()).into());
+    }
+    if file.exists() {
+        let mut start = Vec::new();
+        File::open(file)?.take(SQLITE.len() as u64).read_to_end(&mut start)?;
+        if !start.is_empty() && start != SQLITE {
+            return Err("the file is there and is no database".into());
+        }
+    }
+    Ok(dynoxide::Database::new(name)?)
 }
 
 /// The settings of the client that runs on AWS, for an endpoint that checks no
@@ -106,7 +135,8 @@ pub async fn create_table(client: &Client, table: &str) -> Result<()> {
     Ok(())
 }
 
-/// Answers until `stop` resolves.
+/// Answers until `stop` resolves, and [`GRACE`] longer while requests are under
+/// way.
 pub async fn serve(
     listener: TcpListener,
     app: Arc<App>,
@@ -116,7 +146,22 @@ pub async fn serve(
         let app = Arc::clone(&app);
         async move { answer(&app, request).await }
     });
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
+    let stopping = Arc::new(Notify::new());
+    let overdue = {
+        let stopping = Arc::clone(&stopping);
+        async move {
+            stopping.notified().await;
+            tokio::time::sleep(GRACE).await;
+        }
+    };
+    let stop = async move {
+        stop.await;
+        stopping.notify_one();
+    };
+    tokio::select! {
+        served = axum::serve(listener, router).with_graceful_shutdown(stop).into_future() => served,
+        () = overdue => Ok(()),
+    }
 }
 
 async fn answer(app: &App, request: http::Request<Body>) -> http::Response<Body> {
@@ -144,7 +189,8 @@ fn event(head: &http::request::Parts, body: &Bytes) -> Value {
             .collect();
         headers.insert(name.to_string(), values.join(",").into());
     }
-    headers.insert("x-forwarded-proto".to_owned(), "http".into());
+    // A tunnel in front says so when it is https.
+    headers.entry("x-forwarded-proto").or_insert("http".into());
     json!({
         "version": "2.0",
         "routeKey": "$default",

@@ -11,15 +11,23 @@ use scim_lambda::{store, telemetry};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
-    let environment = |name: &str| std::env::var(name).ok();
-    telemetry::init(environment("SCIM_LOG").as_deref());
     let config = Config::read(environment)?;
+    telemetry::init(&config.log);
     let shared = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let client = aws_sdk_dynamodb::Client::from_conf(store::client_config(&shared).build());
+    let mut dynamodb = store::client_config(&shared);
+    // Not left to the SDK, which takes an empty variable for a URL and panics at
+    // the first request.
+    dynamodb.set_endpoint_url(config.dynamodb_endpoint.clone());
+    let client = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
     let app = Arc::new(App::new(config, client, World::real()));
     lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| {
         let app = Arc::clone(&app);
         async move { Ok::<_, lambda_http::Error>(app.handle(event.payload).await) }
     }))
     .await
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }

@@ -1,19 +1,22 @@
 //! `cargo local`: the endpoint on this machine, over an emulator of DynamoDB.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
 use scim_lambda::app::{App, World};
+use scim_lambda::auth::Token;
 use scim_lambda::config::Config;
 use scim_lambda::cursor::CursorKey;
 use scim_lambda::local;
 use scim_lambda::scim::policy::Policy;
-use scim_lambda::store::{Store, TenantName, TenantRecord, TokenRecord};
-use serde_json::{Map, Value, json};
+use scim_lambda::store::{Store, TenantRecord, TokenRecord};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 const TABLE: &str = "scim";
 const TENANT: &str = "demo";
@@ -33,21 +36,24 @@ struct Options {
     #[arg(long)]
     json: bool,
     /// Accept this token, `scim_demo_<key id>_<secret>`, instead of making one
-    #[arg(long)]
+    #[arg(long, value_parser = demo_token)]
     token: Option<String>,
     /// Set a policy of the tenant: interpretation=tolerant|strict, userName=readWrite|immutable
-    #[arg(long, value_name = "KEY=VALUE")]
-    policy: Vec<String>,
+    #[arg(long, value_name = "KEY=VALUE", value_parser = policy_setting)]
+    policy: Vec<(String, String)>,
 }
 
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
     tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
+        // The emulator warns of each condition that fails, and conditions are
+        // there to fail.
+        .with_env_filter(EnvFilter::new("info,dynoxide=error"))
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
         .with_target(false)
         .init();
     match run(options).await {
@@ -59,21 +65,54 @@ async fn main() -> ExitCode {
     }
 }
 
+fn demo_token(text: &str) -> Result<String, String> {
+    match Token::parse(text) {
+        Some(token) if token.tenant.as_str() == TENANT => Ok(text.to_owned()),
+        _ => {
+            Err("it has to look like scim_demo_<key id>_<secret>, with letters, digits and hyphens"
+                .to_owned())
+        }
+    }
+}
+
+fn policy_setting(text: &str) -> Result<(String, String), String> {
+    let (key, value) = text.split_once('=').ok_or("there is no = in it")?;
+    let setting = (key.to_owned(), value.to_owned());
+    with(&Policy::default(), std::slice::from_ref(&setting)).map_err(|error| error.to_string())?;
+    Ok(setting)
+}
+
+fn with(policy: &Policy, settings: &[(String, String)]) -> serde_json::Result<Policy> {
+    let mut policy = serde_json::to_value(policy)?;
+    for (key, value) in settings {
+        policy[key] = Value::from(value.as_str());
+    }
+    serde_json::from_value(policy)
+}
+
 async fn run(options: Options) -> Result<()> {
+    let stop = stop()?;
     let listener =
         TcpListener::bind(("127.0.0.1", options.port)).await.map_err(|error| match error.kind() {
-            std::io::ErrorKind::AddrInUse => {
+            io::ErrorKind::AddrInUse => {
                 format!("port {} is taken: choose another with --port", options.port)
             }
             _ => format!("port {}: {error}", options.port),
         })?;
     let base_url = format!("http://{}/scim/v2", listener.local_addr()?);
-    let dynamodb = local::emulator(options.data.as_deref()).await?;
+    let dynamodb = local::emulator(options.data.as_deref()).await.map_err(|error| match &options.data {
+        Some(file) => format!("--data {}: {error}", file.display()),
+        None => error.to_string(),
+    })?;
     let client = aws_sdk_dynamodb::Client::from_conf(local::client_config(&dynamodb).build());
     local::create_table(&client, TABLE).await?;
     let world = World::real();
     let store = Store::new(client.clone(), TABLE, Arc::clone(&world.ids), Arc::clone(&world.dice));
-    let token = create_demo(&store, &world, &options).await?;
+    let token = match &options.token {
+        Some(token) => token.clone(),
+        None => new_token(&world)?,
+    };
+    create_demo(&store, &world, &token, &options.policy).await?;
     if options.json {
         let ready = json!({ "baseUrl": base_url, "token": token, "tenant": TENANT, "dynamodb": dynamodb, "table": TABLE });
         println!("{ready}");
@@ -82,32 +121,25 @@ async fn run(options: Options) -> Result<()> {
     }
     let mut config = Config::new(TABLE);
     config.cursor_key = CursorKey::parse(&random_digits()?);
-    local::serve(listener, Arc::new(App::new(config, client, world)), stopped()).await?;
+    local::serve(listener, Arc::new(App::new(config, client, world)), stop).await?;
     Ok(())
 }
 
-/// The tenant and a token for it. Only the hash of a token is kept, so each
-/// start makes another; those of earlier starts on the same file go on working.
-async fn create_demo(store: &Store, world: &World, options: &Options) -> Result<String> {
-    let tenant = TenantName::parse(TENANT).ok_or("the name of the tenant is not valid")?;
-    let policy = policy(&options.policy)?;
-    let now = (world.now)();
-    let created =
-        store.create_tenant(&tenant, &TenantRecord { created: now, policy: policy.clone() }).await?;
-    if !created && !options.policy.is_empty() {
-        store.set_policy(&tenant, &policy).await?;
-    }
-    let token = match &options.token {
-        Some(token) => token.clone(),
-        None => {
-            let kid = format!("{:08x}", (world.ids)().as_fields().0);
-            format!("scim_{TENANT}_{kid}_{}", random_digits()?)
-        }
-    };
-    let parts = token.strip_prefix("scim_demo_").and_then(|rest| rest.split_once('_'));
-    let (kid, secret) = parts.ok_or("--token has to look like scim_demo_<key id>_<secret>")?;
-    store.create_token(&tenant, kid, &TokenRecord::new(secret, now)).await?;
-    Ok(token)
+/// Resolves at Ctrl-C, or at the signal with which containers are stopped. Both
+/// are caught from the moment this returns.
+fn stop() -> io::Result<impl Future<Output = ()> + Send> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
+    })
+}
+
+/// Only the hash of a token is kept, so each start makes another. Those of
+/// earlier starts on the same file go on working.
+fn new_token(world: &World) -> Result<String> {
+    let kid = format!("{:08x}", (world.ids)().as_fields().0);
+    Ok(format!("scim_{TENANT}_{kid}_{}", random_digits()?))
 }
 
 /// 256 random bits in hexadecimal digits.
@@ -117,14 +149,23 @@ fn random_digits() -> Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn policy(settings: &[String]) -> Result<Policy> {
-    let mut policy = Map::new();
-    for setting in settings {
-        let (key, value) =
-            setting.split_once('=').ok_or_else(|| format!("--policy {setting}: no = in it"))?;
-        policy.insert(key.to_owned(), value.into());
+/// The tenant, unless it is there; a token for it; what `settings` change of its
+/// policy.
+async fn create_demo(store: &Store, world: &World, token: &str, settings: &[(String, String)]) -> Result<()> {
+    let Token { tenant, kid, secret } = Token::parse(token).ok_or("the token is not valid")?;
+    let now = (world.now)();
+    let token = TokenRecord::new(secret, now);
+    store.create_tenant(&tenant, &TenantRecord { created: now, policy: Policy::default() }).await?;
+    store.create_token(&tenant, kid, &token).await?;
+    let (kept, TenantRecord { policy, .. }) =
+        store.token(&tenant, kid).await?.ok_or("the token was not kept")?;
+    if kept.sha256 != token.sha256 {
+        return Err(format!("--token: the key id {kid} is in use with another secret").into());
     }
-    serde_json::from_value(Value::Object(policy)).map_err(|error| format!("--policy: {error}").into())
+    if !settings.is_empty() {
+        store.set_policy(&tenant, &with(&policy, settings)?).await?;
+    }
+    Ok(())
 }
 
 fn greeting(base_url: &str, token: &str, dynamodb: &str) -> String {
@@ -133,27 +174,10 @@ fn greeting(base_url: &str, token: &str, dynamodb: &str) -> String {
 Bearer token {token}
 DynamoDB at  {dynamodb}, table {TABLE}, tenant {TENANT}
 
-curl -sH 'Authorization: Bearer {token}' {base_url}/ServiceProviderConfig
-curl -sH 'Authorization: Bearer {token}' -H 'Content-Type: application/scim+json' {base_url}/Users -d '{{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"sarah.jones@example.com","active":true,"name":{{"givenName":"Sarah","familyName":"Jones"}}}}'
-curl -sGH 'Authorization: Bearer {token}' {base_url}/Users --data-urlencode 'filter=userName eq "sarah.jones@example.com"'
+curl -sw '\n' -H 'Authorization: Bearer {token}' {base_url}/ServiceProviderConfig
+curl -sw '\n' -H 'Authorization: Bearer {token}' -H 'Content-Type: application/scim+json' {base_url}/Users -d '{{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"sarah.jones@example.com","active":true,"name":{{"givenName":"Sarah","familyName":"Jones"}}}}'
+curl -sw '\n' -GH 'Authorization: Bearer {token}' {base_url}/Users --data-urlencode 'filter=userName eq "sarah.jones@example.com"'
 
 Ctrl-C stops it."#
     )
-}
-
-/// Ctrl-C, or the signal with which containers are stopped.
-async fn stopped() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminate) = signal(SignalKind::terminate()) {
-            tokio::select! { _ = interrupt => {}, _ = terminate.recv() => {} }
-            return;
-        }
-    }
-    // Without a handler for the signal there is nothing to wait for but the end.
-    if interrupt.await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
