@@ -18,5 +18,6 @@ mod gateway;
 mod listing;
 mod local;
 mod patch;
+mod properties;
 mod search;
 mod users;
