@@ -17,6 +17,7 @@ mod function;
 mod gateway;
 mod listing;
 mod local;
+mod panics;
 mod patch;
 mod properties;
 mod search;
