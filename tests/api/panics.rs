@@ -22,30 +22,136 @@ use crate::client::{Answer, Directory, TOKEN};
 /// Words that get a text past the first rule of the grammar. A byte that stands
 /// for none of them is itself.
 const WORDS: [&str; 64] = [
-    "userName", "name", "emails", "manager", "meta.lastModified", "groups", "password", "id", ".value", ".type",
-    "[type eq \"work\"]", "[", "]", "(", ")", "not", "and", "or", " ", " ", "eq", "ne", "co", "gt", "pr", "\"work\"", "\"\"",
-    "\"\\ud83d\\ude00\"", "\"\\ud800", "\"", "true", "null", "1e999", "-0.5", "18446744073709551616", "\"2026-01-31T09:00:00Z\"",
-    "\"+99999-01-01T00:00:00-25:00\"", "urn:ietf:params:scim:schemas:core:2.0:User:", "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
-    ":", ".", "$ref", "é", "\u{FF21}", "ς", "\u{0}", "%", "%2B", "%ff", "+", "&", "=", "/", "Users", "Schemas", "ResourceTypes", ".search",
-    "filter=", "attributes=", "startIndex=", "count=", "sortBy=", "cursor=", ",",
+    "userName",
+    "name",
+    "emails",
+    "manager",
+    "meta.lastModified",
+    "groups",
+    "password",
+    "id",
+    ".value",
+    ".type",
+    "[type eq \"work\"]",
+    "[",
+    "]",
+    "(",
+    ")",
+    "not",
+    "and",
+    "or",
+    " ",
+    " ",
+    "eq",
+    "ne",
+    "co",
+    "gt",
+    "pr",
+    "\"work\"",
+    "\"\"",
+    "\"\\ud83d\\ude00\"",
+    "\"\\ud800",
+    "\"",
+    "true",
+    "null",
+    "1e999",
+    "-0.5",
+    "18446744073709551616",
+    "\"2026-01-31T09:00:00Z\"",
+    "\"+99999-01-01T00:00:00-25:00\"",
+    "urn:ietf:params:scim:schemas:core:2.0:User:",
+    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
+    ":",
+    ".",
+    "$ref",
+    "é",
+    "\u{FF21}",
+    "ς",
+    "\u{0}",
+    "%",
+    "%2B",
+    "%ff",
+    "+",
+    "&",
+    "=",
+    "/",
+    "Users",
+    "Schemas",
+    "ResourceTypes",
+    ".search",
+    "filter=",
+    "attributes=",
+    "startIndex=",
+    "count=",
+    "sortBy=",
+    "cursor=",
+    ",",
 ];
 
 fn text(bytes: &[u8]) -> String {
     bytes
         .iter()
-        .map(|&byte| WORDS.get(usize::from(byte)).map_or_else(|| char::from(byte).to_string(), |&word| word.to_owned()))
+        .map(|&byte| {
+            WORDS.get(usize::from(byte)).map_or_else(|| char::from(byte).to_string(), |&word| word.to_owned())
+        })
         .collect()
 }
 
 /// Keys and values of bodies.
 const NAMES: [&str; 24] = [
-    "schemas", "Operations", "op", "path", "value", "userName", "USERNAME", "name", "name.givenName", "emails", "emails.value",
-    "type", "primary", "active", "id", "groups", "password", "x509Certificates", "roles", "filter", "count",
-    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User", "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager", "",
+    "schemas",
+    "Operations",
+    "op",
+    "path",
+    "value",
+    "userName",
+    "USERNAME",
+    "name",
+    "name.givenName",
+    "emails",
+    "emails.value",
+    "type",
+    "primary",
+    "active",
+    "id",
+    "groups",
+    "password",
+    "x509Certificates",
+    "roles",
+    "filter",
+    "count",
+    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
+    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager",
+    "",
 ];
-const TEXTS: [&str; 12] = [
-    "add", "Remove", "replace", "emails[type eq \"work\"].value", "emails", "name.familyName", "members[value eq \"x\"]", "bj", "work", "",
-    "True", "urn:ietf:params:scim:api:messages:2.0:PatchOp",
+const TEXTS: [&str; 8] = [
+    "emails",
+    "bj",
+    "work",
+    "",
+    "True",
+    "2026-01-31T09:00:00Z",
+    "\u{FF21}ς",
+    "urn:ietf:params:scim:api:messages:2.0:PatchOp",
+];
+const OPS: [&str; 3] = ["add", "Remove", "replace"];
+const PATHS: [&str; 16] = [
+    "emails",
+    "emails[type eq \"work\"].value",
+    "emails[type eq \"work\"]",
+    "emails[primary eq true].primary",
+    "emails.type",
+    "emails[not (value eq \"bj\") or display pr]",
+    "name",
+    "name.familyName",
+    "active",
+    "userName",
+    "roles",
+    "x509Certificates",
+    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
+    "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager",
+    "externalId",
+    "password",
 ];
 
 /// A JSON value told by bytes: small where they end soon.
@@ -79,9 +185,14 @@ fn body(bytes: &[u8]) -> String {
         0 => {
             let mut operations = Vec::new();
             while rest.len() > 0 {
-                let op = TEXTS[usize::from(rest.next().unwrap_or_default()) % 3];
-                let path = text(&rest.by_ref().take(4).collect::<Vec<_>>());
-                operations.push(json!({ "op": op, "path": path, "value": json_of(&mut rest, 0) }));
+                let shape = usize::from(rest.next().unwrap_or_default());
+                let path = match shape / 3 % 20 {
+                    0 => json!(text(&rest.by_ref().take(4).collect::<Vec<_>>())),
+                    1 | 2 => Value::Null,
+                    known => PATHS[known % PATHS.len()].into(),
+                };
+                operations
+                    .push(json!({ "op": OPS[shape % 3], "path": path, "value": json_of(&mut rest, 0) }));
             }
             json!({ "Operations": operations }).to_string()
         }
@@ -139,7 +250,8 @@ type Parts = (u8, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
 fn requests() {
     let runtime = Runtime::new().unwrap();
     let client = runtime.block_on(async { Directory::new().await.client() });
-    let user = runtime.block_on(client.post("/Users", r#"{"userName":"bj","emails":[{"value":"a"}]}"#)).path();
+    let user =
+        runtime.block_on(client.post("/Users", r#"{"userName":"bj","emails":[{"value":"a"}]}"#)).path();
     let handler = AssertUnwindSafe((runtime, client));
     check!().with_iterations(400).with_type::<Parts>().for_each(move |parts| {
         let (runtime, client) = &*handler;
@@ -150,28 +262,38 @@ fn requests() {
 
 fn event((shape, path, query, header, body_bytes): &Parts, user: &str) -> Value {
     const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "PATCH", "DELETE"];
-    const HEADERS: [&str; 6] = ["if-match", "if-none-match", "host", "accept", "prefer", "content-type"];
+    const HEADERS: [&str; 6] = ["accept", "if-match", "if-none-match", "host", "prefer", "content-type"];
     let method = METHODS[usize::from(*shape) % METHODS.len()];
-    let path = match shape / 6 % 4 {
+    let path = match shape / 6 % 8 {
         0 => format!("/scim/v2/{}", text(path)),
         // Deleted, the user would answer nothing else any more.
         _ if method == "DELETE" => "/scim/v2/Users/none".to_owned(),
+        _ if method == "POST" => "/scim/v2/Users".to_owned(),
         1 => "/scim/v2/Users".to_owned(),
         _ => format!("/scim/v2{user}"),
     };
-    let header_name = HEADERS[header.len() % HEADERS.len()];
+    let header_name = HEADERS[header.len() / 4 % HEADERS.len()];
     let header_value: String = text(header).chars().filter(|c| (' '..='~').contains(c)).collect();
     let mut headers = json!({ "authorization": format!("Bearer {TOKEN}") });
     headers[header_name] = header_value.into();
-    let (query, body) = (text(query), body(body_bytes));
+    let query = match query.len() % 4 {
+        0 => String::new(),
+        1 => format!("filter={}", text(query)),
+        2 => format!("sortBy={}&attributes={}", PATHS[query.len() % PATHS.len()], text(query)),
+        _ => text(query),
+    };
+    let body = body(body_bytes);
     if shape % 2 == 0 {
         json!({
             "version": "2.0", "rawPath": path, "rawQueryString": query, "headers": headers, "body": body,
             "requestContext": { "stage": "$default", "http": { "method": method } }, "isBase64Encoded": body_bytes.len() % 16 == 15,
         })
     } else {
-        let parameters: Map<String, Value> =
-            query.split('&').filter_map(|part| part.split_once('=')).map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let parameters: Map<String, Value> = query
+            .split('&')
+            .filter_map(|part| part.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.into()))
+            .collect();
         json!({
             "httpMethod": method, "path": path, "queryStringParameters": parameters, "headers": headers, "body": body,
             "requestContext": { "stage": "prod", "httpMethod": method }, "isBase64Encoded": false,
@@ -204,7 +326,9 @@ fn depth() {
         for body in [arrays, objects] {
             assert_eq!(runtime.block_on(async { status(client.post("/Users", &body).await) }), 400);
             let patch = format!(r#"{{"Operations":[{{"op":"add","path":"emails","value":{body}}}]}}"#);
-            assert!([200, 400].contains(&runtime.block_on(async { status(client.patch(&user, &patch).await) })));
+            assert!(
+                [200, 400].contains(&runtime.block_on(async { status(client.patch(&user, &patch).await) }))
+            );
         }
         let groups = format!("{}a pr{}", "(".repeat(depth.min(4_000)), ")".repeat(depth.min(4_000)));
         let patch = json!({ "Operations": [{ "op": "remove", "path": format!("emails[{groups}]") }] });
