@@ -99,11 +99,11 @@ async fn a_body_has_to_be_json() {
         writeln!(table, "{content_type}: {} {told}", answer.status).unwrap();
     }
     assert_snapshot!(table, @"
-    application/scim+json: 201 
-    application/scim+json; charset=utf-8: 201 
-    application/json: 201 
-    Application/JSON;charset=UTF-8: 201 
-    : 201 
+    application/scim+json: 201 user0
+    application/scim+json; charset=utf-8: 201 user1
+    application/json: 201 user2
+    Application/JSON;charset=UTF-8: 201 user3
+    : 201 user4
     text/plain: 415 the content type text/plain is not supported: send application/scim+json
     application/xml: 415 the content type application/xml is not supported: send application/scim+json
     application/x-www-form-urlencoded: 415 the content type application/x-www-form-urlencoded is not supported: send application/scim+json
@@ -247,7 +247,7 @@ async fn a_location_is_where_the_client_found_us() {
         https://outer.example/scim/v2/Users/ID
     /scim/v2/Users $default host: inner x-forwarded-host: outer.example, proxy
         https://outer.example/scim/v2/Users/ID
-    /scim/v2/Users $default host: inner x-forwarded-host: 
+    /scim/v2/Users $default host: inner x-forwarded-host:
         https://inner/scim/v2/Users/ID
     /scim/v2/Users $default host: inner x-forwarded-host: evil.example/x?
         https://inner/scim/v2/Users/ID

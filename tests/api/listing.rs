@@ -67,8 +67,35 @@ async fn a_look_up_finds_these_users() {
         let names = found.list("userName");
         writeln!(table, "{shown}: {}", if names.is_empty() { "-" } else { &names }).unwrap();
     }
-    assert_snapshot!(table, @"");
-    assert_snapshot!(client.find(r#"userName eq "nobody""#).await, @"");
+    assert_snapshot!(table, @r#"
+    userName eq "anna@example.com": Anna@Example.com
+    userName eq "ANNA@EXAMPLE.COM": Anna@Example.com
+    urn:ietf:params:scim:schemas:core:2.0:User:userName eq "bert": bert
+    userName eq "ann": -
+    userName eq "": -
+    id eq "00000000-0000-4000-8000-000000000001": Anna@Example.com
+    id eq "00000000-0000-4000-8000-000000000001": Anna@Example.com
+    id eq "nobody": -
+    id eq "": -
+    id eq "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: -
+    externalId eq "A-1": Anna@Example.com cleo
+    externalId eq "a-1": bert
+    externalId eq "A-2": -
+    externalId eq "": -
+    emails.value eq "anna@example.com": Anna@Example.com
+    emails eq "anna@example.com": Anna@Example.com
+    emails.value eq "home@example.net": Anna@Example.com bert
+    emails[type eq "work"].value eq "home@example.net": bert
+    emails[type eq "home"].value eq "home@example.net": Anna@Example.com bert
+    emails[type eq "home" and value eq "anna@example.com"]: -
+    emails.value eq "home@example.net" and userName eq "bert": bert
+    userName eq "bert" and active eq true: -
+    active eq "False" and externalId eq "a-1": bert
+    title eq "guide" and emails.value eq "home@example.net": Anna@Example.com
+    id eq "00000000-0000-4000-8000-000000000001" and userName eq "anna@example.com" and externalId eq "A-1": Anna@Example.com
+    userName eq "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx: -
+    "#);
+    assert_snapshot!(client.find(r#"userName eq "nobody""#).await, @r#"200 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:ListResponse"],"totalResults":0,"startIndex":1,"itemsPerPage":0,"Resources":[]}"#);
 }
 
 #[tokio::test]
@@ -168,19 +195,19 @@ async fn every_user_is_on_one_page() {
         writeln!(table, "{query}: {} {}", page.status, Value::Object(body)).unwrap();
     }
     assert_snapshot!(table, @r#"
-    startIndex=0: 200 {"itemsPerPage":25,"totalResults":25,"startIndex":1}
-    startIndex=-7&count=2: 200 {"itemsPerPage":2,"totalResults":25,"startIndex":1}
-    startIndex=25: 200 {"itemsPerPage":1,"totalResults":25,"startIndex":25}
-    startIndex=26: 200 {"itemsPerPage":0,"totalResults":25,"startIndex":26}
-    startIndex=9223372036854775807&count=9223372036854775807: 200 {"itemsPerPage":0,"totalResults":25,"startIndex":9223372036854775807}
-    count=0: 200 {"itemsPerPage":0,"totalResults":25,"startIndex":1}
-    count=-1: 200 {"itemsPerPage":0,"totalResults":25,"startIndex":1}
-    count=1000: 200 {"itemsPerPage":25,"totalResults":25,"startIndex":1}
-    startIndex=+20&count=3: 200 {"itemsPerPage":3,"totalResults":25,"startIndex":20}
-    STARTINDEX=24&Count=1: 200 {"itemsPerPage":1,"totalResults":25,"startIndex":24}
-    startIndex=3&count=2&filter=userName+sw+%22user1%22: 200 {"itemsPerPage":2,"totalResults":11,"startIndex":3}
-    startIndex=12&filter=userName+sw+%22user1%22: 200 {"itemsPerPage":0,"totalResults":11,"startIndex":12}
-    count=0&filter=userName+sw+%22user1%22: 200 {"itemsPerPage":0,"totalResults":11,"startIndex":1}
+    startIndex=0: 200 {"totalResults":25,"startIndex":1,"itemsPerPage":25}
+    startIndex=-7&count=2: 200 {"totalResults":25,"startIndex":1,"itemsPerPage":2}
+    startIndex=25: 200 {"totalResults":25,"startIndex":25,"itemsPerPage":1}
+    startIndex=26: 200 {"totalResults":25,"startIndex":26,"itemsPerPage":0}
+    startIndex=9223372036854775807&count=9223372036854775807: 200 {"totalResults":25,"startIndex":9223372036854775807,"itemsPerPage":0}
+    count=0: 200 {"totalResults":25,"startIndex":1,"itemsPerPage":0}
+    count=-1: 200 {"totalResults":25,"startIndex":1,"itemsPerPage":0}
+    count=1000: 200 {"totalResults":25,"startIndex":1,"itemsPerPage":25}
+    startIndex=+20&count=3: 200 {"totalResults":25,"startIndex":20,"itemsPerPage":3}
+    STARTINDEX=24&Count=1: 200 {"totalResults":25,"startIndex":24,"itemsPerPage":1}
+    startIndex=3&count=2&filter=userName+sw+%22user1%22: 200 {"totalResults":11,"startIndex":3,"itemsPerPage":2}
+    startIndex=12&filter=userName+sw+%22user1%22: 200 {"totalResults":11,"startIndex":12,"itemsPerPage":0}
+    count=0&filter=userName+sw+%22user1%22: 200 {"totalResults":11,"startIndex":1,"itemsPerPage":0}
     "#);
 }
 
@@ -245,9 +272,9 @@ async fn requests_make_these_calls() {
     assert_snapshot!(table, @"
     create: 201 TransactWriteItems
     create a duplicate: 409 TransactWriteItems
-    create nobody: 400 
+    create nobody: 400 -
     get: 200 GetItem
-    get nobody: 404 GetItem
+    get nobody: 404 -
     userName eq, hit: 200 GetItem GetItem
     userName eq, miss: 200 GetItem
     externalId eq, hit: 200 Query BatchGetItem
@@ -264,14 +291,14 @@ async fn requests_make_these_calls() {
     put what is there: 200 UpdateItem
     rename by patch: 200 GetItem TransactWriteItems
     rename to a taken name: 409 GetItem TransactWriteItems
-    put nobody: 404 UpdateItem
+    put nobody: 404 -
     list, first page: 200 Query Query
     list, a later page: 200 Query Query
     list, count 0: 200 Query
     list, beyond the end: 200 Query
     delete: 204 GetItem TransactWriteItems
     delete again: 404 GetItem
-    schemas: 200 
-    no such route: 404
+    schemas: 200 -
+    no such route: 404 -
     ");
 }

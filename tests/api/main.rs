@@ -18,6 +18,7 @@ mod gateway;
 mod listing;
 mod local;
 mod panics;
+mod log;
 mod patch;
 mod properties;
 mod search;
