@@ -20,6 +20,8 @@ mod gateway;
 mod listing;
 mod local;
 mod log;
+mod panics;
 mod patch;
+mod properties;
 mod search;
 mod users;
