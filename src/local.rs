@@ -88,7 +88,7 @@ pub fn client_config(endpoint: &str) -> aws_sdk_dynamodb::config::Builder {
     ))
 }
 
-/// Creates the table of `template.yaml`, unless it is there.
+/// Creates the table, unless it is there.
 pub async fn create_table(client: &Client, table: &str) -> Result<()> {
     let attribute = |name: &str| {
         AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build()
