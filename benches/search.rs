@@ -33,7 +33,13 @@ fn users() -> Vec<Resource> {
         });
         let Value::Object(attributes) = attributes else { unreachable!("an object by its braces") };
         let time = "2026-01-31T09:00:00Z".parse().unwrap_or_default();
-        Resource { id: format!("{n:032x}"), version: Version::FIRST, created: time, last_modified: time, attributes }
+        Resource {
+            id: format!("{n:032x}"),
+            version: Version::FIRST,
+            created: time,
+            last_modified: time,
+            attributes,
+        }
     };
     (0..100).map(user).collect()
 }

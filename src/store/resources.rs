@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::types::{
 };
 use jiff::Timestamp;
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::error::Error;
 use super::item::{Stored, attributes_value, check_size, hour};
@@ -65,6 +66,9 @@ impl Store {
         kind: &ResourceType,
         id: &str,
     ) -> Result<Option<Resource>, Error> {
+        if !is_id(id) {
+            return Ok(None);
+        }
         Ok(self.read(Key::resource(tenant, kind, id)).await?.map(Stored::into_resource))
     }
 
@@ -139,6 +143,9 @@ impl Store {
         precondition: &Precondition,
         change: Change<'_>,
     ) -> Result<Resource, Error> {
+        if !is_id(id) {
+            return Err(Error::NotFound);
+        }
         let write_id = (self.ids)().to_string();
         let mut retry = Retry::new(&*self.dice);
         let mut unseen = change.unseen;
@@ -194,6 +201,9 @@ impl Store {
 
     /// Deletes the resource and its rows, and takes one from the census.
     pub async fn delete(&self, write: Write<'_>, id: &str, precondition: &Precondition) -> Result<(), Error> {
+        if !is_id(id) {
+            return Err(Error::NotFound);
+        }
         let mut retry = Retry::new(&*self.dice);
         let mut seen = None;
         loop {
@@ -486,6 +496,12 @@ impl Store {
             .expression_attribute_names("#counter", listing::counter_name(counter))
             .expression_attribute_values(":change", number(change))
     }
+}
+
+/// Every id is a UUID of the store's making. No other text leads anywhere, and
+/// some is no key at all: `DynamoDB` takes none that is empty or over 1,024 bytes.
+fn is_id(text: &str) -> bool {
+    Uuid::try_parse(text).is_ok()
 }
 
 fn set_expression(sets: &[String]) -> String {

@@ -3,6 +3,7 @@
 //! same table as its siblings.
 
 use std::fmt;
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
@@ -180,6 +181,12 @@ impl Client {
         self.request("DELETE", path).send().await
     }
 
+    /// The users whom a filter finds.
+    pub(crate) async fn find(&self, filter: &str) -> Answer {
+        let filter: String = form_urlencoded::byte_serialize(filter.as_bytes()).collect();
+        self.get(&format!("/Users?filter={filter}")).await
+    }
+
     /// `path` is below the base and may carry an encoded query.
     pub(crate) fn request(&self, method: &str, path: &str) -> Request {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
@@ -306,7 +313,12 @@ impl From<Reply> for RawAnswer {
 
 impl From<Reply> for Answer {
     fn from(reply: Reply) -> Self {
-        let RawAnswer { status, headers, bytes } = RawAnswer::from(reply);
+        let RawAnswer { status, headers, mut bytes } = RawAnswer::from(reply);
+        if headers.get("content-encoding").is_some_and(|coding| coding == "gzip") {
+            let mut unpacked = Vec::new();
+            flate2::read::GzDecoder::new(bytes.as_slice()).read_to_end(&mut unpacked).unwrap();
+            bytes = unpacked;
+        }
         let body = if bytes.is_empty() { Value::Null } else { serde_json::from_slice(&bytes).unwrap() };
         Self { status, headers, body }
     }

@@ -7,11 +7,15 @@
     reason = "what cannot go on has failed"
 )]
 
+mod auth;
 mod client;
+mod discovery;
 mod events;
 mod faults;
 mod filters;
 mod function;
+mod gateway;
+mod listing;
 mod local;
 mod patch;
 mod search;

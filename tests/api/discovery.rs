@@ -1,0 +1,226 @@
+//! What the service says about itself (RFC 7644 s4), and what it has not.
+
+use std::fmt::Write;
+
+use insta::assert_snapshot;
+use scim_lambda::scim::policy::Policy;
+use serde_json::{Value, json};
+
+use crate::client::{Client, Directory};
+
+const PATHS: [&str; 5] = [
+    "/ServiceProviderConfig",
+    "/ResourceTypes",
+    "/ResourceTypes/User",
+    "/Schemas",
+    "/Schemas/urn:ietf:params:scim:schemas:core:2.0:User",
+];
+
+#[tokio::test]
+async fn a_list_holds_the_documents_that_are_found_by_their_id() {
+    let client = Client::new().await;
+    let mut table = String::new();
+    for endpoint in ["/ResourceTypes", "/Schemas"] {
+        let list = client.get(endpoint).await;
+        assert_eq!(list.status, 200);
+        let documents = list.body["Resources"].as_array().unwrap();
+        let numbers = ["totalResults", "startIndex", "itemsPerPage"].map(|name| &list.body[name]);
+        assert_eq!(numbers, [&json!(documents.len()), &json!(1), &json!(documents.len())]);
+        for document in documents {
+            let id = document["id"].as_str().unwrap();
+            for id in [id.to_owned(), id.to_uppercase(), id.replace(':', "%3A")] {
+                assert_eq!(client.get(&format!("{endpoint}/{id}")).await.body, *document, "{id}");
+            }
+            let location = document["meta"]["location"].as_str().unwrap();
+            assert_eq!(location, format!("https://example.com/scim/v2{endpoint}/{id}"));
+            writeln!(table, "{endpoint} {} {} {id}", document["schemas"], document["name"]).unwrap();
+        }
+    }
+    assert_snapshot!(table, @r#"
+    /ResourceTypes ["urn:ietf:params:scim:schemas:core:2.0:ResourceType"] "User" User
+    /Schemas ["urn:ietf:params:scim:schemas:core:2.0:Schema"] "User" urn:ietf:params:scim:schemas:core:2.0:User
+    /Schemas ["urn:ietf:params:scim:schemas:core:2.0:Schema"] "EnterpriseUser" urn:ietf:params:scim:schemas:extension:enterprise:2.0:User
+    /Schemas ["urn:ietf:params:scim:schemas:core:2.0:Schema"] "Group" urn:ietf:params:scim:schemas:core:2.0:Group
+    /Schemas ["urn:ietf:params:scim:schemas:core:2.0:Schema"] "Service Provider Configuration" urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig
+    /Schemas ["urn:ietf:params:scim:schemas:core:2.0:Schema"] "ResourceType" urn:ietf:params:scim:schemas:core:2.0:ResourceType
+    /Schemas ["urn:ietf:params:scim:schemas:core:2.0:Schema"] "Schema" urn:ietf:params:scim:schemas:core:2.0:Schema
+    "#);
+}
+
+#[tokio::test]
+async fn every_type_is_made_of_schemas_that_are_served() {
+    let client = Client::new().await;
+    for kind in client.get("/ResourceTypes").await.body["Resources"].as_array().unwrap() {
+        let extensions = kind["schemaExtensions"].as_array().unwrap();
+        for urn in extensions.iter().map(|extension| &extension["schema"]).chain([&kind["schema"]]) {
+            let schema = client.get(&format!("/Schemas/{}", urn.as_str().unwrap())).await;
+            assert_eq!(schema.body["id"], *urn);
+        }
+        assert_eq!(client.get(kind["endpoint"].as_str().unwrap()).await.status, 200);
+    }
+}
+
+/// RFC 7643 s7. `required` and `multiValued` have defaults there; clients read
+/// them all the same.
+fn check_attribute(path: &str, attribute: &Value) {
+    let path = format!("{path}.{}", attribute["name"].as_str().unwrap());
+    let one_of = |member: &str, allowed: &[&str]| {
+        let value = attribute[member].as_str().unwrap_or_else(|| panic!("{path} has no {member}"));
+        assert!(allowed.contains(&value), "{path} {member}: {value}");
+    };
+    one_of(
+        "type",
+        &["string", "boolean", "decimal", "integer", "dateTime", "binary", "reference", "complex"],
+    );
+    one_of("mutability", &["readOnly", "readWrite", "immutable", "writeOnly"]);
+    one_of("returned", &["always", "never", "default", "request"]);
+    for member in ["multiValued", "required"] {
+        assert!(attribute[member].is_boolean(), "{path} {member}");
+    }
+    assert!(attribute["description"].as_str().is_some_and(|text| !text.is_empty()), "{path} description");
+    let kind = attribute["type"].as_str().unwrap();
+    if ["string", "reference", "binary"].contains(&kind) {
+        assert!(attribute["caseExact"].is_boolean(), "{path} caseExact");
+        one_of("uniqueness", &["none", "server", "global"]);
+    }
+    let is_list_of_text = |member: &str| {
+        attribute[member].as_array().is_some_and(|list| !list.is_empty() && list.iter().all(Value::is_string))
+    };
+    assert_eq!(kind == "reference", is_list_of_text("referenceTypes"), "{path} referenceTypes");
+    assert!(attribute.get("canonicalValues").is_none() || is_list_of_text("canonicalValues"), "{path}");
+    // RFC 7643 s7: what cannot be read back is not returned.
+    assert_eq!(attribute["mutability"] == "writeOnly", attribute["returned"] == "never", "{path}");
+    match attribute["subAttributes"].as_array() {
+        Some(subs) => {
+            assert_eq!(kind, "complex", "{path}");
+            subs.iter().for_each(|sub| check_attribute(&path, sub));
+        }
+        None => assert_ne!(kind, "complex", "{path}"),
+    }
+}
+
+#[tokio::test]
+async fn every_attribute_says_all_that_the_rfc_asks_for() {
+    let schemas = Client::new().await.get("/Schemas").await.body;
+    let mut checked = 0;
+    for schema in schemas["Resources"].as_array().unwrap() {
+        for member in ["id", "name", "description"] {
+            assert!(schema[member].is_string(), "{member}: {schema}");
+        }
+        for attribute in schema["attributes"].as_array().unwrap() {
+            check_attribute(schema["id"].as_str().unwrap(), attribute);
+            checked += 1;
+        }
+    }
+    assert!(checked > 40, "{checked}");
+}
+
+#[tokio::test]
+async fn a_description_is_read_whole_and_only_read() {
+    let client = Client::new().await;
+    let mut table = String::new();
+    for path in PATHS {
+        let filtered = client.get(&format!("{path}?filter=id+pr")).await;
+        writeln!(table, "{} {path}?filter=id+pr {}", filtered.status, filtered.detail()).unwrap();
+        // s4: all other parameters of a query are ignored.
+        let queried = client.get(&format!("{path}?startIndex=2&count=0&sortBy=id&attributes=id")).await;
+        assert_eq!(queried.to_string(), client.get(path).await.to_string(), "{path}");
+        for method in ["POST", "PUT", "PATCH", "DELETE"] {
+            let answer = client.request(method, path).body("{}").send().await;
+            assert_eq!((answer.status, answer.header("allow")), (405, Some("GET")), "{method} {path}");
+        }
+    }
+    assert_snapshot!(table, @"
+    GET /ServiceProviderConfig?filter= 200 
+    GET /ResourceTypes?filter= 403 this endpoint takes no filter: read it whole
+    GET /ResourceTypes/User?filter= 200 
+    GET /Schemas?filter= 403 this endpoint takes no filter: read it whole
+    GET /Schemas/urn:ietf:params:scim:schemas:core:2.0:User?filter= 200
+    ");
+}
+
+#[tokio::test]
+async fn what_is_not_there_is_said_so() {
+    let client = Client::new().await;
+    let mut table = String::new();
+    for (method, path) in [
+        ("GET", "/ResourceTypes/Robot"),
+        ("GET", "/Schemas/urn:example:Robot"),
+        ("GET", "/Robots"),
+        ("POST", "/Robots"),
+        ("GET", "/Robots/1"),
+        ("GET", "/Users/1/2"),
+        ("GET", "/Schemas/urn:ietf:params:scim:schemas:core:2.0:User/name"),
+        ("GET", "/ServiceProviderConfig/1"),
+        ("GET", "/ServiceProviderConfigs"),
+        ("GET", "/Me"),
+        ("PATCH", "/me"),
+        ("POST", "/Bulk"),
+        ("GET", "/Bulk"),
+        ("PUT", "/Users"),
+        ("PATCH", "/Users"),
+        ("DELETE", "/Users"),
+        ("POST", "/Users/1"),
+        ("GET", "/Users/.search"),
+        ("DELETE", "/.search"),
+        ("POST", "/Robots/.search"),
+        ("POST", ""),
+        ("HEAD", "/Users"),
+        ("OPTIONS", "/Users/1"),
+        ("TRACE", "/Schemas"),
+    ] {
+        let answer = client.request(method, path).body("{}").send().await;
+        assert_eq!(answer.body["status"], answer.status.to_string(), "{method} {path}");
+        let allow = answer.header("allow").map(|allow| format!(" (Allow: {allow})")).unwrap_or_default();
+        writeln!(table, "{method} {path}: {}{allow} {}", answer.status, answer.detail()).unwrap();
+    }
+    assert_snapshot!(table, @"
+    GET /ResourceTypes/Robot: 404 there is no resource type Robot
+    GET /Schemas/urn:example:Robot: 404 there is no schema urn:example:Robot
+    GET /Robots: 404 there is no endpoint /Robots: check the base URL, which ends in /scim/v2
+    POST /Robots: 404 there is no endpoint /Robots: check the base URL, which ends in /scim/v2
+    GET /Robots/1: 404 there is no endpoint /Robots/1: check the base URL, which ends in /scim/v2
+    GET /Users/1/2: 404 there is no endpoint /Users/1/2: check the base URL, which ends in /scim/v2
+    GET /Schemas/urn:ietf:params:scim:schemas:core:2.0:User/name: 404 there is no endpoint /Schemas/urn:ietf:params:scim:schemas:core:2.0:User/name: check the base URL, which ends in /scim/v2
+    GET /ServiceProviderConfig/1: 404 there is no endpoint /ServiceProviderConfig/1: check the base URL, which ends in /scim/v2
+    GET /ServiceProviderConfigs: 404 there is no endpoint /ServiceProviderConfigs: check the base URL, which ends in /scim/v2
+    GET /Me: 501 /Me is not supported
+    PATCH /me: 501 /me is not supported
+    POST /Bulk: 501 /Bulk is not supported
+    GET /Bulk: 501 /Bulk is not supported
+    PUT /Users: 405 (Allow: GET, POST) PUT is not allowed here: use GET, POST
+    PATCH /Users: 405 (Allow: GET, POST) PATCH is not allowed here: use GET, POST
+    DELETE /Users: 405 (Allow: GET, POST) DELETE is not allowed here: use GET, POST
+    POST /Users/1: 405 (Allow: GET, PUT, PATCH, DELETE) POST is not allowed here: use GET, PUT, PATCH, DELETE
+    GET /Users/.search: 405 (Allow: POST) GET is not allowed here: use POST
+    DELETE /.search: 405 (Allow: POST) DELETE is not allowed here: use POST
+    POST /Robots/.search: 404 there is no endpoint /Robots/.search: check the base URL, which ends in /scim/v2
+    POST : 405 (Allow: GET) POST is not allowed here: use GET
+    HEAD /Users: 405 (Allow: GET, POST) HEAD is not allowed here: use GET, POST
+    OPTIONS /Users/1: 405 (Allow: GET, PUT, PATCH, DELETE) OPTIONS is not allowed here: use GET, PUT, PATCH, DELETE
+    TRACE /Schemas: 405 (Allow: GET) TRACE is not allowed here: use GET
+    ");
+}
+
+#[tokio::test]
+async fn resource_paths_are_matched_without_case() {
+    let client = Client::new().await;
+    let user = client.post("/users", r#"{"userName":"bo"}"#).await;
+    assert_eq!(client.get(&user.path().replace("Users", "USERS")).await.body, user.body);
+    for path in PATHS {
+        let (endpoint, rest) = path.split_at(path[1..].find('/').map_or(path.len(), |at| at + 1));
+        let lower = format!("{}{rest}", endpoint.to_lowercase());
+        assert_eq!(client.get(&lower).await.body, client.get(path).await.body, "{lower}");
+    }
+}
+
+#[tokio::test]
+async fn tenants_are_described_one_by_one() {
+    let directory = Directory::new().await;
+    directory.add_tenant("other", Policy::default()).await;
+    let demo = directory.client();
+    let other = demo.with_token(&crate::client::TOKEN.replace("demo", "other"));
+    for path in PATHS {
+        assert_eq!(demo.get(path).await.body, other.get(path).await.body);
+    }
+}
