@@ -138,7 +138,7 @@ pub async fn create_table(client: &Client, table: &str) -> Result<()> {
     Ok(())
 }
 
-/// Answers until `stop` resolves, and [`GRACE`] longer while requests are under
+/// Answers until `stop` resolves, and for two seconds more while requests are under
 /// way.
 pub async fn serve(
     listener: TcpListener,
