@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnConsumedCapacity};
 
 use super::Store;
 use super::error::Error;
@@ -95,6 +95,7 @@ impl Store {
             .table_name(&self.table)
             .set_key(Some(Key::unique(tenant, kind, path, value).into_map()))
             .consistent_read(true)
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
             .map_err(|error| Error::sdk("GetItem", &error))?;
@@ -125,6 +126,7 @@ impl Store {
                 .expression_attribute_values(":sk", AttributeValue::S(sk.clone()))
                 .consistent_read(true)
                 .set_exclusive_start_key(start)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
                 .await
                 .map_err(|error| Error::sdk(OPERATION, &error))?;
@@ -191,6 +193,7 @@ impl Store {
                 .key_condition_expression("pk = :pk")
                 .expression_attribute_values(":pk", AttributeValue::S(keys::resources(tenant, kind)))
                 .set_exclusive_start_key(start)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
                 .await
                 .map_err(|error| Error::sdk(OPERATION, &error))?;
@@ -216,6 +219,7 @@ impl Store {
             .table_name(&self.table)
             .key_condition_expression("pk = :pk")
             .expression_attribute_values(":pk", AttributeValue::S(keys::census(tenant, kind)))
+            .return_consumed_capacity(ReturnConsumedCapacity::Total)
             .send()
             .await
             .map_err(|error| Error::sdk(OPERATION, &error))?;
@@ -250,6 +254,7 @@ impl Store {
                 .expression_attribute_values(":sk", AttributeValue::S(from.to_owned()))
                 .limit(limit)
                 .set_exclusive_start_key(start)
+                .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .send()
                 .await
                 .map_err(|error| Error::sdk(OPERATION, &error))?;
