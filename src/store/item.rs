@@ -24,6 +24,9 @@ pub(super) struct Stored {
     /// Random for each logical write: whoever finds his own after a lost
     /// answer knows that he has won.
     pub(super) write_id: String,
+    /// Of the write before: he may come back when another has written since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) previous_write_id: Option<String>,
     pub(super) created: Timestamp,
     pub(super) modified: Timestamp,
     /// Digest of the index keys, see [`super::keys::IndexKeys`].
@@ -44,6 +47,11 @@ impl Stored {
         serde_dynamo::to_item(self).map_err(|error| Error::fault(operation, error))
     }
 
+    /// Whether this holds the write with that id: it won, though its answer was lost.
+    pub(super) fn is_by(&self, write_id: &str) -> bool {
+        self.write_id == write_id || self.previous_write_id.as_deref() == Some(write_id)
+    }
+
     pub(super) fn into_resource(self) -> Resource {
         Resource {
             id: self.sk,
@@ -59,11 +67,15 @@ pub(super) fn hour(now: Timestamp) -> String {
     now.strftime("%Y-%m-%dT%H").to_string()
 }
 
-pub(super) fn attributes_value(
+pub(super) fn attribute_value(
     operation: &'static str,
-    attributes: &Attributes,
+    value: &impl Serialize,
 ) -> Result<AttributeValue, Error> {
-    serde_dynamo::to_attribute_value(attributes).map_err(|error| Error::fault(operation, error))
+    serde_dynamo::to_attribute_value(value).map_err(|error| Error::fault(operation, error))
+}
+
+pub(super) fn number(number: impl Into<i128>) -> AttributeValue {
+    AttributeValue::N(number.into().to_string())
 }
 
 pub(super) fn check_size(attributes: &Attributes) -> Result<(), Error> {

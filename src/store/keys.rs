@@ -125,7 +125,8 @@ fn value_key(kind: &ResourceType, path: &AttrPath, value: &str) -> String {
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 /// The rows that a resource with these attributes has beside its own item.
@@ -155,6 +156,14 @@ impl IndexKeys {
 
     pub(super) fn len(&self) -> usize {
         self.unique.len() + self.look_up.len()
+    }
+
+    /// Those that `other` does not have.
+    pub(super) fn without(&self, other: &Self) -> Self {
+        Self {
+            unique: self.unique.difference(&other.unique).cloned().collect(),
+            look_up: self.look_up.difference(&other.look_up).cloned().collect(),
+        }
     }
 
     /// Stands for all the keys in the condition of a write.

@@ -4,6 +4,8 @@
 //! write where the condition of the write can tell what a read would: a failed
 //! condition returns the old item.
 
+mod actions;
+mod changes;
 mod error;
 mod item;
 mod keys;
@@ -68,8 +70,8 @@ pub fn client_config(shared: &SdkConfig) -> Builder {
         .timeout_config(
             TimeoutConfig::builder()
                 .connect_timeout(Duration::from_millis(800))
-                .operation_attempt_timeout(Duration::from_millis(2_000))
-                .operation_timeout(Duration::from_millis(6_000))
+                .operation_attempt_timeout(Duration::from_secs(2))
+                .operation_timeout(Duration::from_secs(6))
                 .build(),
         )
 }

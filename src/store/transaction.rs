@@ -1,104 +1,81 @@
-//! TransactWriteItems, with each outcome told apart.
+//! `TransactWriteItems`, with each outcome told apart.
 
-use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
-use aws_sdk_dynamodb::types::{
-    CancellationReason, Delete, Put, ReturnValuesOnConditionCheckFailure as OnFailure, TransactWriteItem,
-    Update,
-};
+use aws_sdk_dynamodb::types::{CancellationReason, TransactWriteItem};
 
 use super::Store;
 use super::error::{Error, is_contention};
 use super::item::Item;
+use super::retry::Retry;
 
-const OPERATION: &str = "TransactWriteItems";
+pub(super) const OPERATION: &str = "TransactWriteItems";
 
 pub(super) enum Outcome {
     Done,
-    /// A condition did not hold: the place of the action and its old item.
+    /// A condition did not hold: the place of the first such action and its old item.
     Failed {
         action: usize,
         old: Option<Item>,
     },
-    /// Nothing was written, and the same transaction can succeed later.
-    Contention,
+}
+
+/// Why the same transaction is sent once more.
+enum Again {
+    /// Nothing was written: a new attempt with a new token.
+    Cancelled,
+    /// An attempt that got no answer is still under way: its token asks for its result.
+    UnderWay,
 }
 
 impl Store {
-    pub(super) async fn transact(&self, actions: Vec<TransactWriteItem>) -> Result<Outcome, Error> {
-        // One token for all attempts of the SDK, so that a transaction whose
-        // answer was lost is not applied twice.
-        let token = (self.ids)().to_string();
-        let answer = self
-            .client
-            .transact_write_items()
-            .set_transact_items(Some(actions))
-            .client_request_token(token)
-            .send()
-            .await;
-        let Err(error) = answer else {
-            return Ok(Outcome::Done);
-        };
-        if let SdkError::ServiceError(context) = &error
-            && let TransactWriteItemsError::TransactionCanceledException(cancelled) = context.err()
-        {
-            return read(cancelled.cancellation_reasons());
+    /// All or nothing. The token makes one of all attempts of the SDK, so that a
+    /// transaction whose answer was lost is not applied twice.
+    pub(super) async fn transact(
+        &self,
+        actions: Vec<TransactWriteItem>,
+        retry: &mut Retry<'_>,
+    ) -> Result<Outcome, Error> {
+        let request = self.client.transact_write_items().set_transact_items(Some(actions));
+        let mut token = (self.ids)().to_string();
+        loop {
+            let Err(error) = request.clone().client_request_token(&token).send().await else {
+                return Ok(Outcome::Done);
+            };
+            match again(&error) {
+                Some(Again::Cancelled) => token = (self.ids)().to_string(),
+                Some(Again::UnderWay) => {}
+                None => return failed(&error).ok_or_else(|| Error::sdk(OPERATION, &error)),
+            }
+            if !retry.pause().await {
+                return Err(Error::Busy { operation: OPERATION });
+            }
         }
-        match Error::sdk(OPERATION, &error) {
-            Error::Busy { .. } => Ok(Outcome::Contention),
-            error => Err(error),
+    }
+}
+
+fn reasons(error: &SdkError<TransactWriteItemsError>) -> Option<&[CancellationReason]> {
+    match error.as_service_error()? {
+        TransactWriteItemsError::TransactionCanceledException(cancelled) => {
+            Some(cancelled.cancellation_reasons())
         }
+        _ => None,
     }
 }
 
 /// A failed condition beside a conflict was judged against a state that is about
 /// to change: only a cancellation for nothing but conditions is an outcome.
-fn read(reasons: &[CancellationReason]) -> Result<Outcome, Error> {
-    let code = |reason: &CancellationReason| reason.code().unwrap_or("None").to_owned();
-    if reasons.iter().any(|reason| is_contention(&code(reason))) {
-        return Ok(Outcome::Contention);
-    }
-    let failed = reasons.iter().enumerate().find(|(_, reason)| code(reason) == "ConditionalCheckFailed");
-    match failed {
-        Some((action, reason)) => Ok(Outcome::Failed { action, old: reason.item().cloned() }),
-        None => {
-            let codes: Vec<String> = reasons.iter().map(code).collect();
-            Err(Error::fault(OPERATION, format!("cancelled: {}", codes.join(", "))))
+fn again(error: &SdkError<TransactWriteItemsError>) -> Option<Again> {
+    match reasons(error) {
+        Some(reasons) => {
+            reasons.iter().filter_map(CancellationReason::code).any(is_contention).then_some(Again::Cancelled)
         }
+        None => (error.code() == Some("TransactionInProgressException")).then_some(Again::UnderWay),
     }
 }
 
-/// The old item comes with a failed condition, in the place of a read.
-pub(super) trait Action {
-    fn action(self) -> Result<TransactWriteItem, Error>;
-}
-
-impl Action for aws_sdk_dynamodb::types::builders::PutBuilder {
-    fn action(self) -> Result<TransactWriteItem, Error> {
-        let put: Put = self
-            .return_values_on_condition_check_failure(OnFailure::AllOld)
-            .build()
-            .map_err(|error| Error::fault(OPERATION, error))?;
-        Ok(TransactWriteItem::builder().put(put).build())
-    }
-}
-
-impl Action for aws_sdk_dynamodb::types::builders::UpdateBuilder {
-    fn action(self) -> Result<TransactWriteItem, Error> {
-        let update: Update = self
-            .return_values_on_condition_check_failure(OnFailure::AllOld)
-            .build()
-            .map_err(|error| Error::fault(OPERATION, error))?;
-        Ok(TransactWriteItem::builder().update(update).build())
-    }
-}
-
-impl Action for aws_sdk_dynamodb::types::builders::DeleteBuilder {
-    fn action(self) -> Result<TransactWriteItem, Error> {
-        let delete: Delete = self
-            .return_values_on_condition_check_failure(OnFailure::AllOld)
-            .build()
-            .map_err(|error| Error::fault(OPERATION, error))?;
-        Ok(TransactWriteItem::builder().delete(delete).build())
-    }
+fn failed(error: &SdkError<TransactWriteItemsError>) -> Option<Outcome> {
+    let reasons = reasons(error)?;
+    let action = reasons.iter().position(|reason| reason.code() == Some("ConditionalCheckFailed"))?;
+    Some(Outcome::Failed { action, old: reasons.get(action)?.item().cloned() })
 }
