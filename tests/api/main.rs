@@ -11,6 +11,7 @@ mod auth;
 mod client;
 mod concurrency;
 mod consistency;
+mod costs;
 mod discovery;
 mod events;
 mod faults;
