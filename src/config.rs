@@ -23,6 +23,9 @@ pub struct Config {
     /// `SCIM_LOG`: the level of the log, in the syntax of `tracing-subscriber`:
     /// `info`, `scim_lambda=debug`.
     pub log: String,
+    /// `SCIM_EXPLAIN`: `1` adds to the log line of a request how its filter was
+    /// answered, the items read and the capacity units consumed.
+    pub explain: bool,
     /// `AWS_ENDPOINT_URL_DYNAMODB`, or `AWS_ENDPOINT_URL`: a DynamoDB that is not
     /// the one of the region.
     pub dynamodb_endpoint: Option<String>,
@@ -35,6 +38,7 @@ impl Config {
             base_url: None,
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
             log: "info".to_owned(),
+            explain: false,
             cursor_key: None,
             dynamodb_endpoint: None,
         }
@@ -55,6 +59,11 @@ impl Config {
             let key = CursorKey::parse(&key).ok_or("SCIM_CURSOR_KEY has to be 64 hexadecimal digits")?;
             config.cursor_key = Some(key);
         }
+        config.explain = match get("SCIM_EXPLAIN").as_deref() {
+            None | Some("0") => false,
+            Some("1") => true,
+            Some(other) => return Err(format!("SCIM_EXPLAIN has to be 0 or 1, not {other}")),
+        };
         if let Some(log) = get("SCIM_LOG") {
             config.log = log;
         }
@@ -97,6 +106,7 @@ mod tests {
             ("SCIM_MAX_BODY_BYTES", ""),
             ("SCIM_LOG", ""),
             ("SCIM_CURSOR_KEY", ""),
+            ("SCIM_EXPLAIN", ""),
             ("AWS_ENDPOINT_URL_DYNAMODB", ""),
             ("AWS_ENDPOINT_URL", ""),
         ];

@@ -18,7 +18,7 @@ use crate::event::{Event, Reply, Request, Response};
 use crate::route::{Location, Route, base_url};
 use crate::scim::discovery;
 use crate::scim::error::Result;
-use crate::store::{Dice, Store};
+use crate::store::{Dice, Meter, Store};
 
 /// What the core never asks the world for by itself.
 #[derive(Clone)]
@@ -59,16 +59,20 @@ impl App {
         let reply = event.replier();
         let request = event.into_request();
         // Boxed: the futures of the SDK are deeper than the compiler likes to nest.
-        let response = match Box::pin(self.respond(&request)).await {
-            Ok(response) => response,
-            Err(error) => Response::from(error),
-        };
+        let (response, reading) = Meter::measure(Box::pin(self.respond(&request))).await;
+        let response = response.unwrap_or_else(Response::from);
+        let explained = self.config.explain.then_some(&reading);
         tracing::info!(
             request_id = request.request_id,
             method = %request.method,
             path = request.path,
             status = response.status,
             duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            dynamodb_calls = reading.calls,
+            plan = explained.and_then(|reading| reading.plan.as_deref()),
+            items_read = explained.map(|reading| reading.items),
+            read_units = explained.map(|reading| reading.read_units),
+            write_units = explained.map(|reading| reading.write_units),
             "request"
         );
         reply(response.negotiated(&request))

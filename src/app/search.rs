@@ -17,7 +17,7 @@ use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
 use crate::scim::select::{Selection, render};
 use crate::scim::sort::{Order, Rank};
-use crate::store::{Error as StoreError, TenantName};
+use crate::store::{Error as StoreError, Meter, TenantName};
 
 /// Resources that are sorted in memory: some 10 MB.
 const MAX_SORTED: usize = 10_000;
@@ -236,6 +236,7 @@ impl App {
     /// What one leg finds: by its plan, and by a scan where the plan leads to more
     /// than a scan would read.
     async fn gather(&self, tenant: &TenantName, leg: &Leg<'_>) -> Result<Vec<Resource>> {
+        Meter::note_plan(&leg.plan);
         let planned = match self.planned(tenant, leg.kind, &leg.plan).await {
             Ok(planned) => planned,
             Err(StoreError::TooMuchToRead) => None,
@@ -246,7 +247,10 @@ impl App {
                 found.retain(|resource| leg.keeps(resource));
                 Ok(found)
             }
-            None => Ok(self.store.scan(tenant, leg.kind, |resource| leg.keeps(resource)).await?),
+            None => {
+                Meter::note_plan(&Plan::Scan);
+                Ok(self.store.scan(tenant, leg.kind, |resource| leg.keeps(resource)).await?)
+            }
         }
     }
 

@@ -16,6 +16,7 @@ use scim_lambda::store::{Store, TenantRecord, TokenRecord};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
 
 const TABLE: &str = "scim";
 const TENANT: &str = "demo";
@@ -48,6 +49,9 @@ type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Resu
 async fn main() -> ExitCode {
     let options = Options::parse();
     tracing_subscriber::fmt()
+        // The emulator warns of each condition that fails, and conditions are
+        // there to fail.
+        .with_env_filter(EnvFilter::new("info,dynoxide=error"))
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .with_target(false)

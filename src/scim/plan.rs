@@ -2,6 +2,8 @@
 //! store keeps rows for. Whatever a plan finds is checked against the whole
 //! filter again, so a plan may find too much but never too little.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -41,6 +43,25 @@ impl<'a> Plan<'a> {
             Self::Prefix(..) => 1_000,
             Self::ChangedSince(_) => 10_000,
             Self::Scan => usize::MAX,
+        }
+    }
+}
+
+/// Without the values, which are not for a log.
+impl fmt::Display for Plan<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Id(_) => f.write_str("id"),
+            Self::Unique(path, _) | Self::LookUp(path, _) => write!(f, "{path}"),
+            Self::Prefix(path, _) => write!(f, "{path} prefix"),
+            Self::ChangedSince(_) => f.write_str("changes"),
+            Self::Union(legs) => {
+                for (n, leg) in legs.iter().enumerate() {
+                    write!(f, "{}{leg}", if n == 0 { "" } else { " or " })?;
+                }
+                Ok(())
+            }
+            Self::Scan => f.write_str("scan"),
         }
     }
 }

@@ -8,6 +8,7 @@ mod error;
 mod item;
 mod keys;
 mod listing;
+mod meter;
 mod resources;
 mod retry;
 mod search;
@@ -28,6 +29,7 @@ pub use error::Error;
 pub use item::MAX_RESOURCE_BYTES;
 pub use keys::TenantName;
 pub(crate) use keys::hex;
+pub use meter::{Meter, Reading};
 pub use resources::{Change, MAX_INDEX_ROWS, Unseen, Write};
 pub(crate) use tenants::sha256;
 pub use tenants::{TenantRecord, TokenRecord};
@@ -59,6 +61,7 @@ impl Store {
 /// standard mode: the adaptive one would let a throttled tenant slow the others.
 pub fn client_config(shared: &SdkConfig) -> Builder {
     Builder::from(shared)
+        .interceptor(meter::Metering)
         .retry_config(
             RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(25)),
         )

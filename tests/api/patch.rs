@@ -1,958 +1,371 @@
 //! PATCH, RFC 7644 s3.5.2 sentence by sentence, and as clients send it
-//! (clients.md). A case is a user, operations, and the user afterwards.
+//! (`patch/clients.json`). A case is a user, operations, and the user
+//! afterwards; adding one needs no Rust.
 //!
-//! In a case `ENT` is the URN of the enterprise extension. An outcome is the
-//! user, `=` for the same as before at the same version and lastModified, or
-//! `<scimType>: <detail>` of a 400 after which nothing has changed.
+//! `ENT` stands for the URN of the enterprise extension, `ID` and `USERNAME` for
+//! those of the user. `after` is the user, `=` for the same as before at the same
+//! version and lastModified, or `<scimType>: <detail>` of a 400 that has changed
+//! nothing. `strict` is there where the strict policy answers something else.
 
+use insta::assert_snapshot;
 use scim_lambda::scim::catalogue::Catalogue;
 use scim_lambda::scim::input::Reader;
 use scim_lambda::scim::patch::Patch;
 use scim_lambda::scim::policy::{Interpretation, Mutable, Policy};
-use serde_json::{Map, Value, json};
+use scim_lambda::scim::schema::ResourceType;
+use serde_json::{Value, json};
 
-use crate::client::{Client, Directory, TOKEN};
+use crate::client::{Answer, Client, Directory, TOKEN};
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
-/// Name, before, operations, outcome under either policy.
-type Case = (&'static str, &'static str, &'static str, &'static str);
+const MESSAGE: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
-/// As [`Case`], with the outcomes under the tolerant and the strict policy.
-type Split = (&'static str, &'static str, &'static str, &'static str, &'static str);
-
-const ADD: &[Case] = &[
-    (
-        "without a path, value is a set of attributes (Figure in s3.5.2.1)",
-        r#"{"emails":[{"value":"b@x.example","type":"work","primary":true}]}"#,
-        r#"[{"op":"add","value":{"emails":[{"value":"babs@jensen.org","type":"home"}],"nickname":"Babs"}}]"#,
-        r#"{"nickName":"Babs","emails":[{"value":"b@x.example","type":"work","primary":true},{"value":"babs@jensen.org","type":"home"}]}"#,
-    ),
-    (
-        "what does not exist is added",
-        "{}",
-        r#"[{"op":"add","path":"title","value":"Guide"}]"#,
-        r#"{"title":"Guide"}"#,
-    ),
-    (
-        "a single value is replaced",
-        r#"{"title":"Guide"}"#,
-        r#"[{"op":"add","path":"title","value":"Tour Guide"}]"#,
-        r#"{"title":"Tour Guide"}"#,
-    ),
-    (
-        "a complex attribute takes a set of sub-attributes and keeps the others",
-        r#"{"name":{"givenName":"Barbara","familyName":"Jensen"}}"#,
-        r#"[{"op":"add","path":"name","value":{"givenName":"Babs","middleName":"J"}}]"#,
-        r#"{"name":{"givenName":"Babs","familyName":"Jensen","middleName":"J"}}"#,
-    ),
-    (
-        "a complex attribute is no string",
-        "{}",
-        r#"[{"op":"add","path":"name","value":"Babs"}]"#,
-        "invalidValue: name has to be an object",
-    ),
-    (
-        "a sub-attribute",
-        r#"{"name":{"familyName":"Jensen"}}"#,
-        r#"[{"op":"add","path":"name.givenName","value":"Babs"}]"#,
-        r#"{"name":{"givenName":"Babs","familyName":"Jensen"}}"#,
-    ),
-    (
-        "a sub-attribute of what does not exist",
-        "{}",
-        r#"[{"op":"add","path":"name.givenName","value":"Babs"}]"#,
-        r#"{"name":{"givenName":"Babs"}}"#,
-    ),
-    (
-        "one more of several values",
-        r#"{"emails":[{"value":"a@x.example"}]}"#,
-        r#"[{"op":"add","path":"emails","value":[{"value":"b@x.example"},{"value":"c@x.example"}]}]"#,
-        r#"{"emails":[{"value":"a@x.example"},{"value":"b@x.example"},{"value":"c@x.example"}]}"#,
-    ),
-    (
-        "one of several values needs no array",
-        r#"{"emails":[{"value":"a@x.example"}]}"#,
-        r#"[{"op":"add","path":"emails","value":{"value":"b@x.example"}}]"#,
-        r#"{"emails":[{"value":"a@x.example"},{"value":"b@x.example"}]}"#,
-    ),
-    (
-        "what is there already changes nothing",
-        r#"{"title":"Guide","name":{"givenName":"Babs"},"emails":[{"value":"a@x.example","type":"work"}]}"#,
-        r#"[{"op":"add","path":"title","value":"Guide"},{"op":"add","path":"name","value":{"givenName":"Babs"}},
-            {"op":"add","path":"emails","value":[{"value":"a@x.example","type":"work"},{"type":"work"}]}]"#,
-        "=",
-    ),
-    (
-        "nor does a value that comes twice in one request",
-        "{}",
-        r#"[{"op":"add","path":"emails","value":[{"value":"a@x.example"},{"value":"a@x.example"}]}]"#,
-        r#"{"emails":[{"value":"a@x.example"}]}"#,
-    ),
-    (
-        "the same value of another type is another value (RFC 7643 s2.4)",
-        r#"{"emails":[{"value":"a@x.example","type":"work"}]}"#,
-        r#"[{"op":"add","path":"emails","value":[{"value":"a@x.example","type":"home"}]}]"#,
-        r#"{"emails":[{"value":"a@x.example","type":"work"},{"value":"a@x.example","type":"home"}]}"#,
-    ),
-    (
-        "what is there already takes what is new about it",
-        r#"{"emails":[{"value":"a@x.example"}]}"#,
-        r#"[{"op":"add","path":"emails","value":[{"value":"a@x.example","type":"work","display":"A"}]}]"#,
-        r#"{"emails":[{"value":"a@x.example","type":"work","display":"A"}]}"#,
-    ),
-    (
-        "a new primary value takes that from the old one",
-        r#"{"emails":[{"value":"a@x.example","primary":true},{"value":"b@x.example"}]}"#,
-        r#"[{"op":"add","path":"emails","value":[{"value":"c@x.example","primary":true}]}]"#,
-        r#"{"emails":[{"value":"a@x.example","primary":false},{"value":"b@x.example"},{"value":"c@x.example","primary":true}]}"#,
-    ),
-    (
-        "there is no more than one new primary value",
-        "{}",
-        r#"[{"op":"add","path":"emails","value":[{"value":"a@x.example","primary":true},{"value":"b@x.example","primary":true}]}]"#,
-        "invalidValue: emails has 2 primary values, at most one is allowed",
-    ),
-    (
-        "into the elements that a filter selects",
-        r#"{"emails":[{"value":"a@x.example","type":"work"},{"value":"b@x.example","type":"home"}]}"#,
-        r#"[{"op":"add","path":"emails[type eq \"work\"]","value":{"display":"A"}},{"op":"add","path":"emails[value ew \"example\"].primary","value":false}]"#,
-        r#"{"emails":[{"value":"a@x.example","type":"work","display":"A","primary":false},{"value":"b@x.example","type":"home","primary":false}]}"#,
-    ),
-    (
-        "adding an extension's attribute adds its URN to schemas",
-        "{}",
-        r#"[{"op":"add","path":"ENT:employeeNumber","value":"7"}]"#,
-        r#"{"ENT":{"employeeNumber":"7"}}"#,
-    ),
-    ("add needs a value", "{}", r#"[{"op":"add","path":"title"}]"#, "invalidValue: title needs a value"),
-    ("null is no value", r#"{"title":"Guide"}"#, r#"[{"op":"add","path":"title","value":null}]"#, "{}"),
-    (
-        "no values are added",
-        r#"{"emails":[{"value":"a@x.example"}]}"#,
-        r#"[{"op":"add","path":"emails","value":[]},{"op":"add","path":"emails","value":null},{"op":"add","value":{"emails":[]}}]"#,
-        "=",
-    ),
-    (
-        "add without path needs an object",
-        "{}",
-        r#"[{"op":"add","value":"Babs"}]"#,
-        "invalidValue: an operation without path needs an object of attributes as its value",
-    ),
-    (
-        "add without path and value",
-        "{}",
-        r#"[{"op":"add"}]"#,
-        "invalidValue: an operation without path needs an object of attributes as its value",
-    ),
-];
-
-const REMOVE: &[Case] = &[
-    (
-        "without a path",
-        "{}",
-        r#"[{"op":"remove"}]"#,
-        "noTarget: remove needs a path that says what to remove",
-    ),
-    (
-        "without a path, whatever the value says",
-        r#"{"title":"Guide"}"#,
-        r#"[{"op":"remove","value":{"title":"Guide"}}]"#,
-        "noTarget: remove needs a path that says what to remove",
-    ),
-    (
-        "a single value",
-        r#"{"title":"Guide","nickName":"B"}"#,
-        r#"[{"op":"remove","path":"title"}]"#,
-        r#"{"nickName":"B"}"#,
-    ),
-    (
-        "a value of null is none",
-        r#"{"title":"Guide"}"#,
-        r#"[{"op":"remove","path":"title","value":null}]"#,
-        "{}",
-    ),
-    (
-        "what is not there",
-        "{}",
-        r#"[{"op":"remove","path":"title"},{"op":"remove","path":"name.givenName"},{"op":"remove","path":"emails"}]"#,
-        "=",
-    ),
-    ("a complex attribute", r#"{"name":{"givenName":"B"}}"#, r#"[{"op":"remove","path":"name"}]"#, "{}"),
-    (
-        "a sub-attribute",
-        r#"{"name":{"givenName":"B","familyName":"J"}}"#,
-        r#"[{"op":"remove","path":"name.givenName"}]"#,
-        r#"{"name":{"familyName":"J"}}"#,
-    ),
-    (
-        "the last sub-attribute",
-        r#"{"name":{"givenName":"B"}}"#,
-        r#"[{"op":"remove","path":"name.givenName"}]"#,
-        "{}",
-    ),
-    (
-        "all of several values",
-        r#"{"emails":[{"value":"a@x.example"},{"value":"b@x.example"}]}"#,
-        r#"[{"op":"remove","path":"emails"}]"#,
-        "{}",
-    ),
-    (
-        "the values that a filter selects (Figure in s3.5.2.2)",
-        r#"{"emails":[{"value":"a@example.com","type":"work"},{"value":"b@example.com","type":"home"},{"value":"c@x.org","type":"work"}]}"#,
-        r#"[{"op":"remove","path":"emails[type eq \"work\" and value ew \"example.com\"]"}]"#,
-        r#"{"emails":[{"value":"b@example.com","type":"home"},{"value":"c@x.org","type":"work"}]}"#,
-    ),
-    (
-        "the last value",
-        r#"{"emails":[{"value":"a@x.example"}]}"#,
-        r#"[{"op":"remove","path":"emails[value eq \"a@x.example\"]"}]"#,
-        "{}",
-    ),
-    (
-        "values that nothing selects",
-        r#"{"emails":[{"value":"a@x.example"}]}"#,
-        r#"[{"op":"remove","path":"emails[value eq \"b@x.example\"]"},{"op":"remove","path":"emails[type eq \"work\"].value"}]"#,
-        "=",
-    ),
-    (
-        "a sub-attribute of the values that a filter selects",
-        r#"{"emails":[{"value":"a@x.example","display":"A"},{"value":"b@x.example","display":"B"}]}"#,
-        r#"[{"op":"remove","path":"emails[value sw \"a\"].display"}]"#,
-        r#"{"emails":[{"value":"a@x.example"},{"value":"b@x.example","display":"B"}]}"#,
-    ),
-    (
-        "a sub-attribute of all values; one of which nothing is left is gone",
-        r#"{"emails":[{"value":"a@x.example","type":"work"},{"type":"home"}]}"#,
-        r#"[{"op":"remove","path":"emails.type"}]"#,
-        r#"{"emails":[{"value":"a@x.example"}]}"#,
-    ),
-    (
-        "the primary value leaves none that is",
-        r#"{"emails":[{"value":"a@x.example","primary":true},{"value":"b@x.example"}]}"#,
-        r#"[{"op":"remove","path":"emails[primary eq true]"}]"#,
-        r#"{"emails":[{"value":"b@x.example"}]}"#,
-    ),
-    (
-        "what is required",
-        "{}",
-        r#"[{"op":"remove","path":"userName"}]"#,
-        "mutability: userName is required and cannot be empty",
-    ),
-    (
-        "what is read-only",
-        "{}",
-        r#"[{"op":"remove","path":"groups"}]"#,
-        "mutability: groups is read-only: take it out of the request",
-    ),
-    (
-        "meta",
-        "{}",
-        r#"[{"op":"remove","path":"meta.created"}]"#,
-        "mutability: meta.created is read-only: take it out of the request",
-    ),
-    (
-        "schemas",
-        "{}",
-        r#"[{"op":"remove","path":"schemas"}]"#,
-        "mutability: schemas is read-only: take it out of the request",
-    ),
-    (
-        "id",
-        "{}",
-        r#"[{"op":"remove","path":"id","value":null}]"#,
-        "mutability: id is read-only: take it out of the request",
-    ),
-    (
-        "an attribute of an extension",
-        r#"{"ENT":{"department":"D","division":"V"}}"#,
-        r#"[{"op":"remove","path":"ENT:department"}]"#,
-        r#"{"ENT":{"division":"V"}}"#,
-    ),
-    (
-        "the last attribute of an extension",
-        r#"{"ENT":{"department":"D"}}"#,
-        r#"[{"op":"remove","path":"ENT:department"}]"#,
-        "{}",
-    ),
-    (
-        "a sub-attribute in an extension",
-        r#"{"ENT":{"manager":{"value":"26"}}}"#,
-        r#"[{"op":"remove","path":"ENT:manager.value"}]"#,
-        "{}",
-    ),
-    (
-        "an extension",
-        r#"{"title":"T","ENT":{"department":"D","manager":{"value":"26"}}}"#,
-        r#"[{"op":"remove","path":"ENT"}]"#,
-        r#"{"title":"T"}"#,
-    ),
-    ("an extension that is not there", "{}", r#"[{"op":"remove","path":"ENT"}]"#, "="),
-];
-
-const REPLACE: &[Case] = &[
-    (
-        "without a path (Figure in s3.5.2.3)",
-        r#"{"title":"T","emails":[{"value":"a@x.example"},{"value":"b@x.example"}]}"#,
-        r#"[{"op":"replace","value":{"emails":[{"value":"bjensen@example.com","type":"work","primary":true},{"value":"babs@jensen.org","type":"home"}],"nickname":"Babs"}}]"#,
-        r#"{"title":"T","nickName":"Babs","emails":[{"value":"bjensen@example.com","type":"work","primary":true},{"value":"babs@jensen.org","type":"home"}]}"#,
-    ),
-    (
-        "a single value",
-        r#"{"title":"Guide"}"#,
-        r#"[{"op":"replace","path":"title","value":"T"}]"#,
-        r#"{"title":"T"}"#,
-    ),
-    (
-        "the same value",
-        r#"{"title":"T","emails":[{"value":"a"}]}"#,
-        r#"[{"op":"replace","path":"title","value":"T"},{"op":"replace","path":"emails","value":[{"value":"a"}]}]"#,
-        "=",
-    ),
-    (
-        "all of several values",
-        r#"{"emails":[{"value":"a"},{"value":"b"}]}"#,
-        r#"[{"op":"replace","path":"emails","value":[{"value":"c"}]}]"#,
-        r#"{"emails":[{"value":"c"}]}"#,
-    ),
-    (
-        "what is not there is added",
-        "{}",
-        r#"[{"op":"replace","path":"title","value":"T"},{"op":"replace","path":"name.givenName","value":"B"},{"op":"replace","path":"emails","value":[{"value":"c"}]}]"#,
-        r#"{"name":{"givenName":"B"},"title":"T","emails":[{"value":"c"}]}"#,
-    ),
-    (
-        "a complex attribute keeps what value does not say",
-        r#"{"name":{"givenName":"B","familyName":"J"}}"#,
-        r#"[{"op":"replace","path":"name","value":{"familyName":"S"}}]"#,
-        r#"{"name":{"givenName":"B","familyName":"S"}}"#,
-    ),
-    (
-        "also without a path",
-        r#"{"name":{"givenName":"B","familyName":"J"}}"#,
-        r#"[{"op":"replace","value":{"name":{"familyName":"S"}}}]"#,
-        r#"{"name":{"givenName":"B","familyName":"S"}}"#,
-    ),
-    (
-        "and loses what it says is null",
-        r#"{"name":{"givenName":"B","familyName":"J"}}"#,
-        r#"[{"op":"replace","path":"name","value":{"familyName":null}}]"#,
-        r#"{"name":{"givenName":"B"}}"#,
-    ),
-    (
-        "all of it is null",
-        r#"{"name":{"givenName":"B"}}"#,
-        r#"[{"op":"replace","path":"name","value":{"givenName":null,"familyName":null}}]"#,
-        "{}",
-    ),
-    (
-        "an object of nothing says nothing",
-        r#"{"name":{"givenName":"B"}}"#,
-        r#"[{"op":"replace","path":"name","value":{}}]"#,
-        "=",
-    ),
-    (
-        "whole elements that a filter selects (Figure in s3.5.2.3)",
-        r#"{"addresses":[{"type":"work","locality":"Springfield","formatted":"old"},{"type":"home","locality":"Springfield","primary":true}]}"#,
-        r#"[{"op":"replace","path":"addresses[type eq \"work\"]","value":{"type":"work","streetAddress":"911 Universal City Plaza","locality":"Hollywood","primary":true}}]"#,
-        r#"{"addresses":[{"type":"work","streetAddress":"911 Universal City Plaza","locality":"Hollywood","primary":true},{"type":"home","locality":"Springfield","primary":false}]}"#,
-    ),
-    (
-        "the sub-attribute of all elements that a filter selects (Figure in s3.5.2.3)",
-        r#"{"addresses":[{"type":"work","locality":"A"},{"type":"work","locality":"B"},{"type":"home"}]}"#,
-        r#"[{"op":"replace","path":"addresses[type eq \"work\"].streetAddress","value":"1010 Broadway Ave"}]"#,
-        r#"{"addresses":[{"type":"work","locality":"A","streetAddress":"1010 Broadway Ave"},{"type":"work","locality":"B","streetAddress":"1010 Broadway Ave"},{"type":"home"}]}"#,
-    ),
-    (
-        "the sub-attribute of all elements",
-        r#"{"emails":[{"value":"a","type":"home"},{"value":"b"}]}"#,
-        r#"[{"op":"replace","path":"emails.type","value":"work"}]"#,
-        r#"{"emails":[{"value":"a","type":"work"},{"value":"b","type":"work"}]}"#,
-    ),
-    (
-        "the sub-attribute of no elements",
-        "{}",
-        r#"[{"op":"replace","path":"emails.value","value":"a"}]"#,
-        r#"{"emails":[{"value":"a"}]}"#,
-    ),
-    (
-        "elements that nothing selects",
-        r#"{"emails":[{"value":"a","type":"work"}]}"#,
-        r#"[{"op":"replace","path":"emails[type eq \"nonexistent\"].value","value":"b"}]"#,
-        "noTarget: no value of emails matches [type eq \"nonexistent\"]",
-    ),
-    (
-        "whole elements that nothing selects",
-        "{}",
-        r#"[{"op":"replace","path":"emails[type ne \"work\"]","value":{"value":"b"}}]"#,
-        "noTarget: no value of emails matches [type ne \"work\"]",
-    ),
-    (
-        "elements by two conditions",
-        "{}",
-        r#"[{"op":"replace","path":"emails[type eq \"work\" and primary eq true].value","value":"b"}]"#,
-        "noTarget: no value of emails matches [type eq \"work\" and primary eq true]",
-    ),
-    (
-        "one element becomes primary",
-        r#"{"emails":[{"value":"a","primary":true},{"value":"b"}]}"#,
-        r#"[{"op":"replace","path":"emails[value eq \"b\"].primary","value":true}]"#,
-        r#"{"emails":[{"value":"a","primary":false},{"value":"b","primary":true}]}"#,
-    ),
-    (
-        "all elements become primary",
-        r#"{"emails":[{"value":"a","primary":true},{"value":"b"}]}"#,
-        r#"[{"op":"replace","path":"emails.primary","value":true}]"#,
-        "invalidValue: emails has 2 primary values, at most one is allowed",
-    ),
-    (
-        "elements by null are removed",
-        r#"{"emails":[{"value":"a"},{"value":"b"}]}"#,
-        r#"[{"op":"replace","path":"emails[value eq \"b\"]","value":null}]"#,
-        r#"{"emails":[{"value":"a"}]}"#,
-    ),
-    (
-        "null unassigns (RFC 7643 s2.5)",
-        r#"{"title":"T","emails":[{"value":"a"}],"name":{"givenName":"B"}}"#,
-        r#"[{"op":"replace","value":{"title":null,"emails":null,"name":null}}]"#,
-        "{}",
-    ),
-    (
-        "an empty array unassigns",
-        r#"{"emails":[{"value":"a"}]}"#,
-        r#"[{"op":"replace","path":"emails","value":[]}]"#,
-        "{}",
-    ),
-    (
-        "what is required by null",
-        "{}",
-        r#"[{"op":"replace","path":"userName","value":null}]"#,
-        "mutability: userName is required and cannot be empty",
-    ),
-    (
-        "what is required by nothing",
-        "{}",
-        r#"[{"op":"replace","value":{"userName":""}}]"#,
-        "mutability: userName is required and cannot be empty",
-    ),
-    (
-        "replace needs a value",
-        "{}",
-        r#"[{"op":"replace","path":"ENT"}]"#,
-        "invalidValue: urn:ietf:params:scim:schemas:extension:enterprise:2.0:User needs an object of attributes as its value",
-    ),
-    (
-        "a value of another type",
-        "{}",
-        r#"[{"op":"replace","path":"title","value":5}]"#,
-        "invalidValue: title has to be a string",
-    ),
-    (
-        "a sub-attribute's value of another type",
-        "{}",
-        r#"[{"op":"replace","path":"emails[type eq \"work\"].primary","value":"maybe"}]"#,
-        "invalidValue: emails.primary has to be true or false",
-    ),
-    (
-        "an element's value of another type",
-        r#"{"emails":[{"value":"a"}]}"#,
-        r#"[{"op":"replace","path":"emails[value eq \"a\"]","value":{"type":1}}]"#,
-        "invalidValue: emails.type has to be a string",
-    ),
-    (
-        "what is read-only, by its path",
-        "{}",
-        r#"[{"op":"replace","path":"groups","value":[{"value":"g"}]}]"#,
-        "mutability: groups is read-only: take it out of the request",
-    ),
-    (
-        "a read-only sub-attribute, by its path",
-        "{}",
-        r#"[{"op":"replace","path":"ENT:manager.displayName","value":"Boss"}]"#,
-        "mutability: urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.displayName is read-only: take it out of the request",
-    ),
-    (
-        "another id",
-        "{}",
-        r#"[{"op":"replace","value":{"id":"other"}}]"#,
-        "mutability: id is read-only: take it out of the request",
-    ),
-    (
-        "schemas follows from the attributes",
-        "{}",
-        r#"[{"op":"add","path":"schemas","value":["ENT"]},{"op":"replace","value":{"schemas":["ENT"],"title":"T"}}]"#,
-        r#"{"title":"T"}"#,
-    ),
-    (
-        "a password is checked and not kept",
-        "{}",
-        r#"[{"op":"replace","path":"password","value":"t1meMa$heen"},{"op":"add","value":{"password":"t1meMa$heen"}},{"op":"remove","path":"password"}]"#,
-        "=",
-    ),
-    (
-        "a password is a string",
-        "{}",
-        r#"[{"op":"replace","value":{"password":1}}]"#,
-        "invalidValue: password has to be a string",
-    ),
-    (
-        "an extension keeps what value does not say",
-        r#"{"ENT":{"department":"D","division":"V"}}"#,
-        r#"[{"op":"replace","path":"ENT","value":{"division":"W"}}]"#,
-        r#"{"ENT":{"department":"D","division":"W"}}"#,
-    ),
-    (
-        "an extension by null",
-        r#"{"ENT":{"department":"D"}}"#,
-        r#"[{"op":"replace","value":{"ENT":null}}]"#,
-        "{}",
-    ),
-    (
-        "an extension is an object",
-        "{}",
-        r#"[{"op":"replace","value":{"ENT":"D"}}]"#,
-        "invalidValue: urn:ietf:params:scim:schemas:extension:enterprise:2.0:User needs an object of attributes as its value",
-    ),
-];
-
-const PATHS: &[Case] = &[
-    (
-        "names without case",
-        r#"{"emails":[{"value":"a","type":"work"}]}"#,
-        r#"[{"op":"replace","path":"NAME.GivenName","value":"B"},{"op":"replace","path":"Emails[TYPE eq \"WORK\"].Value","value":"b"},{"op":"add","value":{"NickName":"N","NAME":{"FAMILYNAME":"J"}}}]"#,
-        r#"{"name":{"givenName":"B","familyName":"J"},"nickName":"N","emails":[{"value":"b","type":"work"}]}"#,
-    ),
-    (
-        "with the URN of the core schema",
-        "{}",
-        r#"[{"op":"replace","path":"urn:ietf:params:scim:schemas:core:2.0:User:name.givenName","value":"B"},{"op":"add","value":{"URN:ietf:params:scim:schemas:core:2.0:USER:title":"T"}}]"#,
-        r#"{"name":{"givenName":"B"},"title":"T"}"#,
-    ),
-    (
-        "a common attribute",
-        "{}",
-        r#"[{"op":"replace","path":"externalId","value":"e"}]"#,
-        r#"{"externalId":"e"}"#,
-    ),
-    (
-        "that is none",
-        "{}",
-        r#"[{"op":"replace","path":"name.","value":"B"}]"#,
-        "invalidPath: path name.: expected the name of an attribute at byte 5, found the end",
-    ),
-    (
-        "with an unclosed filter",
-        "{}",
-        r#"[{"op":"replace","path":"emails[type eq \"work\"","value":"B"}]"#,
-        "invalidPath: path emails[type eq \"work\": expected `and`, `or` or `]` at byte 21, found the end",
-    ),
-    (
-        "with an array index",
-        "{}",
-        r#"[{"op":"remove","path":"emails[0]"}]"#,
-        "invalidPath: path emails[0]: expected the name of an attribute at byte 7, found `0`",
-    ),
-    (
-        "that is no string",
-        "{}",
-        r#"[{"op":"remove","path":["emails"]}]"#,
-        "invalidPath: path has to be a string",
-    ),
-    (
-        "with a filter on a single value",
-        "{}",
-        r#"[{"op":"replace","path":"name[givenName eq \"B\"].familyName","value":"J"}]"#,
-        "invalidPath: name has a single value: name it without a filter",
-    ),
-    (
-        "with a filter behind a sub-attribute",
-        "{}",
-        r#"[{"op":"replace","path":"emails.value[type eq \"work\"]","value":"J"}]"#,
-        "invalidPath: path emails.value[type eq \"work\"]: a filter stands behind the name of a multi-valued attribute",
-    ),
-    (
-        "with a filter on an extension",
-        "{}",
-        r#"[{"op":"remove","path":"ENT[department eq \"D\"]"}]"#,
-        "invalidPath: path urn:ietf:params:scim:schemas:extension:enterprise:2.0:User[department eq \"D\"]: a filter stands behind the name of a multi-valued attribute",
-    ),
-    (
-        "with a filter by what is not there",
-        "{}",
-        r#"[{"op":"remove","path":"emails[kind eq \"work\"]"}]"#,
-        "invalidPath: emails has no sub-attribute kind: it has value, display, type, primary",
-    ),
-];
-
-const SEQUENCE: &[Case] = &[
-    (
-        "operations apply in their order",
-        "{}",
-        r#"[{"op":"add","path":"title","value":"A"},{"op":"replace","path":"title","value":"B"},{"op":"remove","path":"title"},{"op":"add","path":"title","value":"C"}]"#,
-        r#"{"title":"C"}"#,
-    ),
-    (
-        "each sees what the one before left",
-        r#"{"emails":[{"value":"a"}]}"#,
-        r#"[{"op":"remove","path":"emails[value eq \"a\"]"},{"op":"add","path":"emails","value":[{"value":"a","type":"home"}]},{"op":"replace","path":"emails[type eq \"home\"].display","value":"A"}]"#,
-        r#"{"emails":[{"value":"a","type":"home","display":"A"}]}"#,
-    ),
-    (
-        "there and back is no change",
-        r#"{"title":"A"}"#,
-        r#"[{"op":"remove","path":"title"},{"op":"add","path":"title","value":"A"}]"#,
-        "=",
-    ),
-    (
-        "what is required may be missing in between",
-        "{}",
-        r#"[{"op":"remove","path":"userName"},{"op":"add","path":"userName","value":"USERNAME"}]"#,
-        "=",
-    ),
-    (
-        "if the second fails nothing has happened",
-        r#"{"title":"A"}"#,
-        r#"[{"op":"replace","path":"title","value":"B"},{"op":"replace","path":"emails[type eq \"x\"].value","value":"b"}]"#,
-        "noTarget: no value of emails matches [type eq \"x\"]",
-    ),
-    (
-        "if the last is none nothing has happened",
-        r#"{"title":"A"}"#,
-        r#"[{"op":"replace","path":"title","value":"B"},{"op":"move","path":"title"}]"#,
-        "invalidSyntax: op has to be add, remove or replace",
-    ),
-];
-
-const CLIENTS: &[Split] = &[
-    (
-        "op in any case (Entra)",
-        r#"{"title":"T"}"#,
-        r#"[{"op":"Add","path":"nickName","value":"B"},{"op":"Replace","path":"title","value":"U"},{"op":"REMOVE","path":"title"}]"#,
-        r#"{"nickName":"B"}"#,
-        r#"{"nickName":"B"}"#,
-    ),
-    (
-        "names of the message in any case",
-        "{}",
-        r#"[{"OP":"add","Path":"title","VALUE":"T"}]"#,
-        r#"{"title":"T"}"#,
-        r#"{"title":"T"}"#,
-    ),
-    (
-        "Okta deactivates",
-        r#"{"active":true}"#,
-        r#"[{"op":"replace","value":{"active":false}}]"#,
-        r#"{"active":false}"#,
-        r#"{"active":false}"#,
-    ),
-    ("Okta sets a password", "{}", r#"[{"op":"replace","value":{"password":"Kp7-x-Zq"}}]"#, "=", "="),
-    (
-        "own id (Okta)",
-        "{}",
-        r#"[{"op":"replace","value":{"id":"ID","displayName":"D"}},{"op":"replace","path":"id","value":"ID"}]"#,
-        r#"{"displayName":"D"}"#,
-        r#"{"displayName":"D"}"#,
-    ),
-    (
-        "Entra deactivates (legacy)",
-        r#"{"active":true}"#,
-        r#"[{"op":"Replace","path":"active","value":"False"}]"#,
-        r#"{"active":false}"#,
-        "invalidValue: active has to be true or false",
-    ),
-    (
-        "Entra deactivates (flag)",
-        r#"{"active":true}"#,
-        r#"[{"op":"replace","path":"active","value":false}]"#,
-        r#"{"active":false}"#,
-        r#"{"active":false}"#,
-    ),
-    (
-        "Entra adds a string (legacy)",
-        "{}",
-        r#"[{"op":"Add","path":"nickName","value":"B"}]"#,
-        r#"{"nickName":"B"}"#,
-        r#"{"nickName":"B"}"#,
-    ),
-    (
-        "Entra replaces several (legacy)",
-        r#"{"name":{"givenName":"G"},"emails":[{"type":"work","value":"a"}]}"#,
-        r#"[{"op":"Replace","path":"name.givenName","value":"X"},{"op":"Replace","path":"emails[type eq \"work\"].value","value":"b"},{"op":"Replace","path":"ENT:employeeNumber","value":"Z"}]"#,
-        r#"{"name":{"givenName":"X"},"emails":[{"value":"b","type":"work"}],"ENT":{"employeeNumber":"Z"}}"#,
-        r#"{"name":{"givenName":"X"},"emails":[{"value":"b","type":"work"}],"ENT":{"employeeNumber":"Z"}}"#,
-    ),
-    (
-        "Entra replaces several (flag)",
-        r#"{"name":{"givenName":"G","familyName":"F"}}"#,
-        r#"[{"op":"replace","value":{"displayName":"X","name.givenName":"Y","ENT:employeeNumber":"Z","ENT:manager.value":"26"}}]"#,
-        r#"{"name":{"givenName":"Y","familyName":"F"},"displayName":"X","ENT":{"employeeNumber":"Z","manager":{"value":"26"}}}"#,
-        r#"{"name":{"givenName":"Y","familyName":"F"},"displayName":"X","ENT":{"employeeNumber":"Z","manager":{"value":"26"}}}"#,
-    ),
-    (
-        "Entra adds to an element that is not there, twice",
-        "{}",
-        r#"[{"op":"Add","path":"addresses[type eq \"work\"].formatted","value":"F"},{"op":"Add","path":"addresses[type eq \"work\"].Locality","value":"L"},{"op":"Add","path":"phoneNumbers[type eq \"mobile\"].value","value":"5"},{"op":"Add","path":"emails[type eq \"other\"].Value","value":"o"}]"#,
-        r#"{"emails":[{"value":"o","type":"other"}],"phoneNumbers":[{"value":"5","type":"mobile"}],"addresses":[{"formatted":"F","locality":"L","type":"work"}]}"#,
-        "noTarget: no value of addresses matches [type eq \"work\"]",
-    ),
-    (
-        "Entra replaces in an element that is not there",
-        r#"{"phoneNumbers":[{"type":"work","value":"1"}]}"#,
-        r#"[{"op":"Replace","path":"phoneNumbers[type eq \"mobile\"].value","value":"5"},{"op":"Replace","path":"phoneNumbers[type eq \"fax\"]","value":{"value":"6"}}]"#,
-        r#"{"phoneNumbers":[{"value":"1","type":"work"},{"value":"5","type":"mobile"},{"value":"6","type":"fax"}]}"#,
-        "noTarget: no value of phoneNumbers matches [type eq \"mobile\"]",
-    ),
-    (
-        "add makes an element of any one condition",
-        "{}",
-        r#"[{"op":"add","path":"roles[value eq \"admin\"].display","value":"Admin"}]"#,
-        r#"{"roles":[{"value":"admin","display":"Admin"}]}"#,
-        "noTarget: no value of roles matches [value eq \"admin\"]",
-    ),
-    (
-        "Entra's primary role as a string",
-        "{}",
-        r#"[{"op":"Replace","path":"roles[primary eq \"True\"].value","value":"A"},{"op":"Replace","path":"roles[primary eq \"True\"].value","value":"B"}]"#,
-        r#"{"roles":[{"value":"B","primary":true}]}"#,
-        "noTarget: no value of roles matches [primary eq \"True\"]",
-    ),
-    (
-        "Entra's stringified roles are kept as they are",
-        "{}",
-        r#"[{"op":"Add","path":"roles","value":[{"value":"{\"id\":\"1\",\"value\":\"Admin\"}"}]}]"#,
-        r#"{"roles":[{"value":"{\"id\":\"1\",\"value\":\"Admin\"}"}]}"#,
-        r#"{"roles":[{"value":"{\"id\":\"1\",\"value\":\"Admin\"}"}]}"#,
-    ),
-    (
-        "strings as booleans in elements",
-        "{}",
-        r#"[{"op":"Add","path":"roles","value":[{"value":"A","primary":"True"}]}]"#,
-        r#"{"roles":[{"value":"A","primary":true}]}"#,
-        "invalidValue: roles.primary has to be true or false",
-    ),
-    (
-        "manager as a string",
-        "{}",
-        r#"[{"op":"Add","path":"ENT:manager","value":"26"}]"#,
-        r#"{"ENT":{"manager":{"value":"26"}}}"#,
-        "invalidValue: urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager has to be an object",
-    ),
-    (
-        "manager as an object",
-        "{}",
-        r#"[{"op":"Replace","path":"ENT:manager","value":{"$ref":"../Users/26","value":"26","displayName":"Boss"}}]"#,
-        r#"{"ENT":{"manager":{"value":"26","$ref":"../Users/26"}}}"#,
-        r#"{"ENT":{"manager":{"value":"26","$ref":"../Users/26"}}}"#,
-    ),
-    (
-        "manager cleared by an object (Entra's validator)",
-        r#"{"ENT":{"manager":{"value":"26","$ref":"x"}}}"#,
-        r#"[{"op":"Replace","path":"ENT:manager","value":{"value":""}}]"#,
-        "{}",
-        r#"{"ENT":{"manager":{"value":"","$ref":"x"}}}"#,
-    ),
-    (
-        "manager cleared by a string",
-        r#"{"ENT":{"manager":{"value":"26"},"department":"D"}}"#,
-        r#"[{"op":"Replace","path":"ENT:manager","value":""}]"#,
-        r#"{"ENT":{"department":"D"}}"#,
-        "invalidValue: urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager has to be an object",
-    ),
-    (
-        "manager removed",
-        r#"{"ENT":{"manager":{"value":"26"}}}"#,
-        r#"[{"op":"Remove","path":"ENT:manager"}]"#,
-        "{}",
-        "{}",
-    ),
-    (
-        "an extension as an object (no path)",
-        r#"{"ENT":{"division":"V"}}"#,
-        r#"[{"op":"replace","value":{"ENT":{"department":"D","manager":{"value":"26"}}}}]"#,
-        r#"{"ENT":{"department":"D","division":"V","manager":{"value":"26"}}}"#,
-        r#"{"ENT":{"department":"D","division":"V","manager":{"value":"26"}}}"#,
-    ),
-    (
-        "SailPoint's two objects of one attribute",
-        r#"{"name":{"middleName":"M"}}"#,
-        r#"[{"op":"replace","value":{"name":{"familyName":"A"}}},{"op":"replace","value":{"name":{"givenName":"B"}}}]"#,
-        r#"{"name":{"familyName":"A","givenName":"B","middleName":"M"}}"#,
-        r#"{"name":{"familyName":"A","givenName":"B","middleName":"M"}}"#,
-    ),
-    (
-        "values to remove as the value (Entra, JumpCloud)",
-        r#"{"emails":[{"value":"a","type":"work"},{"value":"b"},{"value":"c"}]}"#,
-        r#"[{"op":"Remove","path":"emails","value":[{"$ref":null,"value":"a"},{"Value":"z"}]},{"op":"remove","path":"emails","value":"b"}]"#,
-        r#"{"emails":[{"value":"c"}]}"#,
-        "invalidValue: remove takes no value: say in the path what to remove, such as emails[value eq \"...\"]",
-    ),
-    (
-        "values to remove, wrapped once more",
-        r#"{"emails":[{"value":"a"},{"value":"b"}]}"#,
-        r#"[{"op":"remove","path":"emails","value":{"Emails":[{"value":"a"}]}}]"#,
-        r#"{"emails":[{"value":"b"}]}"#,
-        "invalidValue: remove takes no value: say in the path what to remove, such as emails[value eq \"...\"]",
-    ),
-    (
-        "no values to remove",
-        r#"{"emails":[{"value":"a"}]}"#,
-        r#"[{"op":"remove","path":"emails","value":[]},{"op":"remove","path":"emails","value":[{}]},{"op":"remove","path":"emails","value":[{"value":null}]},{"op":"remove","path":"emails","value":{}},{"op":"remove","path":"emails","value":[{"id":"a"}]}]"#,
-        "=",
-        "invalidValue: remove takes no value: say in the path what to remove, such as emails[value eq \"...\"]",
-    ),
-    (
-        "a value to remove by a part of it",
-        r#"{"emails":[{"value":"a"}]}"#,
-        r#"[{"op":"remove","path":"emails.value","value":"b"}]"#,
-        "invalidValue: remove takes no value: say in the path what to remove, such as emails[value eq \"...\"]",
-        "invalidValue: remove takes no value: say in the path what to remove, such as emails[value eq \"...\"]",
-    ),
-    (
-        "a single value to remove is not looked at",
-        r#"{"title":"T"}"#,
-        r#"[{"op":"remove","path":"title","value":"U"}]"#,
-        "{}",
-        "invalidValue: remove takes no value: say in the path what to remove, such as title[value eq \"...\"]",
-    ),
-    (
-        "one object instead of an array (OneLogin)",
-        r#"{"emails":[{"value":"a"}]}"#,
-        r#"[{"op":"replace","path":"emails","value":{"value":"b"}}]"#,
-        r#"{"emails":[{"value":"b"}]}"#,
-        "invalidValue: emails has to be an array",
-    ),
-    (
-        "an unknown attribute by its path",
-        "{}",
-        r#"[{"op":"replace","path":"shoeSize","value":"44"},{"op":"remove","path":"emails[type eq \"work\"].colour"},{"op":"add","path":"urn:x:y:z","value":1}]"#,
-        "=",
-        "invalidPath: path shoeSize names no attribute of User: /Schemas lists what it has",
-    ),
-    (
-        "an unknown attribute in a value",
-        "{}",
-        r#"[{"op":"replace","value":{"shoeSize":"44","title":"T","name":{"shoe":1}}}]"#,
-        r#"{"title":"T"}"#,
-        "invalidSyntax: shoeSize is not an attribute of User: remove it or correct its name",
-    ),
-    (
-        "an unknown sub-attribute in a value",
-        "{}",
-        r#"[{"op":"replace","path":"name","value":{"shoe":"44","givenName":"B"}}]"#,
-        r#"{"name":{"givenName":"B"}}"#,
-        "invalidSyntax: name has no sub-attribute shoe",
-    ),
-    (
-        "read-only attributes in a value",
-        "{}",
-        r#"[{"op":"replace","value":{"groups":[],"meta":{"created":"x"},"title":"T"}}]"#,
-        r#"{"title":"T"}"#,
-        "mutability: groups is read-only: take it out of the request",
-    ),
-    (
-        "a path of nothing",
-        "{}",
-        r#"[{"op":"replace","path":"","value":{"title":"T"}},{"op":"replace","path":null,"value":{"nickName":"N"}}]"#,
-        r#"{"title":"T","nickName":"N"}"#,
-        "invalidPath: path : expected the name of an attribute at byte 0, found the end",
-    ),
+const CASES: [&str; 6] = [
+    include_str!("patch/add.json"),
+    include_str!("patch/remove.json"),
+    include_str!("patch/replace.json"),
+    include_str!("patch/paths.json"),
+    include_str!("patch/sequence.json"),
+    include_str!("patch/clients.json"),
 ];
 
 #[tokio::test]
-async fn a_patch_does_what_the_rfc_says() {
-    let clients = Clients::new().await;
+async fn every_case_ends_as_it_says() {
+    let directory = Directory::new().await;
+    directory.add_tenant("strict", strict()).await;
+    let tolerant = directory.client();
+    let strict = tolerant.with_token(&TOKEN.replace("demo", "strict"));
     let mut wrong = Vec::new();
-    for cases in [ADD, REMOVE, REPLACE, PATHS, SEQUENCE] {
-        for (name, before, operations, outcome) in cases {
-            for (client, policy) in [(&clients.tolerant, "tolerant"), (&clients.strict, "strict")] {
-                let found = run(client, before, operations).await;
-                compare(&mut wrong, &format!("{name} ({policy})"), &found, outcome);
+    let cases = CASES.iter().flat_map(|text| serde_json::from_str::<Vec<Value>>(text).unwrap());
+    for (number, case) in cases.enumerate() {
+        let after = &case["after"];
+        for (client, policy, expected) in
+            [(&tolerant, "tolerant", after), (&strict, "strict", case.get("strict").unwrap_or(after))]
+        {
+            let found = run(client, &format!("user{number}"), &case).await;
+            if found != *expected {
+                wrong.push(format!("{} ({policy})\n   found {found}\nexpected {expected}", case["case"]));
             }
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-#[tokio::test]
-async fn clients_are_understood_and_the_strict_policy_refuses_what_the_rfc_does_not_have() {
-    let clients = Clients::new().await;
-    let mut wrong = Vec::new();
-    for (name, before, operations, tolerant, strict) in CLIENTS {
-        let found = run(&clients.tolerant, before, operations).await;
-        compare(&mut wrong, &format!("{name} (tolerant)"), &found, tolerant);
-        let found = run(&clients.strict, before, operations).await;
-        compare(&mut wrong, &format!("{name} (strict)"), &found, strict);
-    }
-    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
-}
-
-/// Two tenants of one directory.
-struct Clients {
-    tolerant: Client,
-    strict: Client,
-}
-
-impl Clients {
-    async fn new() -> Self {
-        let directory = Directory::new().await;
-        let policy = Policy { interpretation: Interpretation::Strict, ..Policy::default() };
-        directory.add_tenant("strict", policy).await;
-        let tolerant = directory.client();
-        let strict = tolerant.with_token(&TOKEN.replace("demo", "strict"));
-        Self { tolerant, strict }
-    }
-}
-
 /// Creates the user, patches it, and says what a client then finds.
-async fn run(client: &Client, before: &str, operations: &str) -> String {
-    let user_name = format!("u{}", client.get("/Users?count=0").await.body["totalResults"]);
-    let mut user: Value = serde_json::from_str(&before.replace("ENT", ENTERPRISE)).unwrap();
-    user["userName"] = user_name.clone().into();
+async fn run(client: &Client, user_name: &str, case: &Value) -> Value {
+    let mut user: Value =
+        serde_json::from_str(&case["before"].to_string().replace("\"ENT", &format!("\"{ENTERPRISE}")))
+            .unwrap();
+    user["userName"] = user_name.into();
     let created = client.post("/Users", &user.to_string()).await;
     assert_eq!(created.status, 201, "{created}");
-
-    let operations = operations.replace("ENT", ENTERPRISE).replace("\"ID\"", &created.body["id"].to_string());
-    let operations: Value = serde_json::from_str(&operations.replace("USERNAME", &user_name)).unwrap();
-    let patched = client.patch(&created.path(), &patch(&operations)).await;
+    let operations = case["operations"]
+        .to_string()
+        .replace("\"ENT", &format!("\"{ENTERPRISE}"))
+        .replace("\"ID\"", &created.body["id"].to_string())
+        .replace("USERNAME", user_name);
+    let patched = client.patch(&created.path(), &message(&operations)).await;
     let found = client.get(&created.path()).await;
     if patched.status != 200 {
         assert_eq!((patched.status, &found.body), (400, &created.body), "{patched}");
-        return format!("{}: {}", patched.body["scimType"].as_str().unwrap(), patched.detail());
+        return error(&patched).replace(ENTERPRISE, "ENT").into();
     }
     assert_eq!(patched.body, found.body);
     assert_eq!(patched.header("etag"), found.body["meta"]["version"].as_str());
     if found.body == created.body {
-        return "=".to_owned();
+        return "=".into();
     }
     assert_eq!(patched.header("etag"), Some("W/\"2\""));
     assert_ne!(found.body["meta"]["lastModified"], created.body["meta"]["lastModified"]);
-    shown(found.body, &user_name)
+    without_what_every_user_has(found.body, user_name)
 }
 
-fn patch(operations: &Value) -> String {
-    json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations })
-        .to_string()
-}
-
-/// Without what every user has.
-fn shown(mut body: Value, user_name: &str) -> String {
+fn without_what_every_user_has(mut body: Value, user_name: &str) -> Value {
     let attributes = body.as_object_mut().unwrap();
-    let schemas = attributes.shift_remove("schemas").unwrap();
-    assert_eq!(
-        schemas.as_array().unwrap().iter().any(|urn| urn == ENTERPRISE),
-        attributes.contains_key(ENTERPRISE)
-    );
-    assert_eq!(attributes.shift_remove("userName").unwrap(), user_name);
-    attributes.retain(|name, _| name != "id" && name != "meta");
-    body.to_string().replace(ENTERPRISE, "ENT")
+    let extended = attributes["schemas"].as_array().unwrap().iter().any(|urn| urn == ENTERPRISE);
+    assert_eq!(extended, attributes.contains_key(ENTERPRISE));
+    assert_eq!(attributes["userName"], user_name);
+    attributes.retain(|name, _| !["schemas", "id", "meta", "userName"].contains(&name.as_str()));
+    serde_json::from_str(&body.to_string().replace(ENTERPRISE, "ENT")).unwrap()
 }
 
-fn compare(wrong: &mut Vec<String>, name: &str, found: &str, expected: &str) {
-    let same = match (serde_json::from_str::<Value>(found), serde_json::from_str::<Value>(expected)) {
-        (Ok(found), Ok(expected)) => found == expected,
-        _ => found == expected,
-    };
-    if !same {
-        wrong.push(format!("{name}\n   found {found}\nexpected {expected}"));
+fn message(operations: &str) -> String {
+    format!(r#"{{"schemas":["{MESSAGE}"],"Operations":{operations}}}"#)
+}
+
+fn error(answer: &Answer) -> String {
+    format!("{}: {}", answer.body["scimType"].as_str().unwrap_or("-"), answer.detail())
+}
+
+fn strict() -> Policy {
+    Policy { interpretation: Interpretation::Strict, ..Policy::default() }
+}
+
+#[tokio::test]
+async fn a_body_that_is_no_patch_is_refused_before_anything_is_looked_up() {
+    const OPERATIONS: &str = "invalidSyntax: the body has to hold Operations, an array of at least one";
+    const OP: &str = "invalidSyntax: op has to be add, remove or replace";
+    let directory = Directory::new().await;
+    directory.add_tenant("strict", strict()).await;
+    let tolerant = directory.client();
+    let strict = tolerant.with_token(&TOKEN.replace("demo", "strict"));
+    for (members, expected) in [
+        ("", OPERATIONS),
+        (r#","Operations":[]"#, OPERATIONS),
+        (r#","Operations":{"op":"remove","path":"title"}"#, OPERATIONS),
+        (r#","Operations":[[]]"#, OP),
+        (r#","Operations":[{"path":"title"}]"#, OP),
+        (r#","Operations":[{"op":"move","path":"title"}]"#, OP),
+        (r#","Operations":[{"op":["add"],"path":"title"}]"#, OP),
+    ] {
+        let body = format!(r#"{{"schemas":["{MESSAGE}"]{members}}}"#);
+        for client in [&tolerant, &strict] {
+            assert_eq!(error(&client.patch("/Users/nobody", &body).await), expected, "{body}");
+        }
+    }
+    for body in ["[]", "null", "7"] {
+        assert_eq!(error(&tolerant.patch("/Users/nobody", body).await), OPERATIONS);
+    }
+    let unnamed = r#"{"Operations":[{"op":"remove","path":"title"}]}"#;
+    assert_snapshot!(tolerant.patch("/Users/nobody", unnamed).await, @r#"404 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"404","detail":"there is no such resource: it was deleted, or never existed"}"#);
+    assert_snapshot!(strict.patch("/Users/nobody", unnamed).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidSyntax","detail":"schemas has to hold urn:ietf:params:scim:api:messages:2.0:PatchOp"}"#);
+}
+
+#[tokio::test]
+async fn a_patch_answers_with_the_attributes_that_are_asked_for() {
+    let client = Client::new().await;
+    let user = client.post("/Users", r#"{"userName":"bj","title":"A"}"#).await.path();
+    let title = message(r#"[{"op":"replace","path":"title","value":"B"}]"#);
+    assert_snapshot!(client.patch(&format!("{user}?attributes=title"), &title).await, @r#"200 W/"2" {"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"id":"00000000-0000-4000-8000-000000000001","title":"B"}"#);
+}
+
+#[tokio::test]
+async fn a_user_name_is_renamed_where_the_policy_lets_it() {
+    let directory = Directory::new().await;
+    let immutable = Policy { user_name: Mutable::Immutable, ..Policy::default() };
+    directory.add_tenant("immutable", immutable).await;
+    let free = directory.client();
+    let fixed = free.with_token(&TOKEN.replace("demo", "immutable"));
+    let rename = message(r#"[{"op":"replace","path":"userName","value":"babs"}]"#);
+    for (client, expected) in [
+        (&free, (200, "-: ", 409)),
+        (&fixed, (400, "mutability: userName cannot be changed once it is set", 201)),
+    ] {
+        let user = client.post("/Users", r#"{"userName":"bj"}"#).await.path();
+        let same = message(r#"[{"op":"replace","value":{"userName":"bj"}}]"#);
+        assert_eq!(client.patch(&user, &same).await.header("etag"), Some("W/\"1\""));
+        let renamed = client.patch(&user, &rename).await;
+        let taken = client.post("/Users", r#"{"userName":"BABS"}"#).await.status;
+        assert_eq!((renamed.status, error(&renamed).as_str(), taken), expected);
+    }
+}
+
+#[tokio::test]
+async fn a_long_path_is_not_repeated_to_the_client() {
+    let client = Client::new().await;
+    let long = "é".repeat(100_000);
+    for operation in [
+        json!({ "op": "remove", "path": long }),
+        json!({ "op": "remove", "path": format!("emails[type eq \"{long}\"]") }),
+    ] {
+        let answer = client.patch("/Users/nobody", &message(&json!([operation]).to_string())).await;
+        assert_eq!((answer.status, &answer.body["scimType"]), (400, &json!("invalidPath")));
+        assert!(answer.body.to_string().len() < 500, "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn more_comparisons_than_a_request_may_cost_are_refused() {
+    let client = Client::new().await;
+    let user = client.post("/Users", r#"{"userName":"bj"}"#).await.path();
+    let roles: Vec<Value> = (0..4_000).map(|n| json!({ "value": n.to_string() })).collect();
+    let add = json!([{ "op": "add", "path": "roles", "value": roles }]);
+    assert_eq!(client.patch(&user, &message(&add.to_string())).await.status, 200);
+    assert_snapshot!(client.patch(&user, &message(&add.to_string())).await, @r#"413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the operations have too many values to compare: send them in several requests"}"#);
+}
+
+/// Groups come with their store; their PATCH is that of users over another
+/// schema. So is that of a type which this program has never heard of.
+mod other_types {
+    use super::*;
+
+    const TYPES: &str = r#"[
+        {"name":"Group","endpoint":"Groups","description":"Group","schema":"urn:ietf:params:scim:schemas:core:2.0:Group",
+         "schemaExtensions":[],"unique":[],"lookUp":[]},
+        {"name":"Device","endpoint":"Devices","description":"Device","schema":"urn:example:Device",
+         "schemaExtensions":[{"schema":"urn:example:Rack","required":true}],"unique":["serial"],"lookUp":[]}
+    ]"#;
+
+    const DEVICE: &str = r#"{"id":"urn:example:Device","name":"Device","description":"","attributes":[
+        {"name":"serial","type":"string","multiValued":false,"description":"","required":true,"caseExact":true,"mutability":"immutable","returned":"default"},
+        {"name":"pin","type":"string","multiValued":false,"description":"","required":true,"mutability":"writeOnly","returned":"never"},
+        {"name":"tags","type":"string","multiValued":true,"description":"","required":false,"mutability":"readWrite","returned":"default"},
+        {"name":"size","type":"complex","multiValued":false,"description":"","required":false,"mutability":"readWrite","returned":"default","subAttributes":[
+            {"name":"height","type":"integer","multiValued":false,"description":"","required":true,"mutability":"immutable","returned":"default"},
+            {"name":"notes","type":"string","multiValued":true,"description":"","required":false,"mutability":"readWrite","returned":"default"},
+            {"name":"code","type":"string","multiValued":false,"description":"","required":false,"mutability":"writeOnly","returned":"never"}]}]}"#;
+
+    const RACK: &str = r#"{"id":"urn:example:Rack","name":"Rack","description":"","attributes":[
+        {"name":"since","type":"dateTime","multiValued":false,"description":"","required":true,"mutability":"readWrite","returned":"default"},
+        {"name":"weight","type":"decimal","multiValued":false,"description":"","required":false,"mutability":"readWrite","returned":"default"}]}"#;
+
+    /// The attributes afterwards, `=`, or the error.
+    fn patched(kind: &ResourceType, before: &Value, operations: &Value) -> Value {
+        let reader = Reader::new(kind, &Policy::default());
+        let before = reader.resource(before).unwrap();
+        let patch = Patch::parse(&reader, "own-id", &json!({ "Operations": operations }));
+        match patch.and_then(|patch| patch.apply(&before)) {
+            Ok(Some(after)) => after.into(),
+            Ok(None) => "=".into(),
+            Err(error) => format!("{}: {error}", error.kind.scim_type().unwrap()).into(),
+        }
+    }
+
+    fn kind(name: &str) -> std::sync::Arc<ResourceType> {
+        let catalogue = Catalogue::with_schemas(&Policy::default(), &[DEVICE, RACK], TYPES).unwrap();
+        catalogue.resource_type(name).unwrap().clone()
+    }
+
+    #[test]
+    fn members_of_a_group() {
+        let group = kind("Group");
+        let before = json!({ "displayName": "Crew", "members": [
+            { "value": "u1", "display": "One", "type": "User" }, { "value": "u2" } ] });
+        let one = json!({ "value": "u1", "display": "One", "type": "User" });
+        let crew = |members: Value| json!({ "displayName": "Crew", "members": members });
+        for (operations, after) in [
+            // RFC 7644 s3.5.2.1: "if the user was already a member, no changes"
+            (
+                json!([{ "op": "Add", "path": "members", "value": [{ "$ref": null, "value": "u1" }] }]),
+                json!("="),
+            ),
+            (
+                json!([{ "op": "add", "path": "members", "value": [{ "value": "u1", "display": "Uno" }] }]),
+                json!("="),
+            ),
+            (
+                json!([{ "op": "Add", "path": "members", "value": [{ "value": "u3" }, { "value": "u3" }] }]),
+                crew(json!([one, { "value": "u2" }, { "value": "u3" }])),
+            ),
+            (
+                json!([{ "op": "remove", "path": "members[value eq \"u2\"]" },
+                    { "op": "add", "path": "members", "value": [{ "value": "u3", "display": "Three" }] }]),
+                crew(json!([one, { "value": "u3", "display": "Three" }])),
+            ),
+            (json!([{ "op": "remove", "path": "members[value eq \"u9\"]" }]), json!("=")),
+            (
+                json!([{ "op": "Remove", "path": "members", "value": [{ "$ref": null, "value": "u1" }] }]),
+                crew(json!([{ "value": "u2" }])),
+            ),
+            (
+                json!([{ "op": "Remove", "path": "members", "value": { "members": [{ "value": "u1" }] } }]),
+                crew(json!([{ "value": "u2" }])),
+            ),
+            (json!([{ "op": "Remove", "path": "members", "value": [] }]), json!("=")),
+            (json!([{ "op": "Remove", "path": "members", "value": [{ "value": null }] }]), json!("=")),
+            (json!([{ "op": "remove", "path": "members" }]), json!({ "displayName": "Crew" })),
+            (
+                json!([{ "op": "replace", "path": "members", "value": [{ "value": "u3" }] }]),
+                crew(json!([{ "value": "u3" }])),
+            ),
+            // Okta renames with every push, and must not empty the group by that.
+            (
+                json!([{ "op": "replace", "value": { "id": "own-id", "displayName": "Boat" } }]),
+                json!({ "displayName": "Boat", "members": [one, { "value": "u2" }] }),
+            ),
+            (
+                json!([{ "op": "replace", "value": { "members": [{ "value": "u3" }], "id": "own-id", "displayName": "Boat" } }]),
+                json!({ "displayName": "Boat", "members": [{ "value": "u3" }] }),
+            ),
+            (
+                json!([{ "op": "add", "path": "members[value eq \"u2\"].display", "value": "Two" }]),
+                crew(json!([one, { "value": "u2", "display": "Two" }])),
+            ),
+            (
+                json!([{ "op": "replace", "path": "members[value eq \"u1\"].display", "value": "Uno" }]),
+                json!(
+                    "mutability: display cannot be changed once it is set: remove the value and add another"
+                ),
+            ),
+            (
+                json!([{ "op": "remove", "path": "displayName" }]),
+                json!("mutability: displayName is required and cannot be empty"),
+            ),
+        ] {
+            assert_eq!(patched(&group, &before, &operations), after, "{operations}");
+        }
+    }
+
+    #[test]
+    fn a_type_and_an_extension_are_data() {
+        let device = kind("Device");
+        let before = json!({ "serial": "s1", "pin": "1234", "tags": ["a", "b"], "size": { "height": 2, "code": "x" },
+            "urn:example:Rack": { "since": "2026-01-31T09:00:00Z", "weight": 1.5 } });
+        let with = |changes: Value| {
+            let mut after = json!({ "serial": "s1", "tags": ["a", "b"], "size": { "height": 2 },
+                "urn:example:Rack": { "since": "2026-01-31T09:00:00Z", "weight": 1.5 } });
+            after.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+            after
+        };
+        for (operations, after) in [
+            (
+                json!([{ "op": "add", "path": "tags", "value": ["b", "c"] }]),
+                with(json!({ "tags": ["a", "b", "c"] })),
+            ),
+            (
+                json!([{ "op": "add", "path": "tags", "value": "c" }]),
+                with(json!({ "tags": ["a", "b", "c"] })),
+            ),
+            (json!([{ "op": "remove", "path": "tags[value eq \"a\"]" }]), with(json!({ "tags": ["b"] }))),
+            (
+                json!([{ "op": "replace", "path": "tags[value eq \"A\"]", "value": "z" }]),
+                with(json!({ "tags": ["z", "b"] })),
+            ),
+            (json!([{ "op": "remove", "path": "tags", "value": ["a"] }]), with(json!({ "tags": ["b"] }))),
+            (
+                json!([{ "op": "add", "path": "size.notes", "value": ["n"] }, { "op": "add", "path": "size.notes", "value": ["n", "m"] }]),
+                with(json!({ "size": { "height": 2, "notes": ["n", "m"] } })),
+            ),
+            (
+                json!([{ "op": "replace", "path": "size", "value": { "notes": ["n"], "code": "y" } }]),
+                with(json!({ "size": { "height": 2, "notes": ["n"] } })),
+            ),
+            (
+                json!([{ "op": "replace", "path": "size.height", "value": 3 }]),
+                json!(
+                    "mutability: height cannot be changed once it is set: remove the value and add another"
+                ),
+            ),
+            (
+                json!([{ "op": "replace", "path": "size", "value": { "height": 3 } }]),
+                json!("mutability: size.height cannot be changed once it is set"),
+            ),
+            (
+                json!([{ "op": "replace", "path": "size.height", "value": 2.5 }]),
+                json!("invalidValue: size.height has to be an integer"),
+            ),
+            (
+                json!([{ "op": "replace", "path": "serial", "value": "s2" }]),
+                json!("mutability: serial cannot be changed once it is set"),
+            ),
+            (
+                json!([{ "op": "remove", "path": "urn:example:Rack" }]),
+                json!("mutability: urn:example:Rack is required and cannot be empty"),
+            ),
+            (
+                json!([{ "op": "remove", "path": "urn:example:Rack:since" }]),
+                json!("mutability: urn:example:Rack:since is required and cannot be empty"),
+            ),
+            (
+                json!([{ "op": "replace", "path": "urn:example:Rack:since", "value": "soon" }]),
+                json!(
+                    "invalidValue: urn:example:Rack:since has to be a date and time such as 2026-01-31T09:30:00Z"
+                ),
+            ),
+            (json!([{ "op": "replace", "value": { "pin": "9" } }]), json!("=")),
+        ] {
+            assert_eq!(patched(&device, &before, &operations), after, "{operations}");
+        }
     }
 }
