@@ -26,6 +26,13 @@ use crate::faults::Faults;
 pub(crate) const TOKEN: &str =
     "scim_demo_events_0000000000000000000000000000000000000000000000000000000000000000";
 
+pub(crate) const SARAH: &str = r#"{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"externalId":"00u987zyx654wvu321","active":true,
+    "userName":"sarah.jones@example.com","name":{"givenName":"Sarah","familyName":"Jones"},
+    "emails":[{"value":"sarah.jones@example.com","type":"work"}]}"#;
+
+pub(crate) const DEACTIVATE: &str = r#"{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+    "Operations":[{"op":"replace","path":"active","value":false}]}"#;
+
 pub(crate) struct Directory {
     endpoint: String,
     table: String,

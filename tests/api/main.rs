@@ -9,12 +9,14 @@
 
 mod auth;
 mod client;
+mod conditions;
 mod discovery;
 mod events;
 mod faults;
 mod filters;
 mod function;
 mod gateway;
+mod limits;
 mod listing;
 mod local;
 mod log;
