@@ -11,6 +11,7 @@ use std::time::Duration;
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Credentials;
+use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType, TimeToLiveSpecification,
@@ -36,7 +37,7 @@ const MAX_REQUEST_BYTES: usize = 10 * 1024 * 1024;
 /// longer than this.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How every SQLite file begins.
+/// How every `SQLite` file begins.
 const SQLITE: &[u8] = b"SQLite format 3\0";
 
 /// Starts an emulator in this process, on a free port of the loopback interface,
@@ -88,7 +89,7 @@ pub fn client_config(endpoint: &str) -> aws_sdk_dynamodb::config::Builder {
     ))
 }
 
-/// Creates the table of `template.yaml`, unless it is there.
+/// Creates the table, unless it is there.
 pub async fn create_table(client: &Client, table: &str) -> Result<()> {
     let attribute = |name: &str| {
         AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build()
@@ -125,7 +126,9 @@ pub async fn create_table(client: &Client, table: &str) -> Result<()> {
         .await;
     match created {
         Ok(_) => {}
-        Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => {
+        Err(error)
+            if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) =>
+        {
             return Ok(());
         }
         Err(error) => return Err(error.into()),
@@ -135,7 +138,7 @@ pub async fn create_table(client: &Client, table: &str) -> Result<()> {
     Ok(())
 }
 
-/// Answers until `stop` resolves, and [`GRACE`] longer while requests are under
+/// Answers until `stop` resolves, and for two seconds more while requests are under
 /// way.
 pub async fn serve(
     listener: TcpListener,

@@ -1,5 +1,6 @@
 //! `cargo local`: the endpoint on this machine, over an emulator of DynamoDB.
 
+use std::fmt::Write;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -13,7 +14,7 @@ use scim_lambda::cursor::CursorKey;
 use scim_lambda::local;
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::store::{Store, TenantRecord, TokenRecord};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -21,8 +22,8 @@ use tracing_subscriber::EnvFilter;
 const TABLE: &str = "scim";
 const TENANT: &str = "demo";
 
-/// Runs the SCIM endpoint at http://127.0.0.1:3000/scim/v2, over an emulator of
-/// DynamoDB in this process, with a tenant `demo`.
+/// Runs the SCIM endpoint on this machine, over an emulator of DynamoDB in this
+/// process, with a tenant `demo`.
 #[derive(Parser)]
 #[command(name = "cargo local", bin_name = "cargo local", version)]
 struct Options {
@@ -83,11 +84,9 @@ fn policy_setting(text: &str) -> Result<(String, String), String> {
 }
 
 fn with(policy: &Policy, settings: &[(String, String)]) -> serde_json::Result<Policy> {
-    let mut policy = serde_json::to_value(policy)?;
-    for (key, value) in settings {
-        policy[key] = Value::from(value.as_str());
-    }
-    serde_json::from_value(policy)
+    let mut members: Map<String, Value> = serde_json::from_value(serde_json::to_value(policy)?)?;
+    members.extend(settings.iter().map(|(key, value)| (key.clone(), value.as_str().into())));
+    serde_json::from_value(Value::Object(members))
 }
 
 async fn run(options: Options) -> Result<()> {
@@ -144,9 +143,12 @@ fn new_token(world: &World) -> Result<String> {
 
 /// 256 random bits in hexadecimal digits.
 fn random_digits() -> Result<String> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    let mut digits = String::with_capacity(64);
+    for _ in 0..4 {
+        let bits = getrandom::u64().map_err(|error| error.to_string())?;
+        write!(digits, "{bits:016x}")?;
+    }
+    Ok(digits)
 }
 
 /// The tenant, unless it is there; a token for it; what `settings` change of its

@@ -83,6 +83,15 @@ impl Schema {
     pub fn attribute(&self, name: &str) -> Option<&Attribute> {
         find(&self.attributes, name)
     }
+
+    fn target<'a>(&'a self, extension: Option<&'a str>, path: &AttrPath) -> Option<Target<'a>> {
+        let attribute = self.attribute(&path.attr)?;
+        let sub = match &path.sub {
+            Some(sub) => Some(attribute.sub_attribute(sub)?),
+            None => None,
+        };
+        Some(Target::Attribute(Place { extension, attribute, sub }))
+    }
 }
 
 impl Attribute {
@@ -149,14 +158,12 @@ impl Place<'_> {
 
 impl ResourceType {
     pub fn resolve(&self, path: &AttrPath) -> Option<Target<'_>> {
-        let Some(urn) = &path.schema else {
-            return self.place(None, &self.schema, path).or_else(|| self.place(None, &self.common, path));
-        };
+        let urn = path.schema.as_deref().unwrap_or(&self.schema.id);
         if urn.eq_ignore_ascii_case(&self.schema.id) {
-            return self.place(None, &self.schema, path).or_else(|| self.place(None, &self.common, path));
+            return self.schema.target(None, path).or_else(|| self.common.target(None, path));
         }
         if let Some(schema) = self.extension(urn) {
-            return self.place(Some(&schema.id), schema, path);
+            return schema.target(Some(&schema.id), path);
         }
         // The URN of an extension itself reads as `<shorter URN>:<name>`.
         if path.sub.is_none() {
@@ -197,19 +204,5 @@ impl ResourceType {
     /// Attributes of s3.1 that every resource has.
     pub fn common(&self) -> &Schema {
         &self.common
-    }
-
-    fn place<'a>(
-        &self,
-        extension: Option<&'a str>,
-        schema: &'a Schema,
-        path: &AttrPath,
-    ) -> Option<Target<'a>> {
-        let attribute = schema.attribute(&path.attr)?;
-        let sub = match &path.sub {
-            Some(sub) => Some(attribute.sub_attribute(sub)?),
-            None => None,
-        };
-        Some(Target::Attribute(Place { extension, attribute, sub }))
     }
 }

@@ -85,12 +85,10 @@ impl<'a> Selection<'a> {
     fn keeps(&self, place: &Place<'_>) -> bool {
         let named = self.names(place);
         match (place.leaf().returned, self) {
-            (Returned::Always, _) => true,
-            (Returned::Never, _) => false,
-            (Returned::Default, Self::Default) => true,
+            (Returned::Always, _) | (Returned::Default, Self::Default) => true,
+            (Returned::Never, _) | (Returned::Request, Self::Default | Self::Without(_)) => false,
             (Returned::Default | Returned::Request, Self::Only(_)) => named != Named::No,
             (Returned::Default, Self::Without(_)) => named != Named::Wholly,
-            (Returned::Request, Self::Default | Self::Without(_)) => false,
         }
     }
 

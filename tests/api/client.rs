@@ -5,7 +5,7 @@
 use std::fmt;
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
@@ -72,6 +72,7 @@ impl Directory {
             Err(_) => local::emulator(None).await.unwrap(),
         };
         let seconds = AtomicU64::new(0);
+        let throws = AtomicU32::new(1);
         let start: Timestamp = "2026-01-31T09:00:00Z".parse().unwrap();
         let world = World {
             now: Arc::new(move || {
@@ -79,7 +80,7 @@ impl Directory {
                 start + SignedDuration::from_secs(elapsed)
             }),
             ids: Arc::new(ids),
-            dice: Arc::new(|| 0.5),
+            dice: Arc::new(move || f64::from(throws.fetch_add(1, Ordering::Relaxed)) * 0.618_034 % 1.0),
         };
         let table = format!("scim-test-{}", unique_name());
         let directory = Self { endpoint, table, world };

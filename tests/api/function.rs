@@ -1,6 +1,6 @@
 //! The binary that runs on Lambda, between a runtime API and a DynamoDB of our own.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 

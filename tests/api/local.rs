@@ -146,7 +146,7 @@ fn a_token_with_the_key_id_of_another_is_refused() {
 const BINARY: &str = env!("CARGO_BIN_EXE_scim-local");
 
 /// Far more than any start or stop takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Local {
     child: Child,

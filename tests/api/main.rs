@@ -9,7 +9,9 @@
 
 mod auth;
 mod client;
+mod concurrency;
 mod conditions;
+mod consistency;
 mod discovery;
 mod events;
 mod faults;
@@ -20,6 +22,8 @@ mod limits;
 mod listing;
 mod local;
 mod log;
+mod panics;
 mod patch;
+mod properties;
 mod search;
 mod users;
