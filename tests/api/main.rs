@@ -10,6 +10,7 @@
 mod auth;
 mod client;
 mod concurrency;
+mod conditions;
 mod consistency;
 mod costs;
 mod discovery;
@@ -18,6 +19,7 @@ mod faults;
 mod filters;
 mod function;
 mod gateway;
+mod limits;
 mod listing;
 mod local;
 mod log;

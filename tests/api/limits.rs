@@ -1,0 +1,112 @@
+//! What is too much, and what looks like it and is not.
+
+use insta::assert_snapshot;
+use scim_lambda::config::Config;
+use serde_json::{Value, json};
+
+use crate::client::{Client, DEACTIVATE, Directory};
+
+#[tokio::test]
+async fn a_body_over_the_limit_is_refused() {
+    let directory = Directory::new().await;
+    let mut config = Config::new(directory.table());
+    config.max_body_bytes = 100;
+    let client = directory.client_with(config);
+    let body = |bytes: usize| format!("{:<bytes$}", r#"{"userName":"bo"}"#);
+    let user = client.post("/Users", &body(100)).await;
+    assert_eq!(user.status, 201);
+    assert_snapshot!(client.post("/Users", &body(101)).await, @r#"413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the body has 101 bytes, at most 100 are allowed"}"#);
+    assert_eq!(client.put(&user.path(), &body(101)).await.status, 413);
+    assert_eq!(client.patch(&user.path(), &format!("{DEACTIVATE:<101}")).await.status, 413);
+}
+
+/// Scenario 14 of the store: `DynamoDB` itself takes no more than 400 KB.
+#[tokio::test]
+async fn a_user_over_390_kb_is_refused() {
+    let client = Client::new().await;
+    let user = |bytes: usize| json!({ "userName": "bo", "title": "x".repeat(bytes) }).to_string();
+    // {"userName":"bo","title":""}
+    let created = client.post("/Users", &user(390 * 1024 - 28)).await;
+    assert_eq!(created.status, 201, "{}", created.detail());
+    let path = created.path();
+    let refused = client.post("/Users", &user(390 * 1024 - 27)).await;
+    assert_snapshot!(refused, @r#"413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the resource would have 399361 bytes, at most 399360 are allowed: send fewer or shorter values"}"#);
+    assert_eq!(client.put(&path, &user(390 * 1024 - 27)).await.to_string(), refused.to_string());
+    for (attribute, value) in [("nickName", "y".repeat(300)), ("userName", "bo the second".to_owned())] {
+        let change = json!({ "Operations": [{ "op": "add", "path": attribute, "value": value }] });
+        let answer = client.patch(&path, &change.to_string()).await;
+        assert_eq!(answer.status, 413, "{attribute}: {}", answer.detail());
+    }
+    assert_eq!(client.get(&path).await.header("etag"), Some("W/\"1\""));
+    // A change in one trip takes from what is left to DynamoDB's own limit, a little.
+    let texts =
+        ["displayName", "nickName", "profileUrl", "userType", "preferredLanguage", "locale", "timezone"];
+    for attribute in texts {
+        let change = json!({ "Operations": [{ "op": "add", "path": attribute, "value": "y".repeat(256) }] });
+        assert_eq!(client.patch(&path, &change.to_string()).await.status, 200, "{attribute}");
+    }
+}
+
+#[tokio::test]
+async fn a_user_with_100_emails_is_refused() {
+    let client = Client::new().await;
+    let emails = |n: usize| -> Vec<Value> {
+        (0..n).map(|n| json!({ "value": format!("bo{n}@example.com") })).collect()
+    };
+    let user = |n: usize| json!({ "userName": "bo", "emails": emails(n) }).to_string();
+    let refused = client.post("/Users", &user(100)).await;
+    assert_snapshot!(refused, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"the resource would have 101 values to be found by, at most 48 are allowed: send fewer e-mails"}"#);
+    let path = client.post("/Users", &user(47)).await.path();
+    assert_eq!(client.put(&path, &user(100)).await.to_string(), refused.to_string());
+    let add = json!({ "Operations": [{ "op": "add", "path": "emails", "value": emails(100) }] });
+    assert_eq!(client.patch(&path, &add.to_string()).await.to_string(), refused.to_string());
+    // Every row of the one is deleted and every row of the other put, in one transaction.
+    let others = user(47).replace("bo", "jo");
+    assert_eq!(client.put(&path, &others).await.header("etag"), Some("W/\"2\""));
+    assert_eq!(client.find(r#"emails.value eq "jo46@example.com""#).await.body["totalResults"], 1);
+    assert_eq!(client.delete(&path).await.status, 204);
+}
+
+/// Scenario 13 of the store.
+#[tokio::test]
+async fn every_name_that_differs_is_a_user_of_its_own() {
+    let client = Client::new().await;
+    let long = "n".repeat(1_099);
+    let names = [
+        &format!("{long}n"),
+        &format!("{long}m"),
+        long.as_str(),
+        "bo",
+        " bo",
+        "bo ",
+        "b o",
+        "bo#",
+        "bo#1",
+        "#",
+        "##",
+        "bo\0",
+        "bo\0\0",
+        "\0",
+        "😀",
+        "😁",
+        "👩\u{200d}🚀",
+        "\u{200f}bo",
+        "bo\u{200f}",
+        "\u{202e}bo",
+        "a\"b\\c",
+        "!",
+        "~",
+    ];
+    for name in names {
+        let created = client.post("/Users", &json!({ "userName": name }).to_string()).await;
+        assert_eq!((created.status, created.body["userName"].as_str()), (201, Some(name)), "{created}");
+    }
+    for name in names {
+        let again = client.post("/Users", &json!({ "userName": name }).to_string()).await;
+        assert_eq!(again.status, 409, "{name:?}: {again}");
+        let found = client.find(&format!("userName eq {}", json!(name))).await;
+        assert_eq!(found.body["totalResults"], 1, "{name:?}: {found}");
+        assert_eq!(found.list("userName"), name);
+    }
+    assert_eq!(client.get("/Users").await.body["totalResults"], names.len());
+}
