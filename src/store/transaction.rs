@@ -27,8 +27,9 @@ pub(super) enum Outcome {
 impl Store {
     pub(super) async fn transact(&self, actions: Vec<TransactWriteItem>) -> Result<Outcome, Error> {
         // One token for all attempts of the SDK, so that a transaction whose
-        // answer was lost is not applied twice.
-        let token = (self.ids)().to_string();
+        // answer was lost is not applied twice. DynamoDB knows tokens by account,
+        // and directories side by side may make the same ids.
+        let token = super::sha256(&format!("{} {}", self.table, (self.ids)())).split_off(32);
         let answer = self
             .client
             .transact_write_items()
