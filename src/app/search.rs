@@ -242,16 +242,12 @@ impl App {
             Err(StoreError::TooMuchToRead) => None,
             Err(error) => return Err(error.into()),
         };
-        match planned {
-            Some(mut found) => {
-                found.retain(|resource| leg.keeps(resource));
-                Ok(found)
-            }
-            None => {
-                Meter::note_plan(&Plan::Scan);
-                Ok(self.store.scan(tenant, leg.kind, |resource| leg.keeps(resource)).await?)
-            }
+        if let Some(mut found) = planned {
+            found.retain(|resource| leg.keeps(resource));
+            return Ok(found);
         }
+        Meter::note_plan(&Plan::Scan);
+        Ok(self.store.scan(tenant, leg.kind, |resource| leg.keeps(resource)).await?)
     }
 
     /// `None` where there is nothing but a scan.

@@ -2,9 +2,10 @@
 
 use insta::assert_snapshot;
 use scim_lambda::scim::policy::Policy;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::{Client, Directory, TOKEN};
+use crate::faults::Fault;
 
 #[tokio::test]
 async fn whoever_has_no_good_token_gets_the_same_answer() {
@@ -147,4 +148,68 @@ async fn a_tenant_never_sees_the_users_of_another() {
     for id in ["..%2Fother", "%23", "demo%23User", "%00", "%F0%9F%98%80", "%FF", &"x".repeat(5_000)] {
         assert_eq!(demo.get(&format!("/Users/{id}")).await.status, 404, "{id}");
     }
+}
+
+/// Every partition that a request of a tenant touches is the tenant's, whatever
+/// identifiers it sends.
+#[tokio::test]
+async fn no_key_outside_the_tenant_reaches_dynamodb() {
+    let client = Client::new().await;
+    let user = client.post("/Users", r#"{"userName":"other#User","externalId":"other#tenant"}"#).await.path();
+    client.patch(&user, r#"{"Operations":[{"op":"replace","path":"userName","value":"other#x"}]}"#).await;
+    client.put(&user, r#"{"userName":"!","emails":[{"value":"other#User#x"}]}"#).await;
+    for path in ["/Users/other%23User", "/Users/..%2F..%2Fother%23User", "/Users/other#User"] {
+        client.get(path).await;
+        client.delete(path).await;
+    }
+    for filter in [
+        r#"userName eq "other#User""#,
+        r#"userName sw "other#""#,
+        r#"externalId eq "other#tenant""#,
+        r#"id eq "other#User""#,
+        r#"emails eq "other#User#x" or title pr"#,
+        r#"meta.lastModified ge "2026-01-01T00:00:00Z""#,
+    ] {
+        client.find(filter).await;
+    }
+    client.get("/Users?startIndex=2&sortBy=userName").await;
+    client.delete(&user).await;
+    let mut keys = Vec::new();
+    for (_, request) in client.faults.requests() {
+        partitions(&request, &mut keys);
+    }
+    assert!(keys.len() > 30, "{keys:?}");
+    let strangers: Vec<&String> = keys.iter().filter(|key| !key.starts_with("demo#")).collect();
+    assert!(strangers.is_empty(), "{strangers:?}");
+}
+
+/// The values of `pk` in keys and items, and of `:pk` in queries.
+fn partitions(request: &Value, keys: &mut Vec<String>) {
+    match request {
+        Value::Object(members) => {
+            for (name, value) in members {
+                match (name.as_str(), value["S"].as_str()) {
+                    ("pk" | ":pk" | "change_pk", Some(key)) => keys.push(key.to_owned()),
+                    _ => partitions(value, keys),
+                }
+            }
+        }
+        Value::Array(elements) => elements.iter().for_each(|element| partitions(element, keys)),
+        _ => {}
+    }
+}
+
+/// What `DynamoDB` leaves out of a batch for lack of capacity is not missing.
+#[tokio::test]
+async fn a_token_that_was_left_out_of_an_answer_is_asked_for_again() {
+    let directory = Directory::new().await;
+    let client = directory.client();
+    let keys = ["!", "token#events"].map(|sk| json!({ "pk": { "S": "demo#tenant" }, "sk": { "S": sk } }));
+    let left_out = json!({
+        "Responses": { directory.table(): [] },
+        "UnprocessedKeys": { directory.table(): { "Keys": keys, "ConsistentRead": true } },
+    });
+    client.faults.inject("BatchGetItem", Fault::Answer(200, left_out));
+    assert_eq!(client.get("/Users").await.status, 200);
+    assert_eq!(client.faults.calls(), ["BatchGetItem", "BatchGetItem", "Query", "Query"]);
 }
