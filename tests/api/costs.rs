@@ -185,10 +185,10 @@ async fn every_page_of_a_list_costs_the_same() {
         measure(&mut table, &client, name, "GET", query, &Value::Null).await;
     }
     assert_snapshot!(table, @"
-    startIndex 1                       200    0 write     7 read  Query Query
-    startIndex 501                    200    0 write     7 read  Query Query
-    startIndex 901                    200    0 write     7 read  Query Query
-    startIndex 1001                    200    0 write     3 read  Query
-    first page by cursor               200    0 write   7.5 read  Query Query
+    startIndex 1                       200    0 write     5 read  Query Query
+    startIndex 501                     200    0 write     5 read  Query Query
+    startIndex 901                     200    0 write     5 read  Query Query
+    startIndex 1001                    200    0 write     1 read  Query
+    first page by cursor               200    0 write     5 read  Query Query
     ");
 }
