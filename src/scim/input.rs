@@ -346,3 +346,74 @@ fn is_base64(text: &str) -> bool {
         && digits.len() % 4 != 1
         && digits.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+/-_".contains(&byte))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::Reader;
+    use crate::scim::catalogue::Catalogue;
+    use crate::scim::policy::Policy;
+    use crate::scim::schema::{Attribute, Place};
+
+    /// No document has an attribute of some of these types, but one of a
+    /// tenant's own may.
+    #[test]
+    fn a_value_is_of_the_type_of_its_attribute_or_refused() {
+        let catalogue = Catalogue::new(&Policy::default());
+        let kind = catalogue.resource_type("User").unwrap();
+        let reader = Reader::new(kind, &Policy::default());
+        for (kind, fit, unfit, expected) in [
+            (
+                "dateTime",
+                vec![
+                    json!("2008-01-23T04:56:22Z"),
+                    json!("2026-01-31T09:30:00.123+02:00"),
+                    json!("2026-01-31T09:30:00"),
+                ],
+                vec![
+                    json!("2026-01-31"),
+                    json!("09:30:00"),
+                    json!("2026-02-30T09:30:00Z"),
+                    json!(""),
+                    json!(7),
+                ],
+                "x has to be a date and time such as 2026-01-31T09:30:00Z",
+            ),
+            (
+                "integer",
+                vec![json!(0), json!(-7), json!(u64::MAX)],
+                vec![json!(1.5), json!("7"), json!(true), json!([7])],
+                "x has to be an integer",
+            ),
+            (
+                "decimal",
+                vec![json!(0), json!(-1.5), json!(1e300)],
+                vec![json!("1.5"), json!(false), json!({})],
+                "x has to be a number",
+            ),
+            (
+                "binary",
+                vec![json!(""), json!("TWE="), json!("TWE"), json!("-_-_")],
+                vec![json!("T"), json!("TW=E"), json!("T W E"), json!("TWE==="), json!(7)],
+                "x has to be a base64 string",
+            ),
+            ("reference", vec![json!("../Users/7"), json!("")], vec![json!(7)], "x has to be a string"),
+        ] {
+            let attribute: Attribute = serde_json::from_value(json!({
+                "name": "x", "type": kind, "multiValued": false, "description": "", "required": false,
+                "mutability": "readWrite", "returned": "default",
+            }))
+            .unwrap();
+            let place = Place { extension: None, attribute: &attribute, sub: None };
+            for value in fit {
+                assert_eq!(reader.value(&place, &value), Ok(Some(value)), "{kind}");
+            }
+            for value in unfit {
+                let error = reader.value(&place, &value).unwrap_err();
+                assert_eq!(error.body()["scimType"], "invalidValue");
+                assert_eq!(error.detail, expected, "{kind} {value}");
+            }
+        }
+    }
+}

@@ -37,13 +37,13 @@ impl Store {
         retry: &mut Retry<'_>,
     ) -> Result<Outcome, Error> {
         let request = self.client.transact_write_items().set_transact_items(Some(actions));
-        let mut token = (self.ids)().to_string();
+        let mut token = self.request_token();
         loop {
             let Err(error) = request.clone().client_request_token(&token).send().await else {
                 return Ok(Outcome::Done);
             };
             match again(&error) {
-                Some(Again::Cancelled) => token = (self.ids)().to_string(),
+                Some(Again::Cancelled) => token = self.request_token(),
                 Some(Again::UnderWay) => {}
                 None => return failed(&error).ok_or_else(|| Error::sdk(OPERATION, &error)),
             }
@@ -51,6 +51,11 @@ impl Store {
                 return Err(Error::Busy { operation: OPERATION });
             }
         }
+    }
+
+    /// DynamoDB knows tokens by account, and two tables may hold the same ids.
+    fn request_token(&self) -> String {
+        super::sha256(&format!("{} {}", self.table, (self.ids)())).split_off(32)
     }
 }
 

@@ -26,6 +26,13 @@ use crate::faults::Faults;
 pub(crate) const TOKEN: &str =
     "scim_demo_events_0000000000000000000000000000000000000000000000000000000000000000";
 
+pub(crate) const SARAH: &str = r#"{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"externalId":"00u987zyx654wvu321","active":true,
+    "userName":"sarah.jones@example.com","name":{"givenName":"Sarah","familyName":"Jones"},
+    "emails":[{"value":"sarah.jones@example.com","type":"work"}]}"#;
+
+pub(crate) const DEACTIVATE: &str = r#"{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
+    "Operations":[{"op":"replace","path":"active","value":false}]}"#;
+
 pub(crate) struct Directory {
     endpoint: String,
     table: String,
@@ -58,6 +65,7 @@ impl Directory {
         .await
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the environment says where to test, not what")]
     async fn with_ids(ids: impl Fn() -> Uuid + Send + Sync + 'static) -> Self {
         let endpoint = match std::env::var("SCIM_TEST_DYNAMODB") {
             Ok(endpoint) => endpoint,
@@ -141,6 +149,7 @@ fn numbers() -> impl Fn() -> Uuid + Send + Sync {
     move || Uuid::from_u64_pair(0x4000, 0x8000_0000_0000_0000 | next.fetch_add(1, Ordering::Relaxed))
 }
 
+#[expect(clippy::disallowed_methods, reason = "tables of one endpoint outlive the tests that made them")]
 fn unique_name() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();

@@ -93,7 +93,9 @@ fn check_attribute(path: &str, attribute: &Value) {
     match attribute["subAttributes"].as_array() {
         Some(subs) => {
             assert_eq!(kind, "complex", "{path}");
-            subs.iter().for_each(|sub| check_attribute(&path, sub));
+            for sub in subs {
+                check_attribute(&path, sub);
+            }
         }
         None => assert_ne!(kind, "complex", "{path}"),
     }
@@ -207,10 +209,13 @@ async fn resource_paths_are_matched_without_case() {
     let client = Client::new().await;
     let user = client.post("/users", r#"{"userName":"bo"}"#).await;
     assert_eq!(client.get(&user.path().replace("Users", "USERS")).await.body, user.body);
-    for path in PATHS {
-        let (endpoint, rest) = path.split_at(path[1..].find('/').map_or(path.len(), |at| at + 1));
-        let lower = format!("{}{rest}", endpoint.to_lowercase());
-        assert_eq!(client.get(&lower).await.body, client.get(path).await.body, "{lower}");
+    for path in [
+        "/serviceproviderconfig",
+        "/RESOURCETYPES/user",
+        "/schemas/URN:ietf:params:scim:schemas:core:2.0:USER",
+    ] {
+        let answer = client.get(path).await;
+        assert_eq!(answer.status, 200, "{path}: {answer}");
     }
 }
 

@@ -227,7 +227,7 @@ async fn every_user_is_on_one_page() {
 async fn requests_make_these_calls() {
     const BO: &str = r#"{"userName":"bo","externalId":"1","emails":[{"value":"bo@example.com"}]}"#;
     const NOBODY: &str = "/Users/00000000-0000-4000-8000-000000000000";
-    let patch = |op: &str, path: &str, value: Value| {
+    let change = |op: &str, path: &str, value: Value| {
         json!({ "Operations": [{ "op": op, "path": path, "value": value }] }).to_string()
     };
     let client = Directory::spread().await.client();
@@ -250,18 +250,18 @@ async fn requests_make_these_calls() {
         ("externalId eq, miss", "GET", "/Users?filter=externalId+eq+%222%22", String::new()),
         ("emails.value eq, hit", "GET", "/Users?filter=emails.value+eq+%22bo@example.com%22", String::new()),
         ("emails.value eq, miss", "GET", "/Users?filter=emails.value+eq+%22no%22", String::new()),
-        ("put, same keys", "PUT", "{user}", BO.replace('{', r#"{"title":"x","#).replacen("x", "y", 1)),
-        ("patch active", "PATCH", "{user}", patch("replace", "active", json!(false))),
-        ("patch title", "PATCH", "{user}", patch("replace", "title", json!("z"))),
-        ("patch a name", "PATCH", "{user}", patch("replace", "name.givenName", json!("Bo"))),
-        ("patch an e-mail", "PATCH", "{user}", patch("add", "emails", json!([{ "value": "x" }]))),
-        ("patch nothing", "PATCH", "{user}", patch("add", "title", json!("z"))),
+        ("put, same keys", "PUT", "{user}", BO.replacen('{', r#"{"title":"y","#, 1)),
+        ("patch active", "PATCH", "{user}", change("replace", "active", json!(false))),
+        ("patch title", "PATCH", "{user}", change("replace", "title", json!("z"))),
+        ("patch a name", "PATCH", "{user}", change("replace", "name.givenName", json!("Bo"))),
+        ("patch an e-mail", "PATCH", "{user}", change("add", "emails", json!([{ "value": "x" }]))),
+        ("patch nothing", "PATCH", "{user}", change("add", "title", json!("z"))),
         ("rename by put", "PUT", "{user}", r#"{"userName":"bobby"}"#.to_owned()),
         ("put what is there", "PUT", "{user}", r#"{"userName":"bobby"}"#.to_owned()),
-        ("rename by patch", "PATCH", "{user}", patch("replace", "userName", json!("robert"))),
-        ("rename to a taken name", "PATCH", "{user}", patch("replace", "userName", json!("user1"))),
+        ("rename by patch", "PATCH", "{user}", change("replace", "userName", json!("robert"))),
+        ("rename to a taken name", "PATCH", "{user}", change("replace", "userName", json!("user1"))),
         ("put nobody", "PUT", NOBODY, BO.to_owned()),
-        ("patch active of nobody", "PATCH", NOBODY, patch("replace", "active", json!(false))),
+        ("patch active of nobody", "PATCH", NOBODY, change("replace", "active", json!(false))),
         ("delete nobody", "DELETE", NOBODY, String::new()),
         ("list, first page", "GET", "/Users?count=5", String::new()),
         ("list, a later page", "GET", "/Users?startIndex=6&count=5", String::new()),

@@ -10,6 +10,7 @@
 mod auth;
 mod client;
 mod concurrency;
+mod conditions;
 mod consistency;
 mod costs;
 mod discovery;
