@@ -142,7 +142,7 @@ fn digest(rows: &BTreeMap<Key, Option<String>>) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |digits, byte| format!("{digits}{byte:02x}"))
 }
 
 fn text(item: &Item, name: &str) -> String {

@@ -30,7 +30,7 @@ const ACTS: [Act; 7] =
 impl Act {
     /// On the user `name`, whom [`Act::prepare`] has left at `path`.
     pub(crate) fn request(self, client: &Client, name: &str, path: &str) -> Request {
-        let patch = |operation: Value| {
+        let change = |operation: Value| {
             client.request("PATCH", path).body(&json!({ "Operations": [operation] }).to_string())
         };
         match self {
@@ -38,10 +38,10 @@ impl Act {
             Self::Replace => {
                 client.request("PUT", path).body(&user(name).replace("\"active\":true", "\"active\":false"))
             }
-            Self::Deactivate => patch(json!({ "op": "replace", "path": "active", "value": false })),
-            Self::AddTitle => patch(json!({ "op": "add", "path": "name.honorificPrefix", "value": "Dr" })),
+            Self::Deactivate => change(json!({ "op": "replace", "path": "active", "value": false })),
+            Self::AddTitle => change(json!({ "op": "add", "path": "name.honorificPrefix", "value": "Dr" })),
             Self::AddEmail => {
-                patch(json!({ "op": "add", "path": "emails", "value": [{ "value": "second" }] }))
+                change(json!({ "op": "add", "path": "emails", "value": [{ "value": "second" }] }))
             }
             Self::Rename => client.request("PUT", path).body(&user(&format!("{name}-renamed"))),
             Self::Delete => client.request("DELETE", path),
