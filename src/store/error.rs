@@ -106,7 +106,7 @@ impl From<Error> for ScimError {
             Error::Busy { .. } => {
                 tracing::warn!(%error, "gave up");
                 ErrorKind::Busy { retry_after: RETRY_AFTER }
-                    .with("too many changes at once: nothing was changed, send the request again later")
+                    .with("too many changes at once: send the request again later")
             }
             Error::Unavailable { .. } => {
                 tracing::error!(%error, "no answer from DynamoDB");

@@ -37,8 +37,10 @@ pub struct Change<'a> {
     /// The attributes after the change, from those before; `None` if there is
     /// nothing to change. Called again for each state that the resource is found
     /// in, until a write meets the state that it was made from.
-    pub apply: &'a (dyn Fn(&Attributes) -> ScimResult<Option<Attributes>> + Sync),
+    pub apply: Apply<'a>,
 }
+
+type Apply<'a> = &'a (dyn Fn(&Attributes) -> ScimResult<Option<Attributes>> + Sync);
 
 pub enum Unseen<'a> {
     /// These attributes in the place of all others.
@@ -124,44 +126,44 @@ impl Store {
         let mut told: Option<Stored> = None;
         loop {
             let was_told = told.is_some();
-            let written = if let Some(unseen) = &unseen {
-                self.write_unseen(write, id, precondition, unseen, &write_id, &mut retry).await
+            let written = if let Some(unseen) = unseen.take() {
+                self.write_unseen(write, id, precondition, &unseen, &write_id, &mut retry).await
             } else {
-                let seen = match told.take() {
-                    Some(told) => told,
-                    None => self.expect(write, id).await?,
-                };
-                if seen.is_by(&write_id) {
-                    return Ok(seen.into_resource());
-                }
-                if !precondition.holds(Version(seen.version)) {
+                let seen = self.seen(told.take(), write, id).await?;
+                if !seen.is_by(&write_id) && !precondition.holds(Version(seen.version)) {
                     return Err(Error::VersionMismatch);
                 }
-                let Some(attributes) = (change.apply)(&seen.resource)? else {
-                    return Ok(seen.into_resource());
-                };
-                self.write_seen(write, &seen, attributes, &write_id, &mut retry).await
+                self.revise(write, seen, change.apply, &write_id, &mut retry).await
             };
-            let was_unseen = unseen.take().is_some();
             match written {
                 Ok(Written::Done(stored)) => return Ok(stored.into_resource()),
                 Ok(Written::Failed(None)) => return Err(Error::NotFound),
-                Ok(Written::Failed(Some(there))) => {
-                    // What a failed condition tells is as fresh as a read. Whoever
-                    // fails on it, too, is one of many: he waits, and then reads.
-                    if !was_told || there.is_by(&write_id) {
-                        told = Some(there);
-                    } else if !retry.pause().await {
-                        return Err(Error::Busy { operation: "UpdateItem" });
-                    }
-                }
-                // Such as a value that makes the item too long: the whole tells.
-                Err(Error::Fault { .. }) if was_unseen => {}
+                Ok(Written::Failed(there)) if !was_told => told = there,
+                Ok(Written::Failed(Some(_))) if retry.pause().await => {}
+                Ok(Written::Failed(Some(_))) => return Err(Error::Busy { operation: "UpdateItem" }),
                 Err(error) => {
                     let won = |there: Option<Stored>| there.filter(|there| there.is_by(&write_id));
                     return self.settle(error, write, id, won).await.map(Stored::into_resource);
                 }
             }
+        }
+    }
+
+    /// Nothing is written if the write had won before, or changes nothing.
+    async fn revise(
+        &self,
+        write: Write<'_>,
+        seen: Stored,
+        apply: Apply<'_>,
+        write_id: &str,
+        retry: &mut Retry<'_>,
+    ) -> Result<Written, Error> {
+        if seen.is_by(write_id) {
+            return Ok(Written::Done(seen));
+        }
+        match apply(&seen.resource)? {
+            Some(attributes) => self.write_seen(write, &seen, attributes, write_id, retry).await,
+            None => Ok(Written::Done(seen)),
         }
     }
 
@@ -174,10 +176,7 @@ impl Store {
         let mut told = None;
         loop {
             let was_told = told.is_some();
-            let seen = match told.take() {
-                Some(told) => told,
-                None => self.expect(write, id).await?,
-            };
+            let seen = self.seen(told.take(), write, id).await?;
             if !precondition.holds(Version(seen.version)) {
                 return Err(Error::VersionMismatch);
             }
@@ -188,12 +187,12 @@ impl Store {
             match self.transact(actions, &mut retry).await {
                 Ok(Outcome::Done) => return Ok(()),
                 Ok(Outcome::Failed { action: 0, old: None }) => return Err(Error::NotFound),
-                Ok(Outcome::Failed { action: 0, old: Some(there) }) => {
-                    if !was_told {
-                        told = Some(Stored::read(transaction::OPERATION, there)?);
-                    } else if !retry.pause().await {
-                        return Err(Error::Busy { operation: transaction::OPERATION });
-                    }
+                Ok(Outcome::Failed { action: 0, old: Some(there) }) if !was_told => {
+                    told = Some(Stored::read(transaction::OPERATION, there)?);
+                }
+                Ok(Outcome::Failed { action: 0, .. }) if retry.pause().await => {}
+                Ok(Outcome::Failed { action: 0, .. }) => {
+                    return Err(Error::Busy { operation: transaction::OPERATION });
                 }
                 Ok(Outcome::Failed { action, .. }) => return Err(not_owned(action)),
                 Err(error) => {
@@ -203,8 +202,13 @@ impl Store {
         }
     }
 
-    async fn expect(&self, write: Write<'_>, id: &str) -> Result<Stored, Error> {
-        self.read(Key::resource(write.tenant, write.kind, id)).await?.ok_or(Error::NotFound)
+    /// What a failed condition told is as fresh as a read. Whoever fails on it, too,
+    /// is one of many: he waits, and then reads.
+    async fn seen(&self, told: Option<Stored>, write: Write<'_>, id: &str) -> Result<Stored, Error> {
+        match told {
+            Some(told) => Ok(told),
+            None => self.read(Key::resource(write.tenant, write.kind, id)).await?.ok_or(Error::NotFound),
+        }
     }
 
     /// A write that ended without an answer, or in the way of others, may have won

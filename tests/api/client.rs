@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use jiff::{SignedDuration, Timestamp};
 use scim_lambda::app::{App, World};
 use scim_lambda::config::Config;
@@ -136,6 +136,8 @@ impl Directory {
             .retry_config(
                 RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(1)),
             )
+            // What the SDK pays for retries comes out of one purse per process.
+            .retry_partition(RetryPartition::new(unique_name()))
             .build();
         let app = App::new(config, aws_sdk_dynamodb::Client::from_conf(dynamodb), self.world.clone());
         Client { app: Arc::new(app), faults, token: TOKEN.to_owned() }

@@ -35,6 +35,8 @@ pub(crate) enum Fault {
     /// `DynamoDB` carries the request out and the answer is lost. The SDK tries
     /// again, which only a client request token or a condition makes harmless.
     LoseResponse,
+    /// No answer ever comes: it is for the SDK to stop waiting.
+    Hang,
     /// A transaction is under way on the item, or on the first item of this
     /// transaction. The SDK does not try again. (`Query` and `Scan` never meet it.)
     Conflict,
@@ -230,6 +232,7 @@ impl Faults {
                 self.deliver(number, &network, request).await?;
                 Err(lost("the response was lost"))
             }
+            Some(Fault::Hang) => std::future::pending().await,
             Some(Fault::Die) => Err(ConnectorError::user("the process is dead".into())),
             Some(fault) => fault.answer(&body),
         }

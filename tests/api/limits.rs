@@ -5,6 +5,8 @@ use scim_lambda::config::Config;
 use serde_json::{Value, json};
 
 use crate::client::{Client, DEACTIVATE, Directory};
+use crate::consistency::check;
+use crate::outages::user;
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused() {
@@ -109,4 +111,113 @@ async fn every_name_that_differs_is_a_user_of_its_own() {
         assert_eq!(found.list("userName"), name);
     }
     assert_eq!(client.get("/Users").await.body["totalResults"], names.len());
+}
+
+#[tokio::test]
+async fn every_value_finds_its_user_and_no_other() {
+    let directory = Directory::new().await;
+    let client = directory.client();
+    let long = "ß".repeat(550);
+    let longer = format!("{long}x");
+    let names = [
+        &long,
+        &longer,
+        "a",
+        "a#b",
+        "#",
+        "a~b",
+        "nul\0nul",
+        "👩‍👩‍👧",
+        " spaces ",
+        "spaces",
+        "\u{200F}rtl\u{200F}",
+        "rtl",
+    ];
+    for name in names {
+        let user = json!({ "userName": name, "externalId": name, "emails": [{ "value": name }] });
+        client.create(&user.to_string()).await;
+    }
+    check(&directory).await;
+    for name in names {
+        for attribute in ["userName", "externalId", "emails.value"] {
+            let found = client.find(&format!("{attribute} eq {}", json!(name))).await;
+            assert_eq!(found.body["totalResults"], 1, "{attribute} {name:?}: {found}");
+            assert_eq!(found.list("userName"), *name);
+        }
+    }
+}
+
+/// The body of a user whose attributes have this many bytes as JSON.
+fn user_of(bytes: usize, filler: &Value) -> String {
+    let mut user = json!({ "userName": "bo", "entitlements": [filler] });
+    let element = filler.to_string().len() + 1;
+    let free = bytes - user.to_string().len();
+    let elements = vec![filler.clone(); 1 + (free.saturating_sub(100)) / element];
+    user["entitlements"] = elements.into();
+    user["title"] = "".into();
+    let free = bytes - user.to_string().len();
+    user["title"] = "t".repeat(free).into();
+    assert_eq!(user.to_string().len(), bytes);
+    user.to_string()
+}
+
+/// With many small values, which DynamoDB counts three bytes each beside what is in
+/// them, and with few long ones.
+#[tokio::test]
+async fn a_user_of_390_kb_in_values_of_any_length_is_taken_and_a_byte_more_is_413() {
+    const MAX: usize = scim_lambda::store::MAX_RESOURCE_BYTES;
+    let client = Client::new().await;
+    let add = |name: &str, bytes: usize| {
+        let operation = json!({ "op": "add", "path": name, "value": "d".repeat(bytes) });
+        json!({ "Operations": [operation] }).to_string()
+    };
+    for filler in ["", "ü", &"x".repeat(9_000)] {
+        let filler = json!({ "value": filler });
+        let bo = client.create(&user_of(MAX, &filler)).await.path();
+        for (act, answer) in [
+            ("POST", client.post("/Users", &user_of(MAX + 1, &filler)).await),
+            ("PUT", client.put(&bo, &user_of(MAX + 1, &filler)).await),
+            ("PATCH", client.patch(&bo, &add("name.givenName", 1)).await),
+            ("PATCH that needs no read", client.patch(&bo, &add("displayName", 200_000)).await),
+        ] {
+            assert_eq!(answer.status, 413, "{act}: {}", answer.detail());
+        }
+        assert_eq!(client.delete(&bo).await.status, 204);
+    }
+}
+
+#[tokio::test]
+async fn a_user_of_390_kb_can_be_renamed() {
+    const MAX: usize = scim_lambda::store::MAX_RESOURCE_BYTES;
+    let directory = Directory::new().await;
+    let client = directory.client();
+    let filler = json!({ "value": "x".repeat(9_000) });
+    let bo = client.create(&user_of(MAX, &filler)).await.path();
+    let renamed = client.put(&bo, &user_of(MAX, &filler).replace("\"bo\"", "\"al\"")).await;
+    assert_eq!((renamed.status, &renamed.body["userName"]), (200, &json!("al")), "{}", renamed.detail());
+    check(&directory).await;
+}
+
+#[tokio::test]
+async fn an_if_match_may_list_any_number_of_versions() {
+    let directory = Directory::new().await;
+    let client = directory.client();
+    let bo = client.create(&user("bo")).await.path();
+    let tags =
+        |versions: std::ops::Range<u64>| versions.map(|n| format!("W/\"{n}\"")).collect::<Vec<_>>().join(",");
+    let put = |tags: &str, name: &str| {
+        client.request("PUT", &bo).if_match(tags).body(&json!({ "userName": name }).to_string())
+    };
+    let cases = [
+        (tags(2..202), 412),
+        ("\"never\"".to_owned(), 412),
+        (tags(1..101), 200),
+        (tags(1..201), 200),
+        (tags(4..104), 412),
+    ];
+    for (n, (tags, status)) in cases.into_iter().enumerate() {
+        let answer = put(&tags, &format!("bo{n}")).send().await;
+        assert_eq!(answer.status, status, "{n}: {answer}");
+    }
+    check(&directory).await;
 }
