@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use jiff::{SignedDuration, Timestamp};
 use scim_lambda::app::{App, World};
 use scim_lambda::config::Config;
@@ -129,8 +130,19 @@ impl Directory {
     }
 
     pub(crate) fn client_with(&self, config: Config) -> Client {
+        // A busy machine is no DynamoDB that does not answer.
+        let patient = local::client_config(&self.endpoint).timeout_config(TimeoutConfig::disabled());
+        self.connect(config, patient)
+    }
+
+    /// With the time limits of production.
+    pub(crate) fn impatient_client(&self) -> Client {
+        self.connect(Config::new(&self.table), local::client_config(&self.endpoint))
+    }
+
+    fn connect(&self, config: Config, dynamodb: aws_sdk_dynamodb::config::Builder) -> Client {
         let faults = Faults::new();
-        let dynamodb = local::client_config(&self.endpoint)
+        let dynamodb = dynamodb
             .http_client(faults.clone())
             // The same number of attempts as on AWS, sooner one after the other.
             .retry_config(

@@ -329,7 +329,7 @@ async fn a_database_that_never_answers_is_503_before_api_gateway_gives_up() {
         for warm in [false, true] {
             let name = format!("{act:?}-{warm}");
             let path = act.prepare(&directory.client(), &name).await;
-            let client = directory.client();
+            let client = directory.impatient_client();
             if warm {
                 client.get("/ServiceProviderConfig").await;
             }
