@@ -6,6 +6,7 @@ mod resources;
 mod search;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::{Timestamp, Unit};
 use tokio::time::Instant;
@@ -17,8 +18,8 @@ use crate::config::Config;
 use crate::event::{Event, Reply, Request, Response};
 use crate::route::{Location, Route, base_url};
 use crate::scim::discovery;
-use crate::scim::error::Result;
-use crate::store::{Dice, Meter, Store};
+use crate::scim::error::{Error, ErrorKind, Result};
+use crate::store::{Dice, Meter, RETRY_AFTER, Store};
 
 /// What the core never asks the world for by itself.
 #[derive(Clone)]
@@ -40,6 +41,11 @@ impl World {
     }
 }
 
+/// API Gateway gives up after 29 s and tells the client nothing. What is cut off
+/// here is what a crash would cut off: it happened or it did not, and the client
+/// is told to look.
+const DEADLINE: Duration = Duration::from_secs(25);
+
 pub struct App {
     config: Config,
     world: World,
@@ -59,8 +65,9 @@ impl App {
         let reply = event.replier();
         let request = event.into_request();
         // Boxed: the futures of the SDK are deeper than the compiler likes to nest.
-        let (response, reading) = Meter::measure(Box::pin(self.respond(&request))).await;
-        let response = response.unwrap_or_else(Response::from);
+        let work = tokio::time::timeout(DEADLINE, Box::pin(self.respond(&request)));
+        let (response, reading) = Meter::measure(work).await;
+        let response = response.unwrap_or_else(|_| Err(too_late())).unwrap_or_else(Response::from);
         let explained = self.config.explain.then_some(&reading);
         tracing::info!(
             request_id = request.request_id,
@@ -114,4 +121,9 @@ impl App {
             }
         }
     }
+}
+
+fn too_late() -> Error {
+    ErrorKind::Unavailable { retry_after: RETRY_AFTER }
+        .with("the directory took too long: read the resource, or send the request again later")
 }

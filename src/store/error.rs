@@ -80,7 +80,7 @@ pub(super) fn is_contention(code: &str) -> bool {
 }
 
 /// Seconds, as an integer: Okta reads nothing else.
-const RETRY_AFTER: u32 = 2;
+pub const RETRY_AFTER: u32 = 2;
 
 impl From<Error> for ScimError {
     fn from(error: Error) -> Self {

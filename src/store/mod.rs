@@ -27,7 +27,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use uuid::Uuid;
 
-pub use error::Error;
+pub use error::{Error, RETRY_AFTER};
 pub use item::MAX_RESOURCE_BYTES;
 pub use keys::TenantName;
 pub(crate) use keys::hex;

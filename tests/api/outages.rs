@@ -380,3 +380,17 @@ async fn what_dynamodb_leaves_out_of_a_batch_is_asked_for_again() {
         assert!(status != 200 || found.body["totalResults"] == 1, "{found}");
     }
 }
+
+/// Without a time limit of its own, a call that hangs is cut off by the request's.
+#[tokio::test]
+async fn a_request_ends_before_api_gateway_gives_up() {
+    let client = Directory::new().await.client();
+    client.get("/ServiceProviderConfig").await;
+    tokio::time::pause();
+    let started = Instant::now();
+    client.faults.inject("TransactWriteItems", Fault::Hang);
+    let answer = client.post("/Users", r#"{"userName":"sarah"}"#).await;
+    assert_eq!(started.elapsed().as_secs(), 25);
+    assert_snapshot!(answer, @r#"503 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"503","detail":"the directory took too long: read the resource, or send the request again later"}"#);
+    assert_eq!(answer.header("retry-after"), Some("2"));
+}
