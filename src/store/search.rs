@@ -170,6 +170,10 @@ impl Store {
         if end > MAX_ROWS {
             return Err(Error::TooMuchToRead);
         }
+        // DynamoDB takes no limit of 0.
+        if count == 0 {
+            return Ok(Vec::new());
+        }
         let query = self
             .rows(keys::values(tenant, kind, path))
             .key_condition_expression("pk = :pk")

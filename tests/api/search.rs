@@ -121,6 +121,7 @@ async fn a_list_is_sorted_and_what_has_no_value_comes_last_in_ascending_order() 
     assert_eq!(names("sortBy=userName").await, "n000 n001 n002 n003 n004");
     assert_eq!(names("sortBy=username&sortOrder=Descending").await, "n004 n003 n002 n001 n000");
     assert_eq!(names("sortBy=userName&startIndex=2&count=2").await, "n001 n002");
+    assert_eq!(names("sortBy=userName&count=0").await, "");
     assert_eq!(names("sortBy=meta.created").await, "n003 n001 n004 n000 n002");
     assert_eq!(names("sortBy=emails&sortOrder=descending").await, "n004 n003 n002 n001 n000");
     // title: n003 "title 6", n002 "title 7", n001 "title 8", none for n000 and n004.
