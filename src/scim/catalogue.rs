@@ -26,6 +26,8 @@ struct Declaration {
     schema_extensions: Vec<SchemaExtension>,
     unique: Vec<String>,
     look_up: Vec<String>,
+    members: Option<String>,
+    member_of: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -127,13 +129,20 @@ impl Declaration {
             extensions,
             unique: paths(&self.unique)?,
             look_up: paths(&self.look_up)?,
+            members: self.members,
+            member_of: self.member_of,
             name: self.name,
             endpoint: self.endpoint,
             description: self.description,
             common: Arc::clone(common),
         };
-        match kind.unique.iter().chain(&kind.look_up).find(|path| kind.resolve(path).is_none()) {
-            Some(path) => Err(format!("{}: no attribute {path}", kind.name)),
+        if let Some(path) = kind.unique.iter().chain(&kind.look_up).find(|path| kind.resolve(path).is_none())
+        {
+            return Err(format!("{}: no attribute {path}", kind.name));
+        }
+        let apart = kind.members.iter().chain(&kind.member_of);
+        match apart.into_iter().find(|name| kind.schema.attribute(name).is_none_or(|a| !a.multi_valued)) {
+            Some(name) => Err(format!("{}: no multi-valued attribute {name}", kind.name)),
             None => Ok(kind),
         }
     }

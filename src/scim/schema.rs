@@ -123,6 +123,11 @@ pub struct ResourceType {
     pub unique: Vec<AttrPath>,
     /// Found by `eq` without a scan.
     pub look_up: Vec<AttrPath>,
+    /// The attribute whose elements the store keeps apart from the resource, each
+    /// naming another resource by its id: `members` of a group.
+    pub members: Option<String>,
+    /// The attribute that shows whose members a resource is: `groups` of a user.
+    pub member_of: Option<String>,
     pub(super) common: Arc<Schema>,
 }
 
