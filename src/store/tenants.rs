@@ -1,10 +1,7 @@
 //! Tenants and their tokens.
 
-use std::collections::HashMap;
-
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -37,58 +34,13 @@ impl Store {
         kid: &str,
     ) -> Result<Option<(TokenRecord, TenantRecord)>, Error> {
         const OPERATION: &str = "BatchGetItem";
-        let token_key = Key::token(tenant, kid);
-        let tenant_sk = Key::tenant(tenant).sk;
-        let keys = [token_key.clone(), Key::tenant(tenant)].map(Key::into_map);
-        let items = self.batch_get(OPERATION, keys.to_vec()).await?;
-        let mut token = None;
-        let mut record = None;
-        for item in items {
-            let sk = item.get("sk").and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
-            if sk == token_key.sk {
-                token = Some(serde_dynamo::from_item(item).map_err(|error| Error::fault(OPERATION, error))?);
-            } else if sk == tenant_sk {
-                record = Some(serde_dynamo::from_item(item).map_err(|error| Error::fault(OPERATION, error))?);
-            }
-        }
+        let (token_key, tenant_key) = (Key::token(tenant, kid), Key::tenant(tenant));
+        let mut items = self.items(vec![token_key.clone(), tenant_key.clone()]).await?;
+        let token = items.remove(&token_key).map(serde_dynamo::from_item).transpose();
+        let record = items.remove(&tenant_key).map(serde_dynamo::from_item).transpose();
+        let token = token.map_err(|error| Error::fault(OPERATION, error))?;
+        let record = record.map_err(|error| Error::fault(OPERATION, error))?;
         Ok(token.zip(record))
-    }
-
-    /// Up to 100 items, strongly consistent, in no order. What DynamoDB leaves
-    /// out for lack of capacity is asked for again, never taken for missing.
-    pub(super) async fn batch_get(
-        &self,
-        operation: &'static str,
-        keys: Vec<HashMap<String, AttributeValue>>,
-    ) -> Result<Vec<Item>, Error> {
-        let mut found = Vec::with_capacity(keys.len());
-        let mut wanted = keys;
-        let mut retry = super::retry::Retry::new(&*self.dice);
-        while !wanted.is_empty() {
-            let request = KeysAndAttributes::builder()
-                .set_keys(Some(wanted))
-                .consistent_read(true)
-                .build()
-                .map_err(|error| Error::fault(operation, error))?;
-            let answer = self
-                .client
-                .batch_get_item()
-                .request_items(&self.table, request)
-                .send()
-                .await
-                .map_err(|error| Error::sdk(operation, &error))?;
-            found.extend(answer.responses.unwrap_or_default().into_values().flatten());
-            wanted = answer
-                .unprocessed_keys
-                .unwrap_or_default()
-                .into_values()
-                .flat_map(|rest| rest.keys)
-                .collect();
-            if !wanted.is_empty() && !retry.pause().await {
-                return Err(Error::Busy { operation });
-            }
-        }
-        Ok(found)
     }
 
     /// `false` if there is one of that name, which is left as it is.
