@@ -192,6 +192,12 @@ impl ResourceType {
         })
     }
 
+    /// Whether this is the attribute `members`.
+    pub fn is_members(&self, attribute: &Attribute) -> bool {
+        let members = self.members.as_ref().and_then(|name| self.schema.attribute(name));
+        members.is_some_and(|members| std::ptr::eq(members, attribute))
+    }
+
     /// Every attribute that a client may give a resource of this type, in the
     /// order of the documents.
     pub fn places(&self) -> impl Iterator<Item = Place<'_>> {

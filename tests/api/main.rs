@@ -23,6 +23,7 @@ mod limits;
 mod listing;
 mod local;
 mod log;
+mod members;
 mod outages;
 mod panics;
 mod patch;

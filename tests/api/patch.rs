@@ -192,7 +192,7 @@ mod other_types {
 
     const TYPES: &str = r#"[
         {"name":"Group","endpoint":"Groups","description":"Group","schema":"urn:ietf:params:scim:schemas:core:2.0:Group",
-         "schemaExtensions":[],"unique":[],"lookUp":[]},
+         "schemaExtensions":[],"unique":[],"lookUp":[],"members":"members"},
         {"name":"Device","endpoint":"Devices","description":"Device","schema":"urn:example:Device",
          "schemaExtensions":[{"schema":"urn:example:Rack","required":true}],"unique":["serial"],"lookUp":[]}
     ]"#;
