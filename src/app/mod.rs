@@ -2,6 +2,7 @@
 
 mod answer;
 mod call;
+mod members;
 mod resources;
 mod search;
 

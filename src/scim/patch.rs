@@ -68,6 +68,11 @@ impl<'a> Patch<'a> {
         &self.touched
     }
 
+    /// Whether nothing else can change.
+    pub fn is_about_members_alone(&self) -> bool {
+        self.operations.iter().all(|operation| self.kind.is_members(operation.place.attribute))
+    }
+
     /// The attributes afterwards; `None` if nothing changes, so that version and
     /// lastModified stay (s3.5.2.1). The members of a group are among them.
     pub fn apply(&self, attributes: &Attributes) -> Result<Option<Attributes>> {

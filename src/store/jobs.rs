@@ -18,12 +18,12 @@ use super::actions::{self, UNMARKED};
 use super::error::Error;
 use super::item::{Item, attribute_value};
 use super::keys::{self, Key, TenantName};
-use super::member_changes::{MemberChange, Touch};
+use super::member_changes::MemberChange;
 use super::members::group_at;
 use super::resources::Write;
 use super::roster::Roster;
 use crate::scim::etag::Precondition;
-use crate::scim::members::MemberChanges;
+use crate::scim::members::{MemberChanges, Touched};
 use crate::scim::policy::Policy;
 use crate::scim::schema::ResourceType;
 
@@ -155,8 +155,9 @@ impl Store {
         let found: Vec<(&ResourceType, &str)> =
             partitions.iter().filter_map(|partition| group_at(tenant, kinds, partition)).collect();
         let none = found.is_empty();
+        let policy = Policy::default();
         let leaving = found.into_iter().map(|(kind, group)| {
-            Box::pin(self.leave_group(Write { tenant, kind, policy: &Policy::default(), now }, group, id))
+            Box::pin(self.leave_group(Write { tenant, kind, policy: &policy, now }, group, id))
         });
         let left: Vec<Result<(), Error>> =
             stream::iter(leaving.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect().await;
@@ -166,8 +167,8 @@ impl Store {
 
     async fn leave_group(&self, write: Write<'_>, group: &str, member: &str) -> Result<(), Error> {
         let mut gone = MemberChanges::default();
-        gone.remove(member.to_owned());
-        let change = MemberChange { apply: None, touch: Touch::Named(&gone) };
+        gone.remove(member);
+        let change = MemberChange { apply: None, touched: &Touched::Named(gone) };
         match self.change_members(write, group, &Precondition::Exists, change).await {
             Ok(_) => Ok(()),
             // The group is gone, too, so that nobody counts its members.
@@ -180,7 +181,7 @@ impl Store {
     }
 
     /// Does the jobs of a tenant that are due.
-    pub async fn sweep(
+    pub async fn sweep_tenant(
         &self,
         tenant: &TenantName,
         kinds: &[&ResourceType],

@@ -17,7 +17,7 @@ use super::roster::{Roster, Tags};
 use super::staged::MAX_STAGED;
 use super::transaction::{self, Outcome};
 use crate::scim::etag::{Precondition, Version};
-use crate::scim::members::{Member, MemberChanges};
+use crate::scim::members::{Member, MemberChanges, Touched};
 use crate::scim::policy::UnknownMembers;
 use crate::scim::resource::{Attributes, Resource};
 
@@ -26,17 +26,10 @@ pub(super) const MAX_ACTIONS: usize = 100;
 
 /// A change of a group's members, and of its own attributes with them.
 pub struct MemberChange<'a> {
-    /// As in [`super::Change`], where more than members can change; with
-    /// [`Touch::Any`] they are among the attributes.
+    /// As in [`super::Change`], where more than members can change. The members
+    /// are among the attributes if it depends on them who comes or goes.
     pub apply: Option<Apply<'a>>,
-    pub touch: Touch<'a>,
-}
-
-#[derive(Clone, Copy)]
-pub enum Touch<'a> {
-    Named(&'a MemberChanges),
-    /// What becomes of the members depends on who they are.
-    Any,
+    pub touched: &'a Touched,
 }
 
 /// What is to be written of a group that was seen.
@@ -86,7 +79,7 @@ impl Store {
         retry: &mut Retry<'_>,
     ) -> Result<Option<Resource>, Error> {
         let mut known = None;
-        if let Touch::Named(changes) = change.touch
+        if let Touched::Named(changes) = change.touched
             && !changes.cleared
         {
             if let Some((member, put)) = single(changes)
@@ -256,7 +249,7 @@ impl Store {
         change: &MemberChange<'_>,
         known: Option<&[Known]>,
     ) -> Result<Edits, Error> {
-        if let (Touch::Named(changes), Some(known)) = (change.touch, known) {
+        if let (Touched::Named(changes), Some(known)) = (change.touched, known) {
             let gone = changes.named.iter().filter(|(_, member)| member.is_none());
             let deletes = gone.map(|(id, _)| (id.clone(), Tags::default())).collect::<Vec<_>>();
             let mut edits = Edits {
@@ -275,9 +268,9 @@ impl Store {
         let roster = seen.roster.clone().unwrap_or_default();
         let there = self.memberships(write.tenant, write.kind, &seen.sk, &roster).await?;
         let name = write.kind.members.clone().unwrap_or_default();
-        let (wanted, attributes) = match change.touch {
-            Touch::Named(changes) => (changes.clone(), change.applied(&seen.resource)?),
-            Touch::Any => {
+        let (wanted, attributes) = match change.touched {
+            Touched::Named(changes) => (changes.clone(), change.applied(&seen.resource)?),
+            Touched::Nothing | Touched::Any => {
                 let elements: Vec<Value> = there.iter().cloned().map(Membership::into_element).collect();
                 let mut before = seen.resource.clone();
                 if !elements.is_empty() {
@@ -317,8 +310,7 @@ impl Store {
         deletes: &mut Vec<(String, Tags)>,
     ) -> Result<(), Error> {
         let roster = seen.roster.clone().unwrap_or_default();
-        let keys = deletes.iter().map(|(id, _)| Key::member(write.tenant, write.kind, &seen.sk, id));
-        deletes.clear();
+        let keys = deletes.drain(..).map(|(id, _)| Key::member(write.tenant, write.kind, &seen.sk, &id));
         for item in self.items(keys.collect()).await?.into_values() {
             let membership = Membership::read(item)?;
             if roster.shows(membership.tags()) {

@@ -40,11 +40,10 @@ pub use item::MAX_RESOURCE_BYTES;
 pub use jobs::Swept;
 pub use keys::TenantName;
 pub(crate) use keys::hex;
-pub use member_changes::{MemberChange, Touch};
-pub use members::{Belonging, MAX_MEMBERS_READ};
+pub use member_changes::MemberChange;
+pub use members::Belonging;
 pub use meter::{Meter, Reading};
-pub use resources::{Change, MAX_INDEX_ROWS, Unseen, Write};
-pub use staged::MAX_STAGED;
+pub use resources::{Apply, Change, MAX_INDEX_ROWS, Unseen, Write};
 pub(crate) use tenants::sha256;
 pub use tenants::{TenantRecord, TokenRecord};
 
