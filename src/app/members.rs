@@ -100,7 +100,9 @@ pub(super) fn refer_to_members(call: &Call<'_>, kind: &ResourceType, group: &mut
     let members = kind.members.as_ref().and_then(|name| group.attributes.get_mut(name));
     for member in members.and_then(Value::as_array_mut).into_iter().flatten() {
         let text = |name| member.get(name).and_then(Value::as_str);
-        if let Some(reference) = text("type").zip(text("value")).and_then(|(kind, id)| reference(call, kind, id)) {
+        if let Some(reference) =
+            text("type").zip(text("value")).and_then(|(kind, id)| reference(call, kind, id))
+        {
             member["$ref"] = reference.into();
         }
     }

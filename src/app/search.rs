@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use super::App;
@@ -25,6 +26,9 @@ const MAX_SORTED: usize = 10_000;
 /// A page ends early at so many bytes: Lambda lets 6 MB of answer pass, in which
 /// every quote of the body takes a byte more.
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Groups of a page whose members are read at the same time.
+const LISTED_AT_ONCE: usize = 8;
 
 /// A query as it concerns one resource type.
 struct Leg<'a> {
@@ -85,7 +89,7 @@ impl App {
                 (self.by_cursor(&call.tenant.name, &legs, &query, position).await?, Some((key, bound)))
             }
         };
-        let (resources, next) = render_page(call, &legs, shown.found, shown.next);
+        let (resources, next) = self.render_page(call, &legs, shown.found, shown.next).await?;
         let paged = match (&query.page, cursor) {
             (Page::Index(start_index), _) => {
                 Paged::Index { total: shown.total.unwrap_or(resources.len()), start_index: *start_index }
@@ -98,6 +102,42 @@ impl App {
             }
         };
         Ok(Response::json(200, &list::response(paged, resources)))
+    }
+
+    /// Renders as much as one answer holds; with where the next page begins.
+    async fn render_page(
+        &self,
+        call: &Call<'_>,
+        legs: &[Leg<'_>],
+        found: Vec<Found>,
+        next: Option<Position>,
+    ) -> Result<(Vec<Value>, Option<Position>)> {
+        let mut resources = Vec::with_capacity(found.len());
+        let mut bytes = 0;
+        let mut last: Option<Position> = None;
+        let found = found.into_iter().filter_map(|one| Some((legs.get(one.leg)?, one)));
+        let listed = found.map(|(leg, one)| {
+            Box::pin(async move {
+                let position = one.position();
+                let listed = self.listed(call, leg.kind, one.resource, &leg.selection).await?;
+                Ok::<_, Error>((leg, position, listed))
+            })
+        });
+        let mut listed = stream::iter(listed.collect::<Vec<_>>()).buffered(LISTED_AT_ONCE);
+        while let Some((leg, position, resource)) = listed.try_next().await? {
+            let Some(resource) = resource else {
+                continue;
+            };
+            let location = call.location(leg.kind, &resource.id);
+            let rendered = render(leg.kind, &resource, &leg.selection, &location);
+            bytes += rendered.to_string().len();
+            if bytes > MAX_PAGE_BYTES && last.is_some() {
+                return Ok((resources, last));
+            }
+            last = Some(position);
+            resources.push(rendered);
+        }
+        Ok((resources, next))
     }
 
     async fn by_index(
@@ -307,32 +347,6 @@ impl Found {
     fn position(&self) -> Position {
         Position { leg: self.leg, rank: self.rank.clone(), id: self.resource.id.clone() }
     }
-}
-
-/// Renders as much as one answer holds; with where the next page begins.
-fn render_page(
-    call: &Call<'_>,
-    legs: &[Leg<'_>],
-    found: Vec<Found>,
-    next: Option<Position>,
-) -> (Vec<Value>, Option<Position>) {
-    let mut resources = Vec::with_capacity(found.len());
-    let mut bytes = 0;
-    let mut last: Option<Position> = None;
-    for one in found {
-        let Some(leg) = legs.get(one.leg) else {
-            continue;
-        };
-        let location = call.location(leg.kind, &one.resource.id);
-        let rendered = render(leg.kind, &one.resource, &leg.selection, &location);
-        bytes += rendered.to_string().len();
-        if bytes > MAX_PAGE_BYTES && last.is_some() {
-            return (resources, last);
-        }
-        last = Some(one.position());
-        resources.push(rendered);
-    }
-    (resources, next)
 }
 
 /// Of equal rank the types come one after the other, and their resources in the

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use scim_lambda::app::{App, World};
@@ -132,8 +133,18 @@ async fn run(options: Options) -> Result<()> {
     }
     let mut config = Config::new(TABLE);
     config.cursor_key = CursorKey::parse(&random_digits()?);
-    local::serve(listener, Arc::new(App::new(config, client, world)), stop).await?;
+    let app = Arc::new(App::new(config, client, world));
+    tokio::spawn(sweep_every_minute(Arc::clone(&app)));
+    local::serve(listener, app, stop).await?;
     Ok(())
+}
+
+/// On AWS a schedule does this.
+async fn sweep_every_minute(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        app.sweep().await;
+    }
 }
 
 /// Resolves at Ctrl-C, or at the signal with which containers are stopped. Both

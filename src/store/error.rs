@@ -101,7 +101,10 @@ fn unknown(ids: &[String]) -> String {
     if ids.len() > NAMED {
         names.push(format!("{} more", ids.len() - NAMED));
     }
-    format!("there is no user or group with the id {}: create it before it is made a member", names.join(", "))
+    format!(
+        "there is no user or group with the id {}: create it before it is made a member",
+        names.join(", ")
+    )
 }
 
 impl From<Error> for ScimError {

@@ -204,7 +204,9 @@ impl Store {
             values,
         })?];
         match put {
-            None => actions.push(self.delete_membership(Key::member(write.tenant, write.kind, id, member), &[])?),
+            None => {
+                actions.push(self.delete_membership(Key::member(write.tenant, write.kind, id, member), &[])?)
+            }
             Some(put) => {
                 let display = put.display.clone();
                 let known = Known { id: member.to_owned(), kind: kind.to_owned(), display };
@@ -232,9 +234,8 @@ impl Store {
                 });
             }
             (UnknownMembers::Accept, Some(_)) => known.extend(missing.into_iter().map(|member| {
-                let named = |kind: &&str| {
-                    member.kind.as_ref().is_some_and(|named| named.eq_ignore_ascii_case(kind))
-                };
+                let named =
+                    |kind: &&str| member.kind.as_ref().is_some_and(|named| named.eq_ignore_ascii_case(kind));
                 let kind = member_types(write.kind).find(named).or(member_types(write.kind).next());
                 Known { kind: kind.unwrap_or_default().to_owned(), id: member.id, display: member.display }
             })),
@@ -291,7 +292,8 @@ impl Store {
         let puts = self.known(write, new.collect()).await?;
         let (stay, go): (Vec<Membership>, Vec<Membership>) =
             there.into_iter().partition(|membership| is_wanted(&membership.sk));
-        let members = stay.into_iter().map(Membership::into_element).chain(puts.iter().map(Known::to_element));
+        let members =
+            stay.into_iter().map(Membership::into_element).chain(puts.iter().map(Known::to_element));
         Ok(Edits {
             members: Some(members.collect()),
             deletes: go.into_iter().map(|gone| (gone.sk.clone(), gone.tags())).collect(),
@@ -333,7 +335,8 @@ impl Store {
         let group = Key::resource(write.tenant, write.kind, &seen.sk);
         loop {
             let (rows, gained) = self.moved_rows(write, seen, &edits)?;
-            let mut actions = vec![self.revision(write, seen, &edits, joins(write, &edits), write_id, UNMARKED)?];
+            let mut actions =
+                vec![self.revision(write, seen, &edits, joins(write, &edits), write_id, UNMARKED)?];
             actions.extend(rows.clone());
             for known in &edits.puts {
                 let membership = Membership::new(write.tenant, &group, known.clone());
@@ -360,7 +363,8 @@ impl Store {
                     _ => not_owned(*action),
                 });
             }
-            if edits.exact || failed.iter().any(|action| *action >= first + edits.puts.len() + edits.deletes.len())
+            if edits.exact
+                || failed.iter().any(|action| *action >= first + edits.puts.len() + edits.deletes.len())
             {
                 return Ok(false);
             }
@@ -608,8 +612,5 @@ fn dead(aborted: &[u64]) -> (String, Vec<(String, AttributeValue)>) {
         aborted.iter().enumerate().map(|(n, epoch)| (format!(":x{n}"), number(*epoch))).collect();
     let names: Vec<&str> = values.iter().map(|(name, _)| name.as_str()).collect();
     let list = names.join(", ");
-    (
-        format!("(attribute_exists(removed_by) AND NOT removed_by IN ({list})) OR added_by IN ({list})"),
-        values,
-    )
+    (format!("(attribute_exists(removed_by) AND NOT removed_by IN ({list})) OR added_by IN ({list})"), values)
 }

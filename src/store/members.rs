@@ -14,8 +14,8 @@ use super::error::Error;
 use super::item::{Item, Stored};
 use super::jobs::LEFT;
 use super::keys::{self, Key, TenantName};
-use super::retry::Retry;
 use super::resources::is_id;
+use super::retry::Retry;
 use super::roster::{Roster, Tags};
 use crate::scim::members::Member;
 use crate::scim::resource::Resource;
@@ -24,7 +24,7 @@ use crate::scim::schema::ResourceType;
 const OPERATION: &str = "Query";
 
 /// Members of one group that are read at once: some 15 MB of items.
-pub const MAX_MEMBERS_READ: u64 = 100_000;
+pub(super) const MAX_MEMBERS_READ: u64 = 100_000;
 
 /// Ranges of member ids that are read at the same time where it is worth it.
 const RANGES: [(&str, &str); 8] =
@@ -280,10 +280,9 @@ impl Store {
             }
             belongings = kept;
         }
-        let belongings = belongings.into_iter().map(|(kind, group)| Belonging {
-            kind: kind.name.clone(),
-            group: group.into_resource(),
-        });
+        let belongings = belongings
+            .into_iter()
+            .map(|(kind, group)| Belonging { kind: kind.name.clone(), group: group.into_resource() });
         Ok(belongings.collect())
     }
 

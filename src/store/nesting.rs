@@ -32,9 +32,11 @@ impl Store {
         new: impl Iterator<Item = String>,
     ) -> Result<Nesting, Error> {
         let key = Key::nesting(write.tenant);
-        let version = self.items(vec![key.clone()]).await?.remove(&key).and_then(|item| {
-            item.get("version")?.as_n().ok()?.parse().ok()
-        });
+        let version = self
+            .items(vec![key.clone()])
+            .await?
+            .remove(&key)
+            .and_then(|item| item.get("version")?.as_n().ok()?.parse().ok());
         let mut level: Vec<String> = new.collect();
         let mut visited: HashSet<String> = level.iter().cloned().collect();
         while !level.is_empty() {
@@ -60,7 +62,11 @@ impl Store {
     }
 
     /// Part of the transaction that puts a group into another.
-    pub(super) fn nest(&self, tenant: &TenantName, Nesting(seen): Nesting) -> Result<TransactWriteItem, Error> {
+    pub(super) fn nest(
+        &self,
+        tenant: &TenantName,
+        Nesting(seen): Nesting,
+    ) -> Result<TransactWriteItem, Error> {
         let condition = if seen == 0 { "attribute_not_exists(pk)" } else { "#version = :seen" };
         let mut update = Update::builder()
             .table_name(&self.table)

@@ -30,7 +30,7 @@ use super::roster::{Roster, Staged, Tags};
 const OPERATION: &str = "UpdateItem";
 
 /// Members that one request may add and remove.
-pub const MAX_STAGED: usize = 20_000;
+pub(super) const MAX_STAGED: usize = 20_000;
 
 /// A request ends after 25 s, and so does its staged change.
 const LEASE: SignedDuration = SignedDuration::from_secs(30);

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::item::Item;
-use super::keys::{Key, TenantName};
-use super::{Store, hex};
+use super::keys::{self, Key, TenantName};
+use super::retry::Retry;
+use super::transaction::{self, Outcome};
+use super::{Store, actions, hex};
 use crate::scim::policy::Policy;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -43,9 +45,33 @@ impl Store {
         Ok(token.zip(record))
     }
 
-    /// `false` if there is one of that name, which is left as it is.
+    /// The names of all tenants.
+    pub async fn tenants(&self) -> Result<Vec<TenantName>, Error> {
+        let query =
+            self.rows(keys::TENANTS.to_owned()).consistent_read(true).key_condition_expression("pk = :pk");
+        let names = self.first_texts(query, "sk", usize::MAX).await?;
+        Ok(names.iter().filter_map(|name| TenantName::parse(name)).collect())
+    }
+
+    pub async fn tenant(&self, tenant: &TenantName) -> Result<Option<TenantRecord>, Error> {
+        const OPERATION: &str = "BatchGetItem";
+        let key = Key::tenant(tenant);
+        let record = self.items(vec![key.clone()]).await?.remove(&key).map(serde_dynamo::from_item);
+        record.transpose().map_err(|error| Error::fault(OPERATION, error))
+    }
+
+    /// One transaction: the tenant, and its place in the list of all. `false` if
+    /// there is one of that name, which is left as it is.
     pub async fn create_tenant(&self, tenant: &TenantName, record: &TenantRecord) -> Result<bool, Error> {
-        self.put_record(Key::tenant(tenant), record).await
+        let mut item: Item =
+            serde_dynamo::to_item(record).map_err(|error| Error::fault(transaction::OPERATION, error))?;
+        item.extend(Key::tenant(tenant).into_map());
+        let actions = vec![
+            actions::put(self.put(item).condition_expression("attribute_not_exists(pk)"))?,
+            actions::put(self.put(Key::listed_tenant(tenant).into_map()))?,
+        ];
+        let outcome = self.transact(actions, &mut Retry::new(&*self.dice)).await?;
+        Ok(matches!(outcome, Outcome::Done))
     }
 
     /// `false` if there is one of that key id, which is left as it is.

@@ -83,10 +83,8 @@ fn again(error: &SdkError<TransactWriteItemsError>) -> Option<Again> {
 
 fn failed(error: &SdkError<TransactWriteItemsError>) -> Option<Outcome> {
     let reasons = reasons(error)?;
-    let mut failed = reasons
-        .iter()
-        .enumerate()
-        .filter(|(_, reason)| reason.code() == Some("ConditionalCheckFailed"));
+    let mut failed =
+        reasons.iter().enumerate().filter(|(_, reason)| reason.code() == Some("ConditionalCheckFailed"));
     let (action, first) = failed.next()?;
     let others = failed.map(|(action, _)| action).collect();
     Some(Outcome::Failed { action, old: first.item().cloned(), others })
