@@ -19,6 +19,7 @@ mod faults;
 mod filters;
 mod function;
 mod gateway;
+mod groups;
 mod limits;
 mod listing;
 mod local;
