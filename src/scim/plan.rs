@@ -7,9 +7,10 @@ use std::fmt;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::compare::instant;
 use super::filter::{CompareOp, Filter};
 use super::fold::fold;
-use super::matches::{instant, resolve};
+use super::matches::resolve;
 use super::path::AttrPath;
 use super::schema::{Place, ResourceType, Target};
 

@@ -6,10 +6,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::compare::instant;
 use super::error::{ErrorKind, Result};
 use super::fold::fold;
 use super::list::SortBy;
-use super::matches::instant;
 use super::path::AttrPath;
 use super::resource::Resource;
 use super::schema::{Attribute, Place, ResourceType, Returned, Target, Type};
