@@ -70,7 +70,7 @@ impl App {
     ) -> Result<Response> {
         let query = parameters.query()?;
         let legs: Vec<Leg<'_>> =
-            kinds.iter().map(|kind| Leg::new(kind, &query, parameters)).collect::<Result<_>>()?;
+            kinds.iter().map(|kind| Leg::new(kind, kinds, &query, parameters)).collect::<Result<_>>()?;
         let (shown, cursor) = match &query.page {
             Page::Index(start) => (self.by_index(&call.tenant.name, &legs, &query, start - 1).await?, None),
             Page::Cursor(cursor) => {
@@ -188,7 +188,8 @@ impl App {
         };
         let read = async {
             let mut found: Vec<Found> = Vec::new();
-            for (index, leg) in legs.iter().enumerate().skip(first) {
+            let legs = legs.iter().enumerate().skip(first);
+            for (index, leg) in legs.filter(|(_, leg)| leg.plan != Plan::Nothing) {
                 let keep = |resource: &Resource| leg.keeps(resource);
                 let keep =
                     leg.matcher.is_some().then_some(&keep as &(dyn Fn(&Resource) -> bool + Send + Sync));
@@ -236,7 +237,9 @@ impl App {
     /// What one leg finds: by its plan, and by a scan where the plan leads to more
     /// than a scan would read.
     async fn gather(&self, tenant: &TenantName, leg: &Leg<'_>) -> Result<Vec<Resource>> {
-        Meter::note_plan(&leg.plan);
+        if leg.plan != Plan::Scan {
+            Meter::note_plan(&leg.plan);
+        }
         let planned = match self.planned(tenant, leg.kind, &leg.plan).await {
             Ok(planned) => planned,
             Err(StoreError::TooMuchToRead) => None,
@@ -277,6 +280,7 @@ impl App {
                 union.dedup_by(|a, b| a.id == b.id);
                 union
             }
+            Plan::Nothing => Vec::new(),
             Plan::Scan => return Ok(None),
         };
         Ok(Some(found))
@@ -284,12 +288,18 @@ impl App {
 }
 
 impl<'a> Leg<'a> {
-    fn new(kind: &'a ResourceType, query: &'a Query, parameters: &Parameters) -> Result<Self> {
+    fn new(
+        kind: &'a ResourceType,
+        kinds: &[Arc<ResourceType>],
+        query: &'a Query,
+        parameters: &Parameters,
+    ) -> Result<Self> {
+        let matcher = query.filter.as_ref().map(|filter| Matcher::among(filter, kind, kinds));
         Ok(Self {
             kind,
-            matcher: query.filter.as_ref().map(|filter| Matcher::new(filter, kind)).transpose()?,
+            matcher: matcher.transpose()?,
             plan: query.filter.as_ref().map_or(Plan::Scan, |filter| Plan::of(filter, kind)),
-            order: query.sort.as_ref().map(|sort| Order::new(sort, kind)).transpose()?,
+            order: query.sort.as_ref().map(|sort| Order::new(sort, kind, kinds)).transpose()?,
             selection: Selection::parse(
                 kind,
                 parameters.attributes.as_deref(),

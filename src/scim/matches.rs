@@ -10,6 +10,8 @@
 //! - a complex attribute that is compared as a whole stands for its `value`:
 //!   `emails co "x"` in the RFC's examples, `manager eq "id"` from Entra ID.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::compare::{Asked, Test, invalid, is_present, refuse_hidden};
@@ -42,6 +44,8 @@ enum Tree<L> {
 
 #[derive(Debug)]
 enum Condition<'a> {
+    /// Of an attribute that no resource of the type can have: whether it holds.
+    Absent(bool),
     /// The URN of an extension that has attributes.
     Extension(&'a str),
     Values(Place<'a>, Test),
@@ -58,7 +62,13 @@ struct Member<'a> {
 
 impl<'a> Matcher<'a> {
     pub fn new(filter: &Filter, kind: &'a ResourceType) -> Result<Self> {
-        let tree = Tree::bind(filter, &|path, asked| Condition::bind(kind, path, asked))?;
+        Self::among(filter, kind, &[])
+    }
+
+    /// For a query of several types: an attribute that `kind` does not have and
+    /// another of `kinds` has is absent (s3.4.2.1).
+    pub fn among(filter: &Filter, kind: &'a ResourceType, kinds: &[Arc<ResourceType>]) -> Result<Self> {
+        let tree = Tree::bind(filter, &|path, asked| Condition::bind(kind, kinds, path, asked))?;
         Ok(Self { kind, tree })
     }
 
@@ -111,10 +121,19 @@ impl<L> Tree<L> {
 }
 
 impl<'a> Condition<'a> {
-    fn bind(kind: &'a ResourceType, path: &AttrPath, asked: Asked<'_>) -> Result<Self> {
-        let place = match resolve(kind, path).ok_or_else(|| unknown(kind, path))? {
-            Target::Attribute(place) => place,
-            Target::Extension(schema) => {
+    fn bind(
+        kind: &'a ResourceType,
+        kinds: &[Arc<ResourceType>],
+        path: &AttrPath,
+        asked: Asked<'_>,
+    ) -> Result<Self> {
+        let place = match resolve(kind, path) {
+            Some(Target::Attribute(place)) => place,
+            None if kinds.iter().any(|other| resolve(other, path).is_some()) => {
+                return Ok(Self::Absent(matches!(asked, Asked::Compare(CompareOp::Ne, _))));
+            }
+            None => return Err(unknown(kind, kinds, path)),
+            Some(Target::Extension(schema)) => {
                 return match asked {
                     Asked::Present => Ok(Self::Extension(&schema.id)),
                     Asked::Compare(..) | Asked::Element(_) => {
@@ -144,6 +163,7 @@ impl<'a> Condition<'a> {
 
     fn holds(&self, kind: &ResourceType, resource: &Resource) -> bool {
         match self {
+            Self::Absent(holds) => *holds,
             Self::Extension(urn) => resource.attributes.get(*urn).is_some_and(is_present),
             Self::Values(place, test) => match elements(resource.get(kind, place).as_deref()) {
                 [] => test.accepts(None),
@@ -207,9 +227,15 @@ fn name(place: &Place<'_>) -> String {
     place.sub.map_or_else(|| attribute.clone(), |sub| format!("{attribute}.{}", sub.name))
 }
 
-fn unknown(kind: &ResourceType, path: &AttrPath) -> Error {
-    match (&path.sub, resolve(kind, &AttrPath { sub: None, ..path.clone() })) {
+fn unknown(kind: &ResourceType, kinds: &[Arc<ResourceType>], path: &AttrPath) -> Error {
+    let whole = AttrPath { sub: None, ..path.clone() };
+    let mut wholes = std::iter::once(kind).chain(kinds.iter().map(Arc::as_ref));
+    let whole = wholes.find_map(|kind| resolve(kind, &whole));
+    match (&path.sub, whole) {
         (Some(sub), Some(Target::Attribute(place))) => no_sub_attribute(place.attribute, sub),
+        _ if kinds.len() > 1 => {
+            invalid(format!("no resource type has an attribute {path}: /Schemas lists what each has"))
+        }
         _ => invalid(format!("{} has no attribute {path}: /Schemas lists what it has", kind.name)),
     }
 }
