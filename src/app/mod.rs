@@ -2,6 +2,7 @@
 
 mod answer;
 mod call;
+mod find;
 mod resources;
 mod search;
 

@@ -1,47 +1,26 @@
 //! Queries (RFC 7644 s3.4.2, s3.4.3; RFC 9865), of one resource type or of all.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::App;
 use super::call::Call;
+use super::find::{Found, Leg, compare};
 use crate::cursor::Position;
 use crate::event::Response;
-use crate::scim::error::{Error, ErrorKind, Result};
+use crate::scim::error::{ErrorKind, Result};
 use crate::scim::list::{self, Page, Paged, Parameters, Query};
-use crate::scim::matches::Matcher;
 use crate::scim::plan::Plan;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
-use crate::scim::select::{Selection, render};
+use crate::scim::select::render;
 use crate::scim::sort::{Order, Rank};
-use crate::store::{Error as StoreError, Meter, TenantName};
-
-/// Resources that are sorted in memory: some 10 MB.
-const MAX_SORTED: usize = 10_000;
+use crate::store::{Error as StoreError, TenantName};
 
 /// A page ends early at so many bytes: Lambda lets 6 MB of answer pass, in which
 /// every quote of the body takes a byte more.
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
-
-/// A query as it concerns one resource type.
-struct Leg<'a> {
-    kind: &'a ResourceType,
-    matcher: Option<Matcher<'a>>,
-    plan: Plan<'a>,
-    order: Option<Order<'a>>,
-    selection: Selection<'a>,
-}
-
-/// A resource on its way to the answer.
-struct Found {
-    /// Which leg found it.
-    leg: usize,
-    rank: Rank,
-    resource: Resource,
-}
 
 /// The part of a query's result that an answer shows, before it is rendered.
 struct Shown {
@@ -213,110 +192,6 @@ impl App {
         let (total, (found, next)) = tokio::try_join!(total, read)?;
         Ok(Shown { found, total, next })
     }
-
-    /// Every resource that the query finds, in its order.
-    async fn all(&self, tenant: &TenantName, legs: &[Leg<'_>], query: &Query) -> Result<Vec<Found>> {
-        let mut all = Vec::new();
-        for (index, leg) in legs.iter().enumerate() {
-            let resources = self.gather(tenant, leg).await?;
-            if query.sort.is_some() && all.len() + resources.len() > MAX_SORTED {
-                return Err(too_many_to_sort());
-            }
-            all.extend(resources.into_iter().map(|resource| {
-                let rank = leg.order.as_ref().map_or(Rank::Missing, |order| order.rank(&resource));
-                Found { leg: index, rank, resource }
-            }));
-        }
-        let descending = query.sort.as_ref().is_some_and(|sort| sort.descending);
-        all.sort_by(|a, b| {
-            compare((&a.rank, a.leg, &a.resource.id), (&b.rank, b.leg, &b.resource.id), descending)
-        });
-        Ok(all)
-    }
-
-    /// What one leg finds: by its plan, and by a scan where the plan leads to more
-    /// than a scan would read.
-    async fn gather(&self, tenant: &TenantName, leg: &Leg<'_>) -> Result<Vec<Resource>> {
-        if leg.plan != Plan::Scan {
-            Meter::note_plan(&leg.plan);
-        }
-        let planned = match self.planned(tenant, leg.kind, &leg.plan).await {
-            Ok(planned) => planned,
-            Err(StoreError::TooMuchToRead) => None,
-            Err(error) => return Err(error.into()),
-        };
-        if let Some(mut found) = planned {
-            found.retain(|resource| leg.keeps(resource));
-            return Ok(found);
-        }
-        Meter::note_plan(&Plan::Scan);
-        Ok(self.store.scan(tenant, leg.kind, |resource| leg.keeps(resource)).await?)
-    }
-
-    /// `None` where there is nothing but a scan.
-    async fn planned(
-        &self,
-        tenant: &TenantName,
-        kind: &ResourceType,
-        plan: &Plan<'_>,
-    ) -> Result<Option<Vec<Resource>>, StoreError> {
-        let found = match plan {
-            Plan::Id(id) => self.store.get(tenant, kind, id).await?.into_iter().collect(),
-            Plan::Unique(path, value) => {
-                self.store.owner(tenant, kind, path, value).await?.into_iter().collect()
-            }
-            Plan::LookUp(path, value) => self.store.look_up(tenant, kind, path, value).await?,
-            Plan::Prefix(path, prefix) => self.store.by_prefix(tenant, kind, path, prefix).await?,
-            Plan::ChangedSince(since) => self.store.changed_since(tenant, kind, *since).await?,
-            Plan::Union(legs) => {
-                let mut union: Vec<Resource> = Vec::new();
-                for leg in legs {
-                    let Some(found) = Box::pin(self.planned(tenant, kind, leg)).await? else {
-                        return Ok(None);
-                    };
-                    union.extend(found);
-                }
-                union.sort_by(|a, b| a.id.cmp(&b.id));
-                union.dedup_by(|a, b| a.id == b.id);
-                union
-            }
-            Plan::Nothing => Vec::new(),
-            Plan::Scan => return Ok(None),
-        };
-        Ok(Some(found))
-    }
-}
-
-impl<'a> Leg<'a> {
-    fn new(
-        kind: &'a ResourceType,
-        kinds: &[Arc<ResourceType>],
-        query: &'a Query,
-        parameters: &Parameters,
-    ) -> Result<Self> {
-        let matcher = query.filter.as_ref().map(|filter| Matcher::among(filter, kind, kinds));
-        Ok(Self {
-            kind,
-            matcher: matcher.transpose()?,
-            plan: query.filter.as_ref().map_or(Plan::Scan, |filter| Plan::of(filter, kind)),
-            order: query.sort.as_ref().map(|sort| Order::new(sort, kind, kinds)).transpose()?,
-            selection: Selection::parse(
-                kind,
-                parameters.attributes.as_deref(),
-                parameters.excluded_attributes.as_deref(),
-            )?,
-        })
-    }
-
-    fn keeps(&self, resource: &Resource) -> bool {
-        self.matcher.as_ref().is_none_or(|matcher| matcher.matches(resource))
-    }
-}
-
-impl Found {
-    fn position(&self) -> Position {
-        Position { leg: self.leg, rank: self.rank.clone(), id: self.resource.id.clone() }
-    }
 }
 
 /// Renders as much as one answer holds; with where the next page begins.
@@ -345,14 +220,6 @@ fn render_page(
     (resources, next)
 }
 
-/// Of equal rank the types come one after the other, and their resources in the
-/// order of ids, so that pages do not overlap.
-fn compare(a: (&Rank, usize, &str), b: (&Rank, usize, &str), descending: bool) -> Ordering {
-    let order = a.0.compare(b.0);
-    let order = if descending { order.reverse() } else { order };
-    order.then_with(|| (a.1, a.2).cmp(&(b.1, b.2)))
-}
-
 /// Whether the order asked for is that of the table.
 fn is_by_id(legs: &[Leg<'_>], query: &Query) -> bool {
     match (&query.sort, legs) {
@@ -366,9 +233,4 @@ fn is_by_id(legs: &[Leg<'_>], query: &Query) -> bool {
 fn bound_to(call: &Call<'_>, kinds: &[Arc<ResourceType>], parameters: &Parameters) -> String {
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name.as_str()).collect();
     format!("{} {} {}", call.tenant.name.as_str(), kinds.join(","), parameters.fingerprint())
-}
-
-fn too_many_to_sort() -> Error {
-    ErrorKind::TooMany
-        .with(format!("more than {MAX_SORTED} resources cannot be sorted: narrow the filter, or sort by id"))
 }
