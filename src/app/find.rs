@@ -8,6 +8,7 @@ use crate::cursor::Position;
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::list::{Parameters, Query};
 use crate::scim::matches::Matcher;
+use crate::scim::path::AttrPath;
 use crate::scim::plan::Plan;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
@@ -45,7 +46,10 @@ impl App {
     ) -> Result<Vec<Found>> {
         let mut all = Vec::new();
         for (index, leg) in legs.iter().enumerate() {
-            let resources = self.gather(tenant, leg).await?;
+            let resources = match self.by_plan(tenant, leg).await? {
+                Some(resources) => resources,
+                None => self.by_scan(tenant, leg).await?,
+            };
             if query.sort.is_some() && all.len() + resources.len() > MAX_SORTED {
                 return Err(too_many_to_sort());
             }
@@ -61,23 +65,55 @@ impl App {
         Ok(all)
     }
 
-    /// What one leg finds: by its plan, and by a scan where the plan leads to more
-    /// than a scan would read.
-    async fn gather(&self, tenant: &TenantName, leg: &Leg<'_>) -> Result<Vec<Resource>> {
-        if leg.plan != Plan::Scan {
-            Meter::note_plan(&leg.plan);
+    /// The same in the order of ids; `None` if that takes a scan.
+    pub(super) async fn all_by_plan(
+        &self,
+        tenant: &TenantName,
+        legs: &[Leg<'_>],
+    ) -> Result<Option<Vec<Found>>> {
+        if legs.iter().any(|leg| leg.plan == Plan::Scan) {
+            return Ok(None);
         }
-        let planned = match self.planned(tenant, leg.kind, &leg.plan).await {
-            Ok(planned) => planned,
-            Err(StoreError::TooMuchToRead) => None,
-            Err(error) => return Err(error.into()),
-        };
-        if let Some(mut found) = planned {
-            found.retain(|resource| leg.keeps(resource));
-            return Ok(found);
+        let mut all = Vec::new();
+        for (index, leg) in legs.iter().enumerate() {
+            let Some(resources) = self.by_plan(tenant, leg).await? else {
+                return Ok(None);
+            };
+            all.extend(resources.into_iter().map(|resource| Found {
+                leg: index,
+                rank: Rank::Missing,
+                resource,
+            }));
         }
+        Ok(Some(all))
+    }
+
+    /// What one leg finds by its plan; `None` if the plan leads to more than a
+    /// scan would read.
+    async fn by_plan(&self, tenant: &TenantName, leg: &Leg<'_>) -> Result<Option<Vec<Resource>>> {
+        if leg.plan == Plan::Scan {
+            return Ok(None);
+        }
+        Meter::note_plan(&leg.plan);
+        match self.planned(tenant, leg.kind, &leg.plan).await {
+            Ok(found) => Ok(found.map(|mut found| {
+                found.retain(|resource| leg.keeps(resource));
+                found
+            })),
+            Err(StoreError::TooMuchToRead) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn by_scan(&self, tenant: &TenantName, leg: &Leg<'_>) -> Result<Vec<Resource>> {
         Meter::note_plan(&Plan::Scan);
-        Ok(self.store.scan(tenant, leg.kind, |resource| leg.keeps(resource)).await?)
+        match self.store.scan(tenant, leg.kind, |resource| leg.keeps(resource)).await {
+            Err(StoreError::TooMuchToRead) if leg.matcher.is_none() => Err(too_many_to_sort()),
+            Err(StoreError::TooMuchToRead) => {
+                Err(too_much_to_filter(leg, leg.order.is_none() && self.config.cursor_key.is_some()))
+            }
+            scanned => Ok(scanned?),
+        }
     }
 
     /// `None` where there is nothing but a scan.
@@ -155,6 +191,18 @@ pub(super) fn compare(a: (&Rank, usize, &str), b: (&Rank, usize, &str), descendi
 }
 
 fn too_many_to_sort() -> Error {
-    ErrorKind::TooMany
-        .with(format!("more than {MAX_SORTED} resources cannot be sorted: narrow the filter, or sort by id"))
+    ErrorKind::TooMany.with(format!(
+        "more than {MAX_SORTED} resources, or 12 MB of them, cannot be sorted: ask for fewer by a filter, or leave sortBy out"
+    ))
+}
+
+fn too_much_to_filter(leg: &Leg<'_>, by_cursor: bool) -> Error {
+    let found_by: Vec<String> =
+        leg.kind.unique.iter().chain(&leg.kind.look_up).map(AttrPath::to_string).collect();
+    let or_cursor = if by_cursor { ", or page by cursor" } else { "" };
+    ErrorKind::TooMany.with(format!(
+        "there are too many {} to look at each: narrow the filter by eq on one of id, {}{or_cursor}",
+        leg.kind.endpoint,
+        found_by.join(", ")
+    ))
 }

@@ -9,8 +9,9 @@ use super::call::Call;
 use super::find::{Found, Leg, compare};
 use crate::cursor::Position;
 use crate::event::Response;
-use crate::scim::error::{ErrorKind, Result};
+use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::list::{self, Page, Paged, Parameters, Query};
+use crate::scim::path::AttrPath;
 use crate::scim::plan::Plan;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
@@ -21,6 +22,10 @@ use crate::store::{Error as StoreError, TenantName};
 /// A page ends early at so many bytes: Lambda lets 6 MB of answer pass, in which
 /// every quote of the body takes a byte more.
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// How far a list goes in the order of a unique attribute: its rows, of some 100
+/// bytes each, are read from the first on.
+const MAX_IN_ORDER: usize = 20_000;
 
 /// The part of a query's result that an answer shows, before it is rendered.
 struct Shown {
@@ -92,6 +97,9 @@ impl App {
         if let ([leg], None, Some(sort)) = (legs, &query.filter, &query.sort)
             && let Some(path) = leg.order.as_ref().and_then(Order::unique)
         {
+            if start.saturating_add(query.count) > MAX_IN_ORDER {
+                return Err(too_far(path));
+            }
             let page =
                 self.store.page_by_value(tenant, leg.kind, path, sort.descending, (start, query.count));
             let (total, page) = tokio::try_join!(self.store.total(tenant, leg.kind), page)?;
@@ -130,11 +138,14 @@ impl App {
         query: &Query,
         position: Option<Position>,
     ) -> Result<Shown> {
-        let unplanned = legs.iter().any(|leg| leg.plan == Plan::Scan);
-        if unplanned && is_by_id(legs, query) {
-            return self.stretch(tenant, legs, query, position).await;
-        }
-        let all = self.all(tenant, legs, query).await?;
+        let all = if is_by_id(legs, query) {
+            match self.all_by_plan(tenant, legs).await? {
+                Some(all) => all,
+                None => return self.stretch(tenant, legs, query, position).await,
+            }
+        } else {
+            self.all(tenant, legs, query).await?
+        };
         let total = Some(all.len());
         let descending = query.sort.as_ref().is_some_and(|sort| sort.descending);
         let mut rest = all.into_iter().filter(|found| {
@@ -233,4 +244,10 @@ fn is_by_id(legs: &[Leg<'_>], query: &Query) -> bool {
 fn bound_to(call: &Call<'_>, kinds: &[Arc<ResourceType>], parameters: &Parameters) -> String {
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name.as_str()).collect();
     format!("{} {} {}", call.tenant.name.as_str(), kinds.join(","), parameters.fingerprint())
+}
+
+fn too_far(path: &AttrPath) -> Error {
+    ErrorKind::TooMany.with(format!(
+        "only the first {MAX_IN_ORDER} resources are listed in the order of {path}: ask for fewer by a filter, or leave sortBy out"
+    ))
 }

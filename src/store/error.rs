@@ -100,9 +100,7 @@ impl From<Error> for ScimError {
                 "the resource would have {values} values to be found by, at most {} are allowed: send fewer e-mails",
                 super::resources::MAX_INDEX_ROWS
             )),
-            Error::TooMuchToRead => ErrorKind::TooMany.with(
-                "the query reads too much: filter by eq on id, userName, externalId or emails.value",
-            ),
+            Error::TooMuchToRead => ErrorKind::TooMany.with("the query reads too much: narrow its filter"),
             Error::Busy { .. } => {
                 tracing::warn!(%error, "gave up");
                 ErrorKind::Busy { retry_after: RETRY_AFTER }
