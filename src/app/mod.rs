@@ -3,6 +3,7 @@
 mod answer;
 mod call;
 mod find;
+mod pages;
 mod resources;
 mod search;
 
