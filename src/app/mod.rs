@@ -2,7 +2,9 @@
 
 mod answer;
 mod call;
+mod find;
 mod members;
+mod pages;
 mod resources;
 mod search;
 mod sweep;

@@ -1,6 +1,5 @@
 //! Queries (RFC 7644 s3.4.2, s3.4.3; RFC 9865), of one resource type or of all.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -8,20 +7,13 @@ use serde_json::Value;
 
 use super::App;
 use super::call::Call;
+use super::find::{Found, Leg};
 use crate::cursor::Position;
 use crate::event::Response;
 use crate::scim::error::{Error, ErrorKind, Result};
-use crate::scim::list::{self, Page, Paged, Parameters, Query};
-use crate::scim::matches::Matcher;
-use crate::scim::plan::Plan;
-use crate::scim::resource::Resource;
+use crate::scim::list::{self, Page, Paged, Parameters};
 use crate::scim::schema::ResourceType;
-use crate::scim::select::{Selection, render};
-use crate::scim::sort::{Order, Rank};
-use crate::store::{Error as StoreError, Meter, TenantName};
-
-/// Resources that are sorted in memory: some 10 MB.
-const MAX_SORTED: usize = 10_000;
+use crate::scim::select::render;
 
 /// A page ends early at so many bytes: Lambda lets 6 MB of answer pass, in which
 /// every quote of the body takes a byte more.
@@ -29,31 +21,6 @@ const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Groups of a page whose members are read at the same time.
 const LISTED_AT_ONCE: usize = 8;
-
-/// A query as it concerns one resource type.
-struct Leg<'a> {
-    kind: &'a ResourceType,
-    matcher: Option<Matcher<'a>>,
-    plan: Plan<'a>,
-    order: Option<Order<'a>>,
-    selection: Selection<'a>,
-}
-
-/// A resource on its way to the answer.
-struct Found {
-    /// Which leg found it.
-    leg: usize,
-    rank: Rank,
-    resource: Resource,
-}
-
-/// The part of a query's result that an answer shows, before it is rendered.
-struct Shown {
-    found: Vec<Found>,
-    total: Option<usize>,
-    /// Where to go on if all of `found` fits the answer; `None` at the end.
-    next: Option<Position>,
-}
 
 impl App {
     pub(super) async fn list(&self, call: &Call<'_>, kinds: &[Arc<ResourceType>]) -> Result<Response> {
@@ -74,7 +41,7 @@ impl App {
     ) -> Result<Response> {
         let query = parameters.query()?;
         let legs: Vec<Leg<'_>> =
-            kinds.iter().map(|kind| Leg::new(kind, &query, parameters)).collect::<Result<_>>()?;
+            kinds.iter().map(|kind| Leg::new(kind, kinds, &query, parameters)).collect::<Result<_>>()?;
         let (shown, cursor) = match &query.page {
             Page::Index(start) => (self.by_index(&call.tenant.name, &legs, &query, start - 1).await?, None),
             Page::Cursor(cursor) => {
@@ -139,240 +106,10 @@ impl App {
         }
         Ok((resources, next))
     }
-
-    async fn by_index(
-        &self,
-        tenant: &TenantName,
-        legs: &[Leg<'_>],
-        query: &Query,
-        start: usize,
-    ) -> Result<Shown> {
-        if query.filter.is_none() && is_by_id(legs, query) {
-            return self.page_of_all(tenant, legs, start, query.count).await;
-        }
-        if let ([leg], None, Some(sort)) = (legs, &query.filter, &query.sort)
-            && let Some(path) = leg.order.as_ref().and_then(Order::unique)
-        {
-            let page =
-                self.store.page_by_value(tenant, leg.kind, path, sort.descending, (start, query.count));
-            let (total, page) = tokio::try_join!(self.store.total(tenant, leg.kind), page)?;
-            let found = page.into_iter().map(|resource| Found { leg: 0, rank: Rank::Missing, resource });
-            return Ok(Shown { found: found.collect(), total: Some(total), next: None });
-        }
-        let all = self.all(tenant, legs, query).await?;
-        let total = Some(all.len());
-        let found = all.into_iter().skip(start).take(query.count).collect();
-        Ok(Shown { found, total, next: None })
-    }
-
-    /// Without filter and order: the census says where a page begins.
-    async fn page_of_all(
-        &self,
-        tenant: &TenantName,
-        legs: &[Leg<'_>],
-        start: usize,
-        count: usize,
-    ) -> Result<Shown> {
-        let mut found: Vec<Found> = Vec::new();
-        let mut total = 0;
-        for (leg, Leg { kind, .. }) in legs.iter().enumerate() {
-            let wanted = count - found.len();
-            let (of_kind, page) = self.store.page(tenant, kind, start.saturating_sub(total), wanted).await?;
-            total += of_kind;
-            found.extend(page.into_iter().map(|resource| Found { leg, rank: Rank::Missing, resource }));
-        }
-        Ok(Shown { found, total: Some(total), next: None })
-    }
-
-    async fn by_cursor(
-        &self,
-        tenant: &TenantName,
-        legs: &[Leg<'_>],
-        query: &Query,
-        position: Option<Position>,
-    ) -> Result<Shown> {
-        let unplanned = legs.iter().any(|leg| leg.plan == Plan::Scan);
-        if unplanned && is_by_id(legs, query) {
-            return self.stretch(tenant, legs, query, position).await;
-        }
-        let all = self.all(tenant, legs, query).await?;
-        let total = Some(all.len());
-        let descending = query.sort.as_ref().is_some_and(|sort| sort.descending);
-        let mut rest = all.into_iter().filter(|found| {
-            position.as_ref().is_none_or(|position| {
-                compare((&found.rank, found.leg, &found.resource.id), position.place(), descending).is_gt()
-            })
-        });
-        let found: Vec<Found> = rest.by_ref().take(query.count).collect();
-        let next = rest.next().and_then(|_| found.last().map(Found::position));
-        Ok(Shown { found, total, next })
-    }
-
-    /// In the order of ids, reading on from where the page before ended. A
-    /// resource keeps its place whatever changes around it, so each that exists
-    /// all the time is shown exactly once.
-    async fn stretch(
-        &self,
-        tenant: &TenantName,
-        legs: &[Leg<'_>],
-        query: &Query,
-        position: Option<Position>,
-    ) -> Result<Shown> {
-        let (first, mut after) = position.map_or((0, String::new()), |position| (position.leg, position.id));
-        let total = async {
-            let mut total = 0;
-            for leg in legs.iter().filter(|_| query.filter.is_none()) {
-                total += self.store.total(tenant, leg.kind).await?;
-            }
-            Ok::<_, StoreError>(query.filter.is_none().then_some(total))
-        };
-        let read = async {
-            let mut found: Vec<Found> = Vec::new();
-            for (index, leg) in legs.iter().enumerate().skip(first) {
-                let keep = |resource: &Resource| leg.keeps(resource);
-                let keep =
-                    leg.matcher.is_some().then_some(&keep as &(dyn Fn(&Resource) -> bool + Send + Sync));
-                let wanted = query.count - found.len();
-                let stretch = self.store.stretch(tenant, leg.kind, &after, wanted, keep).await?;
-                found.extend(stretch.resources.into_iter().map(|resource| Found {
-                    leg: index,
-                    rank: Rank::Missing,
-                    resource,
-                }));
-                if let Some(id) = stretch.resume {
-                    return Ok::<_, StoreError>((
-                        found,
-                        Some(Position { leg: index, rank: Rank::Missing, id }),
-                    ));
-                }
-                after.clear();
-            }
-            Ok((found, None))
-        };
-        let (total, (found, next)) = tokio::try_join!(total, read)?;
-        Ok(Shown { found, total, next })
-    }
-
-    /// Every resource that the query finds, in its order.
-    async fn all(&self, tenant: &TenantName, legs: &[Leg<'_>], query: &Query) -> Result<Vec<Found>> {
-        let mut all = Vec::new();
-        for (index, leg) in legs.iter().enumerate() {
-            let resources = self.gather(tenant, leg).await?;
-            if query.sort.is_some() && all.len() + resources.len() > MAX_SORTED {
-                return Err(too_many_to_sort());
-            }
-            all.extend(resources.into_iter().map(|resource| {
-                let rank = leg.order.as_ref().map_or(Rank::Missing, |order| order.rank(&resource));
-                Found { leg: index, rank, resource }
-            }));
-        }
-        let descending = query.sort.as_ref().is_some_and(|sort| sort.descending);
-        all.sort_by(|a, b| {
-            compare((&a.rank, a.leg, &a.resource.id), (&b.rank, b.leg, &b.resource.id), descending)
-        });
-        Ok(all)
-    }
-
-    /// What one leg finds: by its plan, and by a scan where the plan leads to more
-    /// than a scan would read.
-    async fn gather(&self, tenant: &TenantName, leg: &Leg<'_>) -> Result<Vec<Resource>> {
-        Meter::note_plan(&leg.plan);
-        let planned = match self.planned(tenant, leg.kind, &leg.plan).await {
-            Ok(planned) => planned,
-            Err(StoreError::TooMuchToRead) => None,
-            Err(error) => return Err(error.into()),
-        };
-        if let Some(mut found) = planned {
-            found.retain(|resource| leg.keeps(resource));
-            return Ok(found);
-        }
-        Meter::note_plan(&Plan::Scan);
-        Ok(self.store.scan(tenant, leg.kind, |resource| leg.keeps(resource)).await?)
-    }
-
-    /// `None` where there is nothing but a scan.
-    async fn planned(
-        &self,
-        tenant: &TenantName,
-        kind: &ResourceType,
-        plan: &Plan<'_>,
-    ) -> Result<Option<Vec<Resource>>, StoreError> {
-        let found = match plan {
-            Plan::Id(id) => self.store.get(tenant, kind, id).await?.into_iter().collect(),
-            Plan::Unique(path, value) => {
-                self.store.owner(tenant, kind, path, value).await?.into_iter().collect()
-            }
-            Plan::LookUp(path, value) => self.store.look_up(tenant, kind, path, value).await?,
-            Plan::Prefix(path, prefix) => self.store.by_prefix(tenant, kind, path, prefix).await?,
-            Plan::ChangedSince(since) => self.store.changed_since(tenant, kind, *since).await?,
-            Plan::Union(legs) => {
-                let mut union: Vec<Resource> = Vec::new();
-                for leg in legs {
-                    let Some(found) = Box::pin(self.planned(tenant, kind, leg)).await? else {
-                        return Ok(None);
-                    };
-                    union.extend(found);
-                }
-                union.sort_by(|a, b| a.id.cmp(&b.id));
-                union.dedup_by(|a, b| a.id == b.id);
-                union
-            }
-            Plan::Scan => return Ok(None),
-        };
-        Ok(Some(found))
-    }
-}
-
-impl<'a> Leg<'a> {
-    fn new(kind: &'a ResourceType, query: &'a Query, parameters: &Parameters) -> Result<Self> {
-        Ok(Self {
-            kind,
-            matcher: query.filter.as_ref().map(|filter| Matcher::new(filter, kind)).transpose()?,
-            plan: query.filter.as_ref().map_or(Plan::Scan, |filter| Plan::of(filter, kind)),
-            order: query.sort.as_ref().map(|sort| Order::new(sort, kind)).transpose()?,
-            selection: Selection::parse(
-                kind,
-                parameters.attributes.as_deref(),
-                parameters.excluded_attributes.as_deref(),
-            )?,
-        })
-    }
-
-    fn keeps(&self, resource: &Resource) -> bool {
-        self.matcher.as_ref().is_none_or(|matcher| matcher.matches(resource))
-    }
-}
-
-impl Found {
-    fn position(&self) -> Position {
-        Position { leg: self.leg, rank: self.rank.clone(), id: self.resource.id.clone() }
-    }
-}
-
-/// Of equal rank the types come one after the other, and their resources in the
-/// order of ids, so that pages do not overlap.
-fn compare(a: (&Rank, usize, &str), b: (&Rank, usize, &str), descending: bool) -> Ordering {
-    let order = a.0.compare(b.0);
-    let order = if descending { order.reverse() } else { order };
-    order.then_with(|| (a.1, a.2).cmp(&(b.1, b.2)))
-}
-
-/// Whether the order asked for is that of the table.
-fn is_by_id(legs: &[Leg<'_>], query: &Query) -> bool {
-    match (&query.sort, legs) {
-        (None, _) => true,
-        (Some(sort), [leg]) => !sort.descending && leg.order.as_ref().is_some_and(Order::is_by_id),
-        (Some(_), _) => false,
-    }
 }
 
 /// Everything but cursor and count that the pages of a query have in common.
 fn bound_to(call: &Call<'_>, kinds: &[Arc<ResourceType>], parameters: &Parameters) -> String {
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name.as_str()).collect();
     format!("{} {} {}", call.tenant.name.as_str(), kinds.join(","), parameters.fingerprint())
-}
-
-fn too_many_to_sort() -> Error {
-    ErrorKind::TooMany
-        .with(format!("more than {MAX_SORTED} resources cannot be sorted: narrow the filter, or sort by id"))
 }

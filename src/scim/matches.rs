@@ -10,20 +10,16 @@
 //! - a complex attribute that is compared as a whole stands for its `value`:
 //!   `emails co "x"` in the RFC's examples, `manager eq "id"` from Entra ID.
 
-use std::cmp::Ordering;
+use std::sync::Arc;
 
-use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::Offset;
-use serde_json::{Number, Value};
+use serde_json::Value;
 
-use super::error::{Error, ErrorKind, Result};
+use super::compare::{Asked, Test, invalid, is_present, refuse_hidden};
+use super::error::{Error, Result};
 use super::filter::{CompareOp, Filter};
-use super::fold::fold;
 use super::path::AttrPath;
 use super::resource::Resource;
-use super::schema::{Attribute, Place, ResourceType, Returned, Target, Type};
-use super::tolerance;
+use super::schema::{Attribute, Place, ResourceType, Target, Type};
 
 /// A filter on the resources of one type.
 #[derive(Debug)]
@@ -48,6 +44,8 @@ enum Tree<L> {
 
 #[derive(Debug)]
 enum Condition<'a> {
+    /// Of an attribute that no resource of the type can have: whether it holds.
+    Absent(bool),
     /// The URN of an extension that has attributes.
     Extension(&'a str),
     Values(Place<'a>, Test),
@@ -62,35 +60,15 @@ struct Member<'a> {
     test: Test,
 }
 
-#[derive(Debug)]
-enum Test {
-    Present,
-    Compare(CompareOp, Operand),
-}
-
-#[derive(Debug)]
-enum Operand {
-    /// With `exact` false the text is folded.
-    Text {
-        text: String,
-        exact: bool,
-    },
-    Instant(Timestamp),
-    Number(Number),
-    Boolean(bool),
-}
-
-/// What a filter asks of the attribute at a path.
-#[derive(Clone, Copy)]
-enum Asked<'f> {
-    Present,
-    Compare(CompareOp, &'f Value),
-    Element(&'f Filter),
-}
-
 impl<'a> Matcher<'a> {
     pub fn new(filter: &Filter, kind: &'a ResourceType) -> Result<Self> {
-        let tree = Tree::bind(filter, &|path, asked| Condition::bind(kind, path, asked))?;
+        Self::among(filter, kind, &[])
+    }
+
+    /// For a query of several types: an attribute that `kind` does not have and
+    /// another of `kinds` has is absent (s3.4.2.1).
+    pub fn among(filter: &Filter, kind: &'a ResourceType, kinds: &[Arc<ResourceType>]) -> Result<Self> {
+        let tree = Tree::bind(filter, &|path, asked| Condition::bind(kind, kinds, path, asked))?;
         Ok(Self { kind, tree })
     }
 
@@ -143,10 +121,19 @@ impl<L> Tree<L> {
 }
 
 impl<'a> Condition<'a> {
-    fn bind(kind: &'a ResourceType, path: &AttrPath, asked: Asked<'_>) -> Result<Self> {
-        let place = match resolve(kind, path).ok_or_else(|| unknown(kind, path))? {
-            Target::Attribute(place) => place,
-            Target::Extension(schema) => {
+    fn bind(
+        kind: &'a ResourceType,
+        kinds: &[Arc<ResourceType>],
+        path: &AttrPath,
+        asked: Asked<'_>,
+    ) -> Result<Self> {
+        let place = match resolve(kind, path) {
+            Some(Target::Attribute(place)) => place,
+            None if kinds.iter().any(|other| resolve(other, path).is_some()) => {
+                return Ok(Self::Absent(matches!(asked, Asked::Compare(CompareOp::Ne, _))));
+            }
+            None => return Err(unknown(kind, kinds, path)),
+            Some(Target::Extension(schema)) => {
                 return match asked {
                     Asked::Present => Ok(Self::Extension(&schema.id)),
                     Asked::Compare(..) | Asked::Element(_) => {
@@ -176,6 +163,7 @@ impl<'a> Condition<'a> {
 
     fn holds(&self, kind: &ResourceType, resource: &Resource) -> bool {
         match self {
+            Self::Absent(holds) => *holds,
             Self::Extension(urn) => resource.attributes.get(*urn).is_some_and(is_present),
             Self::Values(place, test) => match elements(resource.get(kind, place).as_deref()) {
                 [] => test.accepts(None),
@@ -219,130 +207,6 @@ impl<'a> Member<'a> {
     }
 }
 
-impl Test {
-    fn bind(name: &str, attribute: &Attribute, asked: Asked<'_>) -> Result<Self> {
-        refuse_hidden(name, attribute)?;
-        let (op, value) = match asked {
-            Asked::Present => return Ok(Self::Present),
-            Asked::Compare(op, value) => (op, value),
-            Asked::Element(_) => {
-                return Err(invalid(format!("{name} has no sub-attributes: leave out the brackets")));
-            }
-        };
-        let (a_kind, example) = match attribute.kind {
-            Type::String => ("a string", "text in double quotes"),
-            Type::Reference => ("a reference", "text in double quotes"),
-            Type::Binary => ("binary", "base64 text in double quotes"),
-            Type::Boolean => ("a boolean", "true or false"),
-            Type::Decimal | Type::Integer => ("a number", "a number without quotes"),
-            Type::DateTime => ("a dateTime", "\"2026-01-31T09:30:00Z\" or the like"),
-            Type::Complex => {
-                let sub = attribute.sub_attributes.first().map_or("value", |sub| &sub.name);
-                return Err(invalid(format!(
-                    "{name} is complex: compare a sub-attribute, such as {name}.{sub}"
-                )));
-            }
-        };
-        // RFC 7644 Table 3 refuses order for boolean and binary; parts of
-        // anything but text have no meaning.
-        let others = match attribute.kind {
-            Type::Boolean | Type::Binary if !matches!(op, CompareOp::Eq | CompareOp::Ne) => "eq, ne or pr",
-            Type::Decimal | Type::Integer | Type::DateTime if is_part(op) => "eq, ne, gt, ge, lt, le or pr",
-            _ => {
-                return Operand::of(attribute, op, value)
-                    .map(|operand| Self::Compare(op, operand))
-                    .ok_or_else(|| {
-                        invalid(format!("{name} is {a_kind}: compare it with {example}, not {value}"))
-                    });
-            }
-        };
-        Err(invalid(format!("{name} is {a_kind}: use {others} instead of {op}")))
-    }
-
-    /// `value` is one value, or what a resource does not have.
-    fn accepts(&self, value: Option<&Value>) -> bool {
-        match (self, value) {
-            (Self::Present, value) => value.is_some_and(is_present),
-            (Self::Compare(op, _), None) => *op == CompareOp::Ne,
-            (Self::Compare(op, operand), Some(value)) => operand.compares(*op, value),
-        }
-    }
-}
-
-impl Operand {
-    /// `None`: not a value of the attribute's type.
-    fn of(attribute: &Attribute, op: CompareOp, value: &Value) -> Option<Self> {
-        match (attribute.kind, value) {
-            (Type::String | Type::Reference | Type::Binary, Value::String(text)) => {
-                let exact = attribute.is_case_exact();
-                Some(Self::Text { text: comparable(text, exact, op), exact })
-            }
-            (Type::Boolean, Value::Bool(value)) => Some(Self::Boolean(*value)),
-            (Type::Boolean, Value::String(text)) => tolerance::boolean(text).map(Self::Boolean),
-            (Type::Decimal | Type::Integer, Value::Number(number)) => Some(Self::Number(number.clone())),
-            (Type::DateTime, Value::String(text)) => instant(text).map(Self::Instant),
-            _ => None,
-        }
-    }
-
-    fn compares(&self, op: CompareOp, value: &Value) -> bool {
-        let order = match (self, value) {
-            (Self::Text { text, exact }, Value::String(value)) => {
-                let value = comparable(value, *exact, op);
-                match op {
-                    CompareOp::Co => return value.contains(text),
-                    CompareOp::Sw => return value.starts_with(text),
-                    CompareOp::Ew => return value.ends_with(text),
-                    _ => Some(value.as_str().cmp(text)),
-                }
-            }
-            (Self::Instant(limit), Value::String(value)) => instant(value).map(|value| value.cmp(limit)),
-            (Self::Number(number), Value::Number(value)) => order(value, number),
-            (Self::Boolean(boolean), Value::Bool(value)) => Some(value.cmp(boolean)),
-            _ => None,
-        };
-        match op {
-            CompareOp::Eq => order == Some(Ordering::Equal),
-            CompareOp::Ne => order != Some(Ordering::Equal),
-            CompareOp::Gt => order == Some(Ordering::Greater),
-            CompareOp::Ge => order.is_some_and(Ordering::is_ge),
-            CompareOp::Lt => order == Some(Ordering::Less),
-            CompareOp::Le => order.is_some_and(Ordering::is_le),
-            CompareOp::Co | CompareOp::Sw | CompareOp::Ew => false,
-        }
-    }
-}
-
-fn is_part(op: CompareOp) -> bool {
-    matches!(op, CompareOp::Co | CompareOp::Sw | CompareOp::Ew)
-}
-
-/// The lower case of a sigma depends on whether its word ends there, and a part
-/// of a text ends elsewhere than the text: `sw "ΟΔΥΣ"` finds `Οδυσσέας`.
-fn comparable(text: &str, exact: bool, op: CompareOp) -> String {
-    match (exact, is_part(op)) {
-        (true, _) => text.to_owned(),
-        (false, false) => fold(text),
-        (false, true) => fold(text).replace('ς', "σ"),
-    }
-}
-
-/// xsd:dateTime; one without an offset is taken as UTC.
-pub(super) fn instant(text: &str) -> Option<Timestamp> {
-    if !text.contains(['T', 't']) {
-        return None;
-    }
-    text.parse::<Timestamp>().ok().or_else(|| Offset::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok())
-}
-
-/// Integers are not rounded to compare them.
-fn order(one: &Number, other: &Number) -> Option<Ordering> {
-    match (one.as_i128(), other.as_i128()) {
-        (Some(one), Some(other)) => Some(one.cmp(&other)),
-        _ => one.as_f64()?.partial_cmp(&other.as_f64()?),
-    }
-}
-
 fn elements(value: Option<&Value>) -> &[Value] {
     match value {
         Some(Value::Array(elements)) => elements,
@@ -358,33 +222,20 @@ fn value_at<'v>(element: &'v Value, sub: Option<&Attribute>) -> Option<&'v Value
     }
 }
 
-/// `pr`: "a non-empty or non-null value, or a non-empty node".
-fn is_present(value: &Value) -> bool {
-    match value {
-        Value::Null => false,
-        Value::Bool(_) | Value::Number(_) => true,
-        Value::String(text) => !text.is_empty(),
-        Value::Array(elements) => elements.iter().any(is_present),
-        Value::Object(members) => members.values().any(is_present),
-    }
-}
-
-/// A comparison would tell, guess by guess, what is never returned.
-fn refuse_hidden(name: &str, attribute: &Attribute) -> Result<()> {
-    match attribute.returned {
-        Returned::Never => Err(invalid(format!("{name} is never returned and cannot be filtered by"))),
-        Returned::Always | Returned::Default | Returned::Request => Ok(()),
-    }
-}
-
 fn name(place: &Place<'_>) -> String {
     let attribute = &place.attribute.name;
     place.sub.map_or_else(|| attribute.clone(), |sub| format!("{attribute}.{}", sub.name))
 }
 
-fn unknown(kind: &ResourceType, path: &AttrPath) -> Error {
-    match (&path.sub, resolve(kind, &AttrPath { sub: None, ..path.clone() })) {
+fn unknown(kind: &ResourceType, kinds: &[Arc<ResourceType>], path: &AttrPath) -> Error {
+    let whole = AttrPath { sub: None, ..path.clone() };
+    let mut wholes = std::iter::once(kind).chain(kinds.iter().map(Arc::as_ref));
+    let whole = wholes.find_map(|kind| resolve(kind, &whole));
+    match (&path.sub, whole) {
         (Some(sub), Some(Target::Attribute(place))) => no_sub_attribute(place.attribute, sub),
+        _ if kinds.len() > 1 => {
+            invalid(format!("no resource type has an attribute {path}: /Schemas lists what each has"))
+        }
         _ => invalid(format!("{} has no attribute {path}: /Schemas lists what it has", kind.name)),
     }
 }
@@ -398,15 +249,11 @@ fn no_sub_attribute(attribute: &Attribute, sub: &str) -> Error {
     }
 }
 
-fn invalid(detail: String) -> Error {
-    ErrorKind::InvalidFilter.with(detail)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{ElementMatcher, Matcher, order};
+    use super::{ElementMatcher, Matcher};
     use crate::scim::catalogue::Catalogue;
     use crate::scim::error::ErrorKind;
     use crate::scim::policy::Policy;
@@ -516,12 +363,5 @@ mod tests {
         let attribute = attribute(json!({ "name": "values", "type": "string" }));
         let error = ElementMatcher::new(&"type pr".parse().unwrap(), &attribute).unwrap_err();
         assert_eq!(error.detail, "values has no sub-attribute type: it is compared by its name alone");
-    }
-
-    #[test]
-    fn numbers_beyond_each_other_have_an_order() {
-        let number = |text: &str| text.parse().unwrap();
-        assert!(order(&number("-1"), &number("18446744073709551615")).unwrap().is_lt());
-        assert!(order(&number("1e300"), &number("18446744073709551615")).unwrap().is_gt());
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod catalogue;
 mod change;
+mod compare;
 pub mod discovery;
 pub mod error;
 pub mod etag;

@@ -7,9 +7,10 @@ use std::fmt;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::compare::instant;
 use super::filter::{CompareOp, Filter};
 use super::fold::fold;
-use super::matches::{instant, resolve};
+use super::matches::resolve;
 use super::path::AttrPath;
 use super::schema::{Place, ResourceType, Target};
 
@@ -25,6 +26,8 @@ pub enum Plan<'a> {
     ChangedSince(Timestamp),
     /// What any of these finds.
     Union(Vec<Plan<'a>>),
+    /// The filter is about attributes that the type does not have.
+    Nothing,
     Scan,
 }
 
@@ -36,6 +39,7 @@ impl<'a> Plan<'a> {
     /// Orders plans by what they are likely to read.
     fn cost(&self) -> usize {
         match self {
+            Self::Nothing => 0,
             Self::Id(_) => 1,
             Self::Unique(..) => 2,
             Self::LookUp(..) => 3,
@@ -61,6 +65,7 @@ impl fmt::Display for Plan<'_> {
                 }
                 Ok(())
             }
+            Self::Nothing => f.write_str("nothing"),
             Self::Scan => f.write_str("scan"),
         }
     }
@@ -70,6 +75,7 @@ impl fmt::Display for Plan<'_> {
 /// is about.
 fn leg<'a>(filter: &'a Filter, kind: &'a ResourceType, within: Option<Place<'a>>) -> Plan<'a> {
     match filter {
+        filter if within.is_none() && is_of_absent(filter, kind) => Plan::Nothing,
         Filter::Compare { path, op, value: Value::String(value) } => {
             let place = match within {
                 None => attribute(kind, path),
@@ -88,11 +94,27 @@ fn leg<'a>(filter: &'a Filter, kind: &'a ResourceType, within: Option<Place<'a>>
             legs.iter().map(|filter| leg(filter, kind, within)).min_by_key(Plan::cost).unwrap_or(Plan::Scan)
         }
         Filter::Any(legs) => {
-            let legs: Vec<Plan<'a>> = legs.iter().map(|filter| leg(filter, kind, within)).collect();
-            if legs.contains(&Plan::Scan) { Plan::Scan } else { Plan::Union(legs) }
+            let mut legs: Vec<Plan<'a>> = legs.iter().map(|filter| leg(filter, kind, within)).collect();
+            legs.retain(|leg| *leg != Plan::Nothing);
+            if legs.contains(&Plan::Scan) {
+                return Plan::Scan;
+            }
+            if legs.len() > 1 { Plan::Union(legs) } else { legs.pop().unwrap_or(Plan::Nothing) }
         }
         Filter::Compare { .. } | Filter::Present(_) | Filter::Not(_) => Plan::Scan,
     }
+}
+
+/// Whether this is a condition on an attribute that the type does not have, and
+/// one that fails for what is absent.
+fn is_of_absent(filter: &Filter, kind: &ResourceType) -> bool {
+    let (path, fails) = match filter {
+        Filter::Compare { path, op: CompareOp::Ne, value } => (path, value.is_null()),
+        Filter::Compare { path, op: CompareOp::Eq, value } => (path, !value.is_null()),
+        Filter::Present(path) | Filter::Element { path, .. } | Filter::Compare { path, .. } => (path, true),
+        Filter::Not(_) | Filter::All(_) | Filter::Any(_) => return false,
+    };
+    fails && resolve(kind, path).is_none()
 }
 
 fn comparison<'a>(kind: &'a ResourceType, place: Place<'a>, op: CompareOp, value: &'a str) -> Plan<'a> {

@@ -1,15 +1,16 @@
 //! The order of a sorted list (RFC 7644 s3.4.2.3).
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::compare::instant;
 use super::error::{ErrorKind, Result};
 use super::fold::fold;
 use super::list::SortBy;
-use super::matches::instant;
 use super::path::AttrPath;
 use super::resource::Resource;
 use super::schema::{Attribute, Place, ResourceType, Returned, Target, Type};
@@ -18,7 +19,8 @@ use super::schema::{Attribute, Place, ResourceType, Returned, Target, Type};
 #[derive(Debug)]
 pub struct Order<'a> {
     kind: &'a ResourceType,
-    place: Place<'a>,
+    /// `None`: no resource of the type has a value.
+    place: Option<Place<'a>>,
 }
 
 /// The value that a resource is sorted by. `Missing` is the greatest: what has
@@ -34,11 +36,17 @@ pub enum Rank {
 }
 
 impl<'a> Order<'a> {
-    pub fn new(sort: &SortBy, kind: &'a ResourceType) -> Result<Self> {
+    /// Of `kind` in a query of all `kinds`: an attribute that only another of
+    /// them has is absent.
+    pub fn new(sort: &SortBy, kind: &'a ResourceType, kinds: &[Arc<ResourceType>]) -> Result<Self> {
         let refused = |why: &str| ErrorKind::InvalidValue.with(format!("sortBy {}: {why}", sort.path));
         let place = match kind.resolve(&sort.path) {
             Some(Target::Attribute(place)) => place,
             Some(Target::Extension(_)) => return Err(refused("a schema has no order: name an attribute")),
+            None if kinds.iter().any(|other| other.resolve(&sort.path).is_some()) => {
+                return Ok(Self { kind, place: None });
+            }
+            None if kinds.len() > 1 => return Err(refused("no resource type has such an attribute")),
             None => return Err(refused(&format!("{} has no such attribute", kind.name))),
         };
         // A complex attribute stands for its `value`.
@@ -53,35 +61,39 @@ impl<'a> Order<'a> {
         if hidden(place.attribute) || hidden(place.leaf()) {
             return Err(refused("the attribute is never returned"));
         }
-        Ok(Self { kind, place })
+        Ok(Self { kind, place: Some(place) })
     }
 
     /// Whether resources are stored in this order.
     pub fn is_by_id(&self) -> bool {
-        self.place.extension.is_none() && self.place.attribute.name == "id"
+        self.place.is_some_and(|place| place.extension.is_none() && place.attribute.name == "id")
     }
 
     /// The unique attribute in whose order this is, if every resource has it:
     /// its rows are kept in that order.
     pub fn unique(&self) -> Option<&'a AttrPath> {
+        let sorted = self.place?;
         let path = self.kind.unique.iter().find(|path| match self.kind.resolve(path) {
-            Some(Target::Attribute(place)) => place == self.place,
+            Some(Target::Attribute(place)) => place == sorted,
             Some(Target::Extension(_)) | None => false,
         })?;
-        self.place.leaf().required.then_some(path)
+        sorted.leaf().required.then_some(path)
     }
 
     pub fn rank(&self, resource: &Resource) -> Rank {
-        let value = resource.get(self.kind, &self.place);
+        let Some(place) = self.place else {
+            return Rank::Missing;
+        };
+        let value = resource.get(self.kind, &place);
         let element = match value.as_deref() {
             Some(Value::Array(elements)) => representative(elements),
             one => one,
         };
-        let value = match self.place.sub {
+        let value = match place.sub {
             Some(sub) => element.and_then(|element| element.get(&sub.name)),
             None => element,
         };
-        let leaf = self.place.leaf();
+        let leaf = place.leaf();
         match value {
             Some(Value::Bool(boolean)) => Rank::Boolean(*boolean),
             Some(Value::Number(number)) => number.as_f64().map_or(Rank::Missing, Rank::Number),
@@ -108,11 +120,18 @@ impl Rank {
             (Self::Number(a), Self::Number(b)) => a.total_cmp(b),
             (Self::Instant(a), Self::Instant(b)) => a.cmp(b),
             (Self::Text(a), Self::Text(b)) => a.cmp(b),
-            (Self::Missing, Self::Missing) => Ordering::Equal,
-            (Self::Missing, _) => Ordering::Greater,
-            (_, Self::Missing) => Ordering::Less,
-            // One attribute has one type.
-            _ => Ordering::Equal,
+            // The types of one query may have attributes of one name.
+            _ => self.class().cmp(&other.class()),
+        }
+    }
+
+    fn class(&self) -> u8 {
+        match self {
+            Self::Boolean(_) => 0,
+            Self::Number(_) => 1,
+            Self::Instant(_) => 2,
+            Self::Text(_) => 3,
+            Self::Missing => 4,
         }
     }
 }

@@ -140,9 +140,7 @@ impl From<Error> for ScimError {
                 "the request changes {changes} members, at most {} are allowed: send several requests",
                 super::staged::MAX_STAGED
             )),
-            Error::TooMuchToRead => ErrorKind::TooMany.with(
-                "the query reads too much: filter by eq on id, userName, externalId or emails.value",
-            ),
+            Error::TooMuchToRead => ErrorKind::TooMany.with("the query reads too much: narrow its filter"),
             Error::Busy { .. } => {
                 tracing::warn!(%error, "gave up");
                 ErrorKind::Busy { retry_after: RETRY_AFTER }

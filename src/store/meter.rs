@@ -39,7 +39,7 @@ pub struct Reading {
     /// Capacity units, as DynamoDB reports them.
     pub read_units: f64,
     pub write_units: f64,
-    /// How a filter was answered.
+    /// How a filter was answered, step by step.
     pub plan: Option<String>,
 }
 
@@ -53,7 +53,10 @@ impl Meter {
     }
 
     pub fn note_plan(plan: &impl fmt::Display) {
-        Self::count(|reading| reading.plan = Some(plan.to_string()));
+        Self::count(|reading| {
+            let before = reading.plan.take().map_or(String::new(), |before| before + "; ");
+            reading.plan = Some(format!("{before}{plan}"));
+        });
     }
 
     /// Outside of a measurement nothing is counted.

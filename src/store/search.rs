@@ -28,9 +28,6 @@ const PAGES_OF_A_STRETCH: usize = 3;
 /// Rows that lead to resources. What more resources share is found by a scan as soon.
 pub(super) const MAX_HITS: usize = 1_000;
 
-/// Rows of a unique attribute, of some 100 bytes each, in 2 MB.
-const MAX_ROWS: usize = 20_000;
-
 /// Some of the resources of a type in the order of their ids.
 pub struct Stretch {
     pub resources: Vec<Resource>,
@@ -167,9 +164,6 @@ impl Store {
         (start, count): (usize, usize),
     ) -> Result<Vec<Resource>, Error> {
         let end = start.saturating_add(count);
-        if end > MAX_ROWS {
-            return Err(Error::TooMuchToRead);
-        }
         // DynamoDB takes no limit of 0.
         if count == 0 {
             return Ok(Vec::new());

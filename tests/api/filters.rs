@@ -1,11 +1,18 @@
 //! RFC 7644 s3.4.2.2 as one table: a filter, and the ids that it finds.
 
+use std::fmt::Write;
+
+use insta::assert_snapshot;
 use scim_lambda::scim::catalogue::Catalogue;
+use scim_lambda::scim::error::ErrorKind;
 use scim_lambda::scim::etag::Version;
 use scim_lambda::scim::filter::Filter;
+use scim_lambda::scim::list::SortBy;
 use scim_lambda::scim::matches::Matcher;
+use scim_lambda::scim::plan::Plan;
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::scim::resource::Resource;
+use scim_lambda::scim::sort::Order;
 use serde_json::{Value, json};
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
@@ -259,4 +266,123 @@ fn a_filter_finds_these_groups() {
     for (filter, expected) in OF_GROUPS {
         assert_eq!(&found(&catalogue, "Group", &groups, filter), expected, "{filter}");
     }
+}
+
+/// s3.4.2.1: an attribute that a type does not have, in a query of several types,
+/// has no value there. Each line ends in how users and how groups are found.
+#[test]
+fn what_only_one_type_has_is_absent_from_the_other() {
+    let catalogue = catalogue();
+    let kinds = &catalogue.resource_types;
+    let (users, groups) = (users(), groups());
+    let mut table = String::new();
+    for text in [
+        r#"userName eq "john""#,
+        r#"userName sw "j""#,
+        "userName pr",
+        "userName eq null",
+        "userName ne null",
+        r#"userName ne "john""#,
+        r#"not (userName eq "john")"#,
+        r#"displayName eq "Design""#,
+        r#"userName eq "john" or displayName eq "Design""#,
+        r#"userName eq "john" or userName eq "bjensen""#,
+        r#"userName eq "john" and displayName eq "Design""#,
+        r#"userName ne "john" and displayName eq "Design""#,
+        r#"members eq "john""#,
+        r#"members[value eq "john"]"#,
+        r#"members.value eq "john" or externalId eq "e-1""#,
+        r#"emails[type eq "home"].value eq "john@example.org""#,
+        r#"manager eq "john""#,
+        "active eq true",
+        "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User pr",
+        r#"urn:ietf:params:scim:schemas:core:2.0:User:meta.created le "2012-01-01T00:00:00Z""#,
+        r#"id eq "empty""#,
+    ] {
+        let filter: Filter = text.parse().unwrap();
+        let mut found = Vec::new();
+        let mut plans = Vec::new();
+        for (kind, resources) in kinds.iter().zip([&users[..], &groups[..]]) {
+            let matcher = Matcher::among(&filter, kind, kinds).unwrap();
+            let plan = Plan::of(&filter, kind);
+            let matching = resources.iter().filter(|resource| matcher.matches(resource));
+            let ids: Vec<&str> = matching.map(|resource| resource.id.as_str()).collect();
+            assert!(plan != Plan::Nothing || ids.is_empty(), "{text}");
+            found.extend(ids);
+            plans.push(plan.to_string());
+        }
+        let found = if found.is_empty() { "-".to_owned() } else { found.join(" ") };
+        writeln!(table, "{text}: {found} ({})", plans.join(", ")).unwrap();
+    }
+    assert_snapshot!(table, @r#"
+    userName eq "john": john (userName, nothing)
+    userName sw "j": john jose (userName prefix, nothing)
+    userName pr: babs john jose strasse (scan, nothing)
+    userName eq null: design empty (scan, scan)
+    userName ne null: babs john jose strasse (scan, nothing)
+    userName ne "john": babs jose strasse design empty (scan, scan)
+    not (userName eq "john"): babs jose strasse design empty (scan, scan)
+    displayName eq "Design": design (scan, displayName)
+    userName eq "john" or displayName eq "Design": john design (scan, displayName)
+    userName eq "john" or userName eq "bjensen": babs john (userName or userName, nothing)
+    userName eq "john" and displayName eq "Design": - (userName, nothing)
+    userName ne "john" and displayName eq "Design": design (scan, displayName)
+    members eq "john": design (nothing, scan)
+    members[value eq "john"]: design (nothing, scan)
+    members.value eq "john" or externalId eq "e-1": john design (externalId, scan)
+    emails[type eq "home"].value eq "john@example.org": john (emails.value, nothing)
+    manager eq "john": babs (scan, nothing)
+    active eq true: babs (scan, nothing)
+    urn:ietf:params:scim:schemas:extension:enterprise:2.0:User pr: babs jose (scan, nothing)
+    urn:ietf:params:scim:schemas:core:2.0:User:meta.created le "2012-01-01T00:00:00Z": babs john jose strasse (scan, nothing)
+    id eq "empty": empty (id, id)
+    "#);
+}
+
+#[test]
+fn what_no_type_has_or_another_type_refuses_is_refused() {
+    let catalogue = catalogue();
+    let kinds = &catalogue.resource_types;
+    for (text, expected) in [
+        ("shoeSize eq 38", "no resource type has an attribute shoeSize: /Schemas lists what each has"),
+        (
+            "displayName pr or shoeSize pr",
+            "no resource type has an attribute shoeSize: /Schemas lists what each has",
+        ),
+        ("members.shoe pr", "members has no sub-attribute shoe: it has value, $ref, type, display"),
+        ("emails.vale pr", "emails has no sub-attribute vale: it has value, display, type, primary"),
+        ("userName eq 5", "userName is a string: compare it with text in double quotes, not 5"),
+        ("active gt true", "active is a boolean: use eq, ne or pr instead of gt"),
+        ("password pr", "password is never returned and cannot be filtered by"),
+    ] {
+        let filter = text.parse().unwrap();
+        let refused = kinds.iter().find_map(|kind| Matcher::among(&filter, kind, kinds).err()).unwrap();
+        assert_eq!((refused.kind, refused.detail.as_ref()), (ErrorKind::InvalidFilter, expected), "{text}");
+    }
+    let sort = |path: &str| SortBy { path: path.parse().unwrap(), descending: false };
+    for (path, expected) in [
+        ("shoeSize", "sortBy shoeSize: no resource type has such an attribute"),
+        ("urn:x:y", "sortBy urn:x:y: no resource type has such an attribute"),
+        ("password", "sortBy password: the attribute is never returned"),
+    ] {
+        let refused = kinds.iter().find_map(|kind| Order::new(&sort(path), kind, kinds).err());
+        let Some(refused) = refused else { panic!("{path} is an order") };
+        assert_eq!((refused.kind, refused.detail.as_ref()), (ErrorKind::InvalidValue, expected), "{path}");
+    }
+}
+
+#[test]
+fn what_has_no_such_attribute_is_sorted_last() {
+    let catalogue = catalogue();
+    let kinds = &catalogue.resource_types;
+    let mut ranked = Vec::new();
+    let sort = SortBy { path: "userName".parse().unwrap(), descending: false };
+    for (kind, resources) in kinds.iter().zip([&users()[..], &groups()[..]]) {
+        let order = Order::new(&sort, kind, kinds).unwrap();
+        assert!(!order.is_by_id());
+        ranked.extend(resources.iter().map(|resource| (order.rank(resource), resource.id.clone())));
+    }
+    ranked.sort_by(|(a, _), (b, _)| a.compare(b));
+    let ids: Vec<&str> = ranked.iter().map(|(_, id)| id.as_str()).collect();
+    assert_eq!(ids, ["babs", "john", "jose", "strasse", "design", "empty"]);
 }

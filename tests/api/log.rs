@@ -38,6 +38,9 @@ async fn an_explained_request_says_its_plan_and_cost_and_no_value() {
         .without_time()
         .with_writer(move || writer.clone())
         .finish();
+    // With one subscriber alone, whichever thread logs first decides for all
+    // whether a line is wanted, and the threads of other tests want none.
+    let _other = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
     let guard = tracing::subscriber::set_default(subscriber);
     let user =
         r#"{"userName":"sarah.jones","emails":[{"value":"sarah@example.com"}],"password":"t1meMa$heen"}"#;

@@ -336,3 +336,43 @@ async fn a_page_ends_early_rather_than_be_too_large() {
     assert!((2..=4).contains(&pages), "{pages}");
     assert_eq!(names.len(), 13);
 }
+
+#[tokio::test]
+async fn who_asks_for_too_much_is_told_what_to_ask_for() {
+    let directory = Directory::new().await;
+    let client = directory.client();
+    // All ids are in one of the ranges that a scan reads 3 MB of.
+    let long = "x".repeat(380_000);
+    for n in 0..10 {
+        let user = json!({ "userName": format!("u{n}"), "profileUrl": long }).to_string();
+        assert_eq!(client.post("/Users", &user).await.status, 201);
+    }
+    let mut answers = String::new();
+    let without_cursors = directory.client_with(scim_lambda::config::Config::new(directory.table()));
+    for (client, query) in [
+        (&client, "filter=title+pr"),
+        (&client, "filter=title+pr&sortBy=title"),
+        (&without_cursors, "filter=title+pr"),
+        (&client, "sortBy=title"),
+        (&client, "sortBy=title&cursor"),
+        (&client, "sortBy=userName&startIndex=19902"),
+        (&client, "sortBy=userName&sortOrder=descending&startIndex=9223372036854775807"),
+    ] {
+        let Answer { status, body, .. } = client.get(&format!("/Users?{query}")).await;
+        writeln!(answers, "{query}: {status} {} {}", body["scimType"], body["detail"]).unwrap();
+    }
+    assert_snapshot!(answers, @r#"
+    filter=title+pr: 400 "tooMany" "there are too many Users to look at each: narrow the filter by eq on one of id, userName, externalId, emails.value, or page by cursor"
+    filter=title+pr&sortBy=title: 400 "tooMany" "there are too many Users to look at each: narrow the filter by eq on one of id, userName, externalId, emails.value"
+    filter=title+pr: 400 "tooMany" "there are too many Users to look at each: narrow the filter by eq on one of id, userName, externalId, emails.value"
+    sortBy=title: 400 "tooMany" "more than 10000 resources, or 12 MB of them, cannot be sorted: ask for fewer by a filter, or leave sortBy out"
+    sortBy=title&cursor: 400 "tooMany" "more than 10000 resources, or 12 MB of them, cannot be sorted: ask for fewer by a filter, or leave sortBy out"
+    sortBy=userName&startIndex=19902: 400 "tooMany" "only the first 20000 resources are listed in the order of userName: ask for fewer by a filter, or leave sortBy out"
+    sortBy=userName&sortOrder=descending&startIndex=9223372036854775807: 400 "tooMany" "only the first 20000 resources are listed in the order of userName: ask for fewer by a filter, or leave sortBy out"
+    "#);
+    assert_eq!(client.get("/Users?sortBy=userName&startIndex=19901").await.body["totalResults"], 10);
+    for query in ["filter=userName+ne+%22x%22&count=100", "filter=userName+pr&sortBy=id&count=3"] {
+        let (_, names) = all_by_cursor(&client, &format!("/Users?{query}")).await;
+        assert_eq!(names.len(), 10, "{query}");
+    }
+}
