@@ -195,6 +195,16 @@ impl Response {
 }
 
 impl Body {
+    /// What it takes in the event that carries the answer.
+    pub fn event_bytes(&self) -> usize {
+        match self {
+            Self::None => 0,
+            // JSON within JSON: each of these takes a backslash more.
+            Self::Text(text) => text.len() + text.bytes().filter(|byte| b"\"\\".contains(byte)).count(),
+            Self::Binary(bytes) => bytes.len().div_ceil(3) * 4,
+        }
+    }
+
     /// With whether API Gateway has to decode it; binary is base64 in the event.
     fn into_event(self) -> (Option<lambda_http::Body>, bool) {
         match self {
