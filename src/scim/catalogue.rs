@@ -180,16 +180,12 @@ mod tests {
 
     #[test]
     fn names_of_groups_are_unique_or_looked_up() {
-        let declared = json!([{
-            "name": "Group", "endpoint": "Groups", "description": "Group", "schema": GROUP,
-            "schemaExtensions": [], "unique": ["displayName"], "lookUp": ["externalId"], "members": "members",
-        }]);
         for (group_names, uniqueness, unique, look_up) in [
             (GroupNames::Unique, "server", vec!["displayName"], vec!["externalId"]),
             (GroupNames::Free, "none", vec![], vec!["externalId", "displayName"]),
         ] {
             let policy = Policy { group_names, ..Policy::default() };
-            let catalogue = Catalogue::read(&policy, &declared.to_string()).unwrap();
+            let catalogue = Catalogue::new(&policy);
             let group = catalogue.resource_type("Group").unwrap();
             let texts = |paths: &[_]| paths.iter().map(ToString::to_string).collect::<Vec<_>>();
             assert_eq!((texts(&group.unique), texts(&group.look_up)), (owned(unique), owned(look_up)));

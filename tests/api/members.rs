@@ -14,11 +14,8 @@ use scim_lambda::scim::policy::{Interpretation, Policy};
 use scim_lambda::scim::schema::ResourceType;
 use serde_json::{Value, json};
 
-const GROUP: &str = r#"[{"name":"Group","endpoint":"Groups","description":"Group","schemaExtensions":[],
-    "schema":"urn:ietf:params:scim:schemas:core:2.0:Group","unique":[],"lookUp":[],"members":"members"}]"#;
-
 fn group() -> Arc<ResourceType> {
-    Catalogue::read(&Policy::default(), GROUP).unwrap().resource_type("Group").unwrap().clone()
+    Catalogue::new(&Policy::default()).resource_type("Group").unwrap().clone()
 }
 
 fn shown(changes: &MemberChanges) -> String {
