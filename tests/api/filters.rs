@@ -256,7 +256,7 @@ fn a_filter_finds_these_groups() {
 /// has no value there. Each line ends in how users and how groups are found.
 #[test]
 fn what_only_one_type_has_is_absent_from_the_other() {
-    let catalogue = catalogue();
+    let catalogue = Catalogue::new(&Policy::default());
     let kinds = &catalogue.resource_types;
     let (users, groups) = (users(), groups());
     let mut table = String::new();
@@ -325,7 +325,7 @@ fn what_only_one_type_has_is_absent_from_the_other() {
 
 #[test]
 fn what_no_type_has_or_another_type_refuses_is_refused() {
-    let catalogue = catalogue();
+    let catalogue = Catalogue::new(&Policy::default());
     let kinds = &catalogue.resource_types;
     for (text, expected) in [
         ("shoeSize eq 38", "no resource type has an attribute shoeSize: /Schemas lists what each has"),
@@ -357,7 +357,7 @@ fn what_no_type_has_or_another_type_refuses_is_refused() {
 
 #[test]
 fn what_has_no_such_attribute_is_sorted_last() {
-    let catalogue = catalogue();
+    let catalogue = Catalogue::new(&Policy::default());
     let kinds = &catalogue.resource_types;
     let mut ranked = Vec::new();
     let sort = SortBy { path: "userName".parse().unwrap(), descending: false };
