@@ -44,8 +44,7 @@ impl Response {
         let plain = takes("application/json") && ![SCIM_JSON, "*/*", "application/*"].into_iter().any(takes);
         let media_type = if plain { "application/json" } else { SCIM_JSON };
         let response = self.with(header::CONTENT_TYPE, media_type.to_owned());
-        let response =
-            if request.takes_binary && takes_gzip(request) { response.packed() } else { response };
+        let response = if request.takes_binary && takes_gzip(request) { response.packed() } else { response };
         if response.body.event_bytes() <= MAX_EVENT_BYTES {
             return response;
         }

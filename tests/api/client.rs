@@ -111,7 +111,10 @@ impl Directory {
     }
 
     fn store(&self) -> Store {
-        Store::new(self.dynamodb(), &self.table, Arc::clone(&self.world.ids), Arc::clone(&self.world.dice))
+        // The ids of the directory are for its resources.
+        static IDS: AtomicU64 = AtomicU64::new(0);
+        let ids = Arc::new(|| Uuid::from_u64_pair(0, IDS.fetch_add(1, Ordering::Relaxed)));
+        Store::new(self.dynamodb(), &self.table, ids, Arc::clone(&self.world.dice))
     }
 
     /// The table, past the handler.

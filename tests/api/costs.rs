@@ -58,12 +58,19 @@ async fn fill(directory: &Directory, users: u32) {
     }
 }
 
-fn item(value: Value) -> Item {
+pub(crate) fn item(value: Value) -> Item {
     serde_dynamo::to_item(value).unwrap()
 }
 
 /// One line: what was called, and the units that DynamoDB reported.
-async fn measure(table: &mut String, client: &Client, name: &str, method: &str, path: &str, body: &Value) {
+pub(crate) async fn measure(
+    table: &mut String,
+    client: &Client,
+    name: &str,
+    method: &str,
+    path: &str,
+    body: &Value,
+) {
     client.faults.forget();
     let mut request = client.request(method, path);
     if !body.is_null() {

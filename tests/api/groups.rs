@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 use crate::client::{Answer, Client, Directory};
 
 pub(crate) fn patch(operations: &Value) -> String {
-    json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations }).to_string()
+    json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations })
+        .to_string()
 }
 
 pub(crate) fn add(ids: &[&str]) -> String {

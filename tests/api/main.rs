@@ -19,6 +19,7 @@ mod faults;
 mod filters;
 mod function;
 mod gateway;
+mod group_costs;
 mod groups;
 mod limits;
 mod listing;
