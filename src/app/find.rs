@@ -144,7 +144,8 @@ impl App {
                 union
             }
             Plan::Nothing => Vec::new(),
-            Plan::Scan => return Ok(None),
+            // The store does not offer these.
+            Plan::Member(_) | Plan::MemberOf(_) | Plan::Scan => return Ok(None),
         };
         Ok(Some(found))
     }
