@@ -59,9 +59,7 @@ impl App {
             }));
         }
         let descending = query.sort.as_ref().is_some_and(|sort| sort.descending);
-        all.sort_by(|a, b| {
-            compare((&a.rank, a.leg, &a.resource.id), (&b.rank, b.leg, &b.resource.id), descending)
-        });
+        all.sort_by(|a, b| compare(a.place(), b.place(), descending));
         Ok(all)
     }
 
@@ -177,6 +175,10 @@ impl<'a> Leg<'a> {
 }
 
 impl Found {
+    pub(super) fn place(&self) -> (&Rank, usize, &str) {
+        (&self.rank, self.leg, &self.resource.id)
+    }
+
     pub(super) fn position(&self) -> Position {
         Position { leg: self.leg, rank: self.rank.clone(), id: self.resource.id.clone() }
     }

@@ -24,6 +24,7 @@ mod listing;
 mod local;
 mod log;
 mod outages;
+mod pages;
 mod panics;
 mod patch;
 mod properties;
