@@ -7,7 +7,8 @@ use std::fmt::Write;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::client::{Client, Directory};
+use crate::client::{Answer, Client, Directory};
+use crate::consistency::check;
 use crate::search::add_users;
 
 /// Every page of a query by cursor, and the names in the order shown.
@@ -268,4 +269,105 @@ async fn a_page_ends_early_rather_than_be_too_large() {
     assert_eq!(second.body["itemsPerPage"], 2);
     let back = page(&second.body["previousCursor"]).await;
     assert_eq!(back.list("id"), first.list("id"));
+}
+
+fn ids(page: &Answer) -> Vec<String> {
+    assert_eq!(page.status, 200, "{page}");
+    page.list("id").split(' ').filter(|id| !id.is_empty()).map(str::to_owned).collect()
+}
+
+/// Scenario 11 of the store.
+#[tokio::test]
+async fn a_page_by_index_is_a_part_of_what_is_there_when_it_is_read() {
+    let client = Directory::spread().await.client();
+    add_users(&client, 0..20).await;
+    let mut number = 100;
+    for query in ["", "&sortBy=userName", "&sortBy=title&sortOrder=descending", "&filter=userName+sw+%22n%22"]
+    {
+        let (mut start, mut before) = (0, Vec::new());
+        loop {
+            let page = client.get(&format!("/Users?startIndex={}&count=5{query}", start + 1)).await;
+            let everybody = ids(&client.get(&format!("/Users?{query}")).await);
+            let expected: Vec<String> = everybody.iter().skip(start).take(5).cloned().collect();
+            assert_eq!(
+                (ids(&page), &page.body["totalResults"]),
+                (expected, &json!(everybody.len())),
+                "{query}"
+            );
+            // Nobody changes places.
+            let common = |of: &[String], and: &[String]| -> Vec<String> {
+                of.iter().filter(|id| and.contains(id)).cloned().collect()
+            };
+            assert_eq!(common(&everybody, &before), common(&before, &everybody), "{query}");
+            start += 5;
+            if start >= everybody.len() {
+                break;
+            }
+            add_users(&client, number..number + 2).await;
+            for gone in [&everybody[start / 2], &everybody[everybody.len() - 1]] {
+                assert_eq!(client.delete(&format!("/Users/{gone}")).await.status, 204);
+            }
+            (number, before) = (number + 2, everybody);
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_comes_or_goes_before_a_page_by_index_moves_it_by_one() {
+    let client = Directory::spread().await.client();
+    add_users(&client, 10..18).await;
+    let page = async |start: usize| {
+        let query = format!("/Users?sortBy=userName&startIndex={start}&count=3");
+        client.get(&query).await.list("userName").replace("@Example.com", "")
+    };
+    assert_eq!(page(1).await, "n010 n011 n012");
+    add_users(&client, [9]).await;
+    assert_eq!(page(4).await, "n012 n013 n014");
+    for name in ["n009", "n010"] {
+        let user = client.find(&format!(r#"userName eq "{name}@example.com""#)).await.list("id");
+        assert_eq!(client.delete(&format!("/Users/{user}")).await.status, 204);
+    }
+    assert_eq!(page(7).await, "n017");
+    add_users(&client, [19]).await;
+    assert_eq!(page(7).await, "n017 n019");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn pages_by_index_are_sound_while_others_write() {
+    let directory = Directory::spread().await;
+    let client = directory.client();
+    add_users(&client, 0..20).await;
+    let writers = (1..=3).map(|writer| {
+        let client = directory.client();
+        tokio::spawn(async move {
+            for n in 0..12 {
+                let user = json!({ "userName": format!("w{writer}-{n}") }).to_string();
+                let created = client.post("/Users", &user).await;
+                assert_eq!(created.status, 201, "{created}");
+                if n % 3 != 0 {
+                    assert_eq!(client.delete(&created.path()).await.status, 204);
+                }
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    while !writers.iter().all(tokio::task::JoinHandle::is_finished) {
+        for start in [1, 6, 11, 16] {
+            let page = client.get(&format!("/Users?startIndex={start}&count=5")).await;
+            let shown = ids(&page);
+            assert!(shown.is_sorted_by(|a, b| a < b), "{shown:?}");
+            let total = page.body["totalResults"].as_u64().unwrap();
+            assert!((20..=20 + 3 * 5).contains(&total) && shown.len() == 5, "{total}");
+        }
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let mut everybody = BTreeSet::new();
+    for start in (1..=32).step_by(5) {
+        let page = client.get(&format!("/Users?startIndex={start}&count=5")).await;
+        assert_eq!(page.body["totalResults"], 32);
+        everybody.extend(ids(&page));
+    }
+    assert_eq!((everybody.len(), check(&directory).await), (32, 32));
 }
