@@ -1,5 +1,5 @@
-//! Cursors (RFC 9865): where a page ended, sealed so that a client can neither
-//! read nor make one, and bound to the query that it came from.
+//! Cursors (RFC 9865): where a page ended or began, sealed so that a client can
+//! neither read nor make one, and bound to the query that it came from.
 
 use std::fmt;
 
@@ -10,17 +10,17 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::scim::error::{Error, ErrorKind, Result};
-use crate::scim::list::CURSOR_TIMEOUT;
+use crate::scim::list::{CURSOR_TIMEOUT, Side};
 use crate::scim::sort::Rank;
 
-/// Where the next page begins.
+/// The place of a resource in the order of a query.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     /// Which of the query's resource types.
     pub leg: usize,
-    /// What the last resource was sorted by.
+    /// What the resource was sorted by.
     pub rank: Rank,
-    /// Its id; empty at the beginning of a type.
+    /// Empty at that end of a type where reading begins.
     pub id: String,
 }
 
@@ -32,7 +32,7 @@ impl Position {
 
 #[derive(Serialize, Deserialize)]
 struct Sealed {
-    position: Position,
+    page: Side<Position>,
     count: usize,
     expires: Timestamp,
 }
@@ -55,11 +55,11 @@ impl CursorKey {
         RandomizedNonceKey::new(&AES_256_GCM, &self.0).ok()
     }
 
-    /// `query` names everything that has to be the same for the next page:
+    /// `query` names everything that has to be the same for the other page:
     /// tenant, endpoint, filter, order and attributes.
-    pub fn seal(&self, query: &str, count: usize, position: Position, now: Timestamp) -> Result<String> {
+    pub fn seal(&self, query: &str, count: usize, page: Side<Position>, now: Timestamp) -> Result<String> {
         let sealed =
-            Sealed { position, count, expires: now.saturating_add(CURSOR_TIMEOUT).unwrap_or(Timestamp::MAX) };
+            Sealed { page, count, expires: now.saturating_add(CURSOR_TIMEOUT).unwrap_or(Timestamp::MAX) };
         let internal = || ErrorKind::Internal.with("no cursor could be made");
         let mut bytes = serde_json::to_vec(&sealed).map_err(|_| internal())?;
         let aead = self.aead().ok_or_else(internal)?;
@@ -68,7 +68,7 @@ impl CursorKey {
         Ok(URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    pub fn open(&self, query: &str, count: usize, cursor: &str, now: Timestamp) -> Result<Position> {
+    pub fn open(&self, query: &str, count: usize, cursor: &str, now: Timestamp) -> Result<Side<Position>> {
         let sealed = self.unseal(query, cursor).ok_or_else(|| refused(ErrorKind::InvalidCursor))?;
         if sealed.expires <= now {
             return Err(refused(ErrorKind::ExpiredCursor));
@@ -76,7 +76,7 @@ impl CursorKey {
         if sealed.count != count {
             return Err(ErrorKind::InvalidCount.with("count has to be the same for every page of a query"));
         }
-        Ok(sealed.position)
+        Ok(sealed.page)
     }
 
     fn unseal(&self, query: &str, cursor: &str) -> Option<Sealed> {

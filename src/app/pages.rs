@@ -5,23 +5,29 @@ use super::App;
 use super::find::{Found, Leg, compare};
 use crate::cursor::Position;
 use crate::scim::error::{Error, ErrorKind, Result};
-use crate::scim::list::Query;
+use crate::scim::list::{Query, Side};
+use crate::scim::needs::Needs;
 use crate::scim::path::AttrPath;
 use crate::scim::plan::Plan;
 use crate::scim::resource::Resource;
 use crate::scim::sort::{Order, Rank};
-use crate::store::{Error as StoreError, TenantName};
+use crate::store::{Error as StoreError, Meter, TenantName};
 
 /// How far a list goes in the order of a unique attribute: its rows, of some 100
 /// bytes each, are read from the first on.
 const MAX_IN_ORDER: usize = 20_000;
 
 /// The part of a query's result that an answer shows, before it is rendered.
+#[derive(Default)]
 pub(super) struct Shown {
     pub(super) found: Vec<Found>,
     pub(super) total: Option<usize>,
-    /// Where to go on if all of `found` fits the answer; `None` at the end.
-    pub(super) next: Option<Position>,
+    /// Where the pages beside this one lie if all of `found` fits the answer.
+    /// `None` where there is none; the previous one is offered where it is cheap.
+    pub(super) previous: Option<Side<Position>>,
+    pub(super) next: Option<Side<Position>>,
+    /// Whether this page lies before the place where its cursor was made.
+    pub(super) backward: bool,
 }
 
 impl App {
@@ -45,12 +51,12 @@ impl App {
                 self.store.page_by_value(tenant, leg.kind, path, sort.descending, (start, query.count));
             let (total, page) = tokio::try_join!(self.store.total(tenant, leg.kind), page)?;
             let found = page.into_iter().map(|resource| Found { leg: 0, rank: Rank::Missing, resource });
-            return Ok(Shown { found: found.collect(), total: Some(total), next: None });
+            return Ok(Shown { found: found.collect(), total: Some(total), ..Shown::default() });
         }
         let all = self.all(tenant, legs, query).await?;
         let total = Some(all.len());
         let found = all.into_iter().skip(start).take(query.count).collect();
-        Ok(Shown { found, total, next: None })
+        Ok(Shown { found, total, ..Shown::default() })
     }
 
     /// Without filter and order: the census says where a page begins.
@@ -69,7 +75,7 @@ impl App {
             total += of_kind;
             found.extend(page.into_iter().map(|resource| Found { leg, rank: Rank::Missing, resource }));
         }
-        Ok(Shown { found, total: Some(total), next: None })
+        Ok(Shown { found, total: Some(total), ..Shown::default() })
     }
 
     pub(super) async fn by_cursor(
@@ -77,29 +83,19 @@ impl App {
         tenant: &TenantName,
         legs: &[Leg<'_>],
         query: &Query,
-        position: Option<Position>,
+        side: Option<Side<Position>>,
     ) -> Result<Shown> {
-        let all = if is_by_id(legs, query) {
-            match self.all_by_plan(tenant, legs).await? {
-                Some(all) => all,
-                None => return self.stretch(tenant, legs, query, position).await,
-            }
-        } else {
-            self.all(tenant, legs, query).await?
-        };
-        let total = Some(all.len());
-        let descending = query.sort.as_ref().is_some_and(|sort| sort.descending);
-        let mut rest = all.into_iter().filter(|found| {
-            position.as_ref().is_none_or(|position| {
-                compare((&found.rank, found.leg, &found.resource.id), position.place(), descending).is_gt()
-            })
-        });
-        let found: Vec<Found> = rest.by_ref().take(query.count).collect();
-        let next = rest.next().and_then(|_| found.last().map(Found::position));
-        Ok(Shown { found, total, next })
+        // What is kept apart is read after the resources, and not one by one.
+        if !is_by_id(legs, query) || legs.iter().any(|leg| leg.needs != Needs::Nothing) {
+            return Ok(part(self.all(tenant, legs, query).await?, query, side));
+        }
+        match self.all_by_plan(tenant, legs).await? {
+            Some(all) => Ok(part(all, query, side)),
+            None => self.stretch(tenant, legs, query, side).await,
+        }
     }
 
-    /// In the order of ids, reading on from where the page before ended. A
+    /// In the order of ids, reading on from where the other page ended. A
     /// resource keeps its place whatever changes around it, so each that exists
     /// all the time is shown exactly once.
     async fn stretch(
@@ -107,43 +103,104 @@ impl App {
         tenant: &TenantName,
         legs: &[Leg<'_>],
         query: &Query,
-        position: Option<Position>,
+        side: Option<Side<Position>>,
     ) -> Result<Shown> {
-        let (first, mut after) = position.map_or((0, String::new()), |position| (position.leg, position.id));
-        let total = async {
-            let mut total = 0;
-            for leg in legs.iter().filter(|_| query.filter.is_none()) {
-                total += self.store.total(tenant, leg.kind).await?;
-            }
-            Ok::<_, StoreError>(query.filter.is_none().then_some(total))
-        };
-        let read = async {
-            let mut found: Vec<Found> = Vec::new();
-            let legs = legs.iter().enumerate().skip(first);
-            for (index, leg) in legs.filter(|(_, leg)| leg.plan != Plan::Nothing) {
-                let keep = |resource: &Resource| leg.keeps(resource);
-                let keep =
-                    leg.matcher.is_some().then_some(&keep as &(dyn Fn(&Resource) -> bool + Send + Sync));
-                let wanted = query.count - found.len();
-                let stretch = self.store.stretch(tenant, leg.kind, &after, wanted, keep).await?;
-                found.extend(stretch.resources.into_iter().map(|resource| Found {
-                    leg: index,
-                    rank: Rank::Missing,
-                    resource,
-                }));
-                if let Some(id) = stretch.resume {
-                    return Ok::<_, StoreError>((
-                        found,
-                        Some(Position { leg: index, rank: Rank::Missing, id }),
-                    ));
-                }
-                after.clear();
-            }
-            Ok((found, None))
-        };
-        let (total, (found, next)) = tokio::try_join!(total, read)?;
-        Ok(Shown { found, total, next })
+        let is_whole = query.filter.is_none();
+        if !is_whole {
+            Meter::note_plan(&Plan::Scan);
+        }
+        let total = self.total(tenant, if is_whole { legs } else { &[] });
+        let read = self.read_on(tenant, legs, query.count, side.as_ref());
+        let (total, (mut found, mut more)) = tokio::try_join!(total, read)?;
+        let total = is_whole.then_some(total);
+        let mut backward = matches!(side, Some(Side::Before(_)));
+        if backward && found.is_empty() && more.is_none() {
+            // What was there is gone, and what comes after it is the first page.
+            (found, more) = self.read_on(tenant, legs, query.count, None).await?;
+            backward = false;
+        }
+        if backward {
+            found.reverse();
+            let next = found.last().map(Found::position).map(Side::After);
+            return Ok(Shown { found, total, previous: more.map(Side::Before), next, backward });
+        }
+        // Before what a filter finds lies what it does not, of any length.
+        let first = found.first().filter(|_| is_whole && matches!(side, Some(Side::After(_))));
+        let previous = first.map(Found::position).map(Side::Before);
+        Ok(Shown { found, total, previous, next: more.map(Side::After), backward })
     }
+
+    async fn total(&self, tenant: &TenantName, legs: &[Leg<'_>]) -> Result<usize, StoreError> {
+        let mut total = 0;
+        for leg in legs {
+            total += self.store.total(tenant, leg.kind).await?;
+        }
+        Ok(total)
+    }
+
+    /// Up to `count` resources away from a place, the nearest first, and the place
+    /// to go on from.
+    async fn read_on(
+        &self,
+        tenant: &TenantName,
+        legs: &[Leg<'_>],
+        count: usize,
+        side: Option<&Side<Position>>,
+    ) -> Result<(Vec<Found>, Option<Position>), StoreError> {
+        let mut found: Vec<Found> = Vec::new();
+        if count == 0 {
+            return Ok((found, None));
+        }
+        let backward = matches!(side, Some(Side::Before(_)));
+        let (first, from) = match side {
+            Some(Side::After(position) | Side::Before(position)) => (position.leg, position.id.as_str()),
+            None => (0, ""),
+        };
+        let ahead = |index: usize| if backward { index <= first } else { index >= first };
+        let legs = legs.iter().enumerate();
+        let mut legs: Vec<(usize, &Leg<'_>)> =
+            legs.filter(|(index, leg)| ahead(*index) && leg.plan != Plan::Nothing).collect();
+        if backward {
+            legs.reverse();
+        }
+        for (index, leg) in legs {
+            let keep = |resource: &Resource| leg.keeps(resource);
+            let keep = leg.matcher.is_some().then_some(&keep as &(dyn Fn(&Resource) -> bool + Send + Sync));
+            let from = if index == first { from } else { "" };
+            let side = if backward { Side::Before(from) } else { Side::After(from) };
+            let stretch = self.store.stretch(tenant, leg.kind, side, count - found.len(), keep).await?;
+            let place = |resource| Found { leg: index, rank: Rank::Missing, resource };
+            found.extend(stretch.resources.into_iter().map(place));
+            if let Some(id) = stretch.resume {
+                return Ok((found, Some(Position { leg: index, rank: Rank::Missing, id })));
+            }
+        }
+        Ok((found, None))
+    }
+}
+
+/// The page of all that a query finds.
+fn part(all: Vec<Found>, query: &Query, side: Option<Side<Position>>) -> Shown {
+    let descending = query.sort.as_ref().is_some_and(|sort| sort.descending);
+    let order = |found: &Found, position: &Position| compare(found.place(), position.place(), descending);
+    let total = all.len();
+    let (start, count, backward) = match side {
+        None => (0, query.count, false),
+        Some(Side::After(position)) => {
+            (all.partition_point(|found| order(found, &position).is_le()), query.count, false)
+        }
+        Some(Side::Before(position)) => match all.partition_point(|found| order(found, &position).is_lt()) {
+            // What was there is gone, and what comes after it is the first page.
+            0 => (0, query.count, false),
+            end => (end.saturating_sub(query.count), end.min(query.count), true),
+        },
+    };
+    let found: Vec<Found> = all.into_iter().skip(start).take(count).collect();
+    let first = found.first().filter(|_| start > 0);
+    let last = found.last().filter(|_| start + found.len() < total);
+    let previous = first.map(Found::position).map(Side::Before);
+    let next = last.map(Found::position).map(Side::After);
+    Shown { found, total: Some(total), previous, next, backward }
 }
 
 /// Whether the order asked for is that of the table.

@@ -7,11 +7,12 @@ use serde_json::Value;
 
 use super::App;
 use super::call::Call;
-use super::find::{Found, Leg};
+use super::find::Leg;
+use super::pages::Shown;
 use crate::cursor::Position;
 use crate::event::Response;
 use crate::scim::error::{Error, ErrorKind, Result};
-use crate::scim::list::{self, Page, Paged, Parameters};
+use crate::scim::list::{self, Page, Paged, Parameters, Side};
 use crate::scim::schema::ResourceType;
 use crate::scim::select::render;
 
@@ -40,45 +41,43 @@ impl App {
         parameters: &Parameters,
     ) -> Result<Response> {
         let query = parameters.query()?;
-        let legs: Vec<Leg<'_>> =
-            kinds.iter().map(|kind| Leg::new(kind, kinds, &query, parameters)).collect::<Result<_>>()?;
-        let (shown, cursor) = match &query.page {
-            Page::Index(start) => (self.by_index(&call.tenant.name, &legs, &query, start - 1).await?, None),
+        let legs: Vec<Leg<'_>> = kinds
+            .iter()
+            .map(|kind| Leg::new(kind, kinds, call.groups(), &query, parameters))
+            .collect::<Result<_>>()?;
+        let tenant = &call.tenant.name;
+        let (paged, resources) = match &query.page {
+            Page::Index(start) => {
+                let mut shown = self.by_index(tenant, &legs, &query, start - 1).await?;
+                let resources = self.render_page(call, &legs, &mut shown).await?;
+                let total = shown.total.unwrap_or(resources.len());
+                (Paged::Index { total, start_index: *start }, resources)
+            }
             Page::Cursor(cursor) => {
                 let key = self.config.cursor_key.as_ref().ok_or_else(|| {
                     ErrorKind::InvalidCursor.with("cursor pagination is not offered here: page by startIndex")
                 })?;
                 let bound = bound_to(call, kinds, parameters);
-                let position = match cursor {
-                    None => None,
-                    Some(cursor) => Some(key.open(&bound, query.count, cursor, call.now)?),
+                let opened = cursor.as_ref().map(|cursor| key.open(&bound, query.count, cursor, call.now));
+                let mut shown = self.by_cursor(tenant, &legs, &query, opened.transpose()?).await?;
+                let resources = self.render_page(call, &legs, &mut shown).await?;
+                let seal = |page: Option<Side<Position>>| {
+                    page.map(|page| key.seal(&bound, query.count, page, call.now)).transpose()
                 };
-                (self.by_cursor(&call.tenant.name, &legs, &query, position).await?, Some((key, bound)))
-            }
-        };
-        let (resources, next) = self.render_page(call, &legs, shown.found, shown.next).await?;
-        let paged = match (&query.page, cursor) {
-            (Page::Index(start_index), _) => {
-                Paged::Index { total: shown.total.unwrap_or(resources.len()), start_index: *start_index }
-            }
-            (Page::Cursor(_), cursor) => {
-                let seal = |next| {
-                    cursor.map(|(key, bound)| key.seal(&bound, query.count, next, call.now)).transpose()
-                };
-                Paged::Cursor { total: shown.total, next: next.map_or(Ok(None), seal)? }
+                let (previous, next) = (seal(shown.previous)?, seal(shown.next)?);
+                (Paged::Cursor { total: shown.total, previous, next }, resources)
             }
         };
         Ok(Response::json(200, &list::response(paged, resources)))
     }
 
-    /// Renders as much as one answer holds; with where the next page begins.
-    async fn render_page(
-        &self,
-        call: &Call<'_>,
-        legs: &[Leg<'_>],
-        found: Vec<Found>,
-        next: Option<Position>,
-    ) -> Result<(Vec<Value>, Option<Position>)> {
+    /// Renders as much as one answer holds. What is left is on the next page, or on
+    /// the previous one if this was reached from behind.
+    async fn render_page(&self, call: &Call<'_>, legs: &[Leg<'_>], shown: &mut Shown) -> Result<Vec<Value>> {
+        let mut found = std::mem::take(&mut shown.found);
+        if shown.backward {
+            found.reverse();
+        }
         let mut resources = Vec::with_capacity(found.len());
         let mut bytes = 0;
         let mut last: Option<Position> = None;
@@ -99,12 +98,20 @@ impl App {
             let rendered = render(leg.kind, &resource, &leg.selection, &location);
             bytes += rendered.to_string().len();
             if bytes > MAX_PAGE_BYTES && last.is_some() {
-                return Ok((resources, last));
+                if shown.backward {
+                    shown.previous = last.map(Side::Before);
+                } else {
+                    shown.next = last.map(Side::After);
+                }
+                break;
             }
             last = Some(position);
             resources.push(rendered);
         }
-        Ok((resources, next))
+        if shown.backward {
+            resources.reverse();
+        }
+        Ok(resources)
     }
 }
 

@@ -1,6 +1,7 @@
 //! A query (RFC 7644 s3.4.2, s3.4.3; RFC 9865) and its `ListResponse`.
 
 use jiff::SignedDuration;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::error::{ErrorKind, Result};
@@ -48,8 +49,16 @@ pub struct SortBy {
 pub enum Page {
     /// s3.4.2.4: the place of the first resource, from 1.
     Index(usize),
-    /// RFC 9865: where the page before ended; `None` for the first page.
+    /// RFC 9865: where the page lies; `None` for the first page.
     Cursor(Option<String>),
+}
+
+/// Where a page lies beside a place in an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Side<T> {
+    After(T),
+    Before(T),
 }
 
 impl Parameters {
@@ -180,6 +189,7 @@ pub enum Paged {
     /// The total is left out where nothing less than a scan would tell it.
     Cursor {
         total: Option<usize>,
+        previous: Option<String>,
         next: Option<String>,
     },
 }
@@ -193,9 +203,10 @@ pub fn response(paged: Paged, resources: Vec<Value>) -> Value {
             body.insert("startIndex".to_owned(), start_index.into());
             body.insert("itemsPerPage".to_owned(), resources.len().into());
         }
-        Paged::Cursor { total, next } => {
+        Paged::Cursor { total, previous, next } => {
             body.extend(total.map(|total| ("totalResults".to_owned(), total.into())));
             body.insert("itemsPerPage".to_owned(), resources.len().into());
+            body.extend(previous.map(|previous| ("previousCursor".to_owned(), previous.into())));
             body.extend(next.map(|next| ("nextCursor".to_owned(), next.into())));
         }
     }

@@ -9,6 +9,7 @@ use super::Store;
 use super::error::Error;
 use super::item::{Item, Stored, hour};
 use super::keys::{self, Key, TenantName};
+use crate::scim::list::Side;
 use crate::scim::path::AttrPath;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
@@ -28,10 +29,10 @@ const PAGES_OF_A_STRETCH: usize = 3;
 /// Rows that lead to resources. What more resources share is found by a scan as soon.
 pub(super) const MAX_HITS: usize = 1_000;
 
-/// Some of the resources of a type in the order of their ids.
+/// Some of the resources of a type in the order of their ids, or against it.
 pub struct Stretch {
     pub resources: Vec<Resource>,
-    /// The id after which to go on; `None` at the end.
+    /// The id from which to go on; `None` at the end.
     pub resume: Option<String>,
 }
 
@@ -80,22 +81,30 @@ impl Store {
         Err(Error::TooMuchToRead)
     }
 
-    /// Up to `count` of the resources after the id `after` for which `keep`
-    /// holds; fewer when too many do not.
+    /// Up to `count` of the resources on this side of an id for which `keep` holds,
+    /// away from that id; fewer when too many do not. An empty id is the end of the
+    /// order where reading begins.
     pub async fn stretch(
         &self,
         tenant: &TenantName,
         kind: &ResourceType,
-        after: &str,
+        side: Side<&str>,
         count: usize,
         keep: Option<&(dyn Fn(&Resource) -> bool + Send + Sync)>,
     ) -> Result<Stretch, Error> {
-        let query = self.rows(keys::resources(tenant, kind)).key_condition_expression("pk = :pk");
+        let (from, forward) = match side {
+            Side::After(id) => (id, true),
+            Side::Before(id) => (id, false),
+        };
+        let query = self
+            .rows(keys::resources(tenant, kind))
+            .key_condition_expression("pk = :pk")
+            .scan_index_forward(forward);
         // One more than is wanted tells whether there is more.
         let limit = keep.is_none().then(|| i32::try_from(count + 1).unwrap_or(i32::MAX));
         let mut resources: Vec<Resource> = Vec::new();
-        let mut start = Some(Key::resource(tenant, kind, after).into_map()).filter(|_| !after.is_empty());
-        let mut resume = after.to_owned();
+        let mut start = Some(Key::resource(tenant, kind, from).into_map()).filter(|_| !from.is_empty());
+        let mut resume = from.to_owned();
         for _ in 0..PAGES_OF_A_STRETCH {
             let query = query.clone().set_limit(limit).set_exclusive_start_key(start);
             let answer = query.send().await.map_err(|error| Error::sdk(OPERATION, &error))?;
@@ -181,7 +190,7 @@ impl Store {
     }
 
     /// Those of these ids that there are, in their order.
-    pub(super) async fn by_ids(
+    pub async fn by_ids(
         &self,
         tenant: &TenantName,
         kind: &ResourceType,

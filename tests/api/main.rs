@@ -27,6 +27,7 @@ mod local;
 mod log;
 mod members;
 mod outages;
+mod pages;
 mod panics;
 mod patch;
 mod properties;

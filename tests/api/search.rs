@@ -1,7 +1,6 @@
-//! Queries: `.search`, the server root, order, cursors, and the plans behind
-//! filters (RFC 7644 s3.4.2, s3.4.3; RFC 9865).
+//! Queries: `.search`, the server root, order, and the plans behind filters
+//! (RFC 7644 s3.4.2, s3.4.3).
 
-use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::io::Read;
 
@@ -9,9 +8,10 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, Directory};
+use crate::pages::all_by_cursor;
 
 /// Users named `n<number>`, with what the number makes of the other attributes.
-async fn add_users(client: &Client, numbers: impl IntoIterator<Item = usize>) {
+pub(crate) async fn add_users(client: &Client, numbers: impl IntoIterator<Item = usize>) {
     for n in numbers {
         let mut user = json!({
             "userName": format!("n{n:03}@Example.com"),
@@ -29,21 +29,6 @@ async fn add_users(client: &Client, numbers: impl IntoIterator<Item = usize>) {
 
 fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
-}
-
-/// Every page of a query by cursor, and the names in the order shown.
-async fn all_by_cursor(client: &Client, query: &str) -> (usize, Vec<String>) {
-    let (mut pages, mut names, mut cursor) = (0, Vec::new(), String::new());
-    loop {
-        let page = client.get(&format!("{query}&cursor={cursor}")).await;
-        assert_eq!(page.status, 200, "{page}");
-        pages += 1;
-        names.extend(page.list("userName").split(' ').filter(|name| !name.is_empty()).map(str::to_owned));
-        match page.body["nextCursor"].as_str() {
-            Some(next) => next.clone_into(&mut cursor),
-            None => return (pages, names),
-        }
-    }
 }
 
 #[tokio::test]
@@ -136,108 +121,6 @@ async fn a_list_is_sorted_and_what_has_no_value_comes_last_in_ascending_order() 
     assert_eq!(ascending.split(' ').rev().collect::<Vec<_>>(), descending.split(' ').collect::<Vec<_>>());
 }
 
-#[tokio::test]
-async fn a_cursor_leads_through_every_order_and_filter_once() {
-    let client = Directory::spread().await.client();
-    add_users(&client, 0..23).await;
-    for (query, total) in [
-        ("count=5", 23),
-        ("count=1", 23),
-        ("count=23", 23),
-        ("count=4&sortBy=userName", 23),
-        ("count=4&sortBy=title&sortOrder=descending", 23),
-        ("count=4&sortBy=id&sortOrder=descending", 23),
-        ("count=3&filter=active+eq+true", 12),
-        ("count=3&filter=userName+sw+%22N01%22", 10),
-        ("count=3&filter=externalId+eq+%22e1%22+or+emails.value+eq+%22shared2%40example.com%22", 10),
-        ("count=2&filter=emails.value+eq+%22nobody%22", 0),
-    ] {
-        let (pages, names) = all_by_cursor(&client, &format!("/Users?{query}")).await;
-        let distinct: BTreeSet<&String> = names.iter().collect();
-        assert_eq!((names.len(), distinct.len()), (total, total), "{query}: {names:?}");
-        let count: usize = query.split(['=', '&']).nth(1).unwrap().parse().unwrap();
-        assert!(pages <= total / count + 1, "{query}: {pages} pages");
-    }
-    let first = client.get("/Users?cursor&count=2").await;
-    assert_eq!(first.body["totalResults"], 23);
-    assert!(first.body.get("startIndex").is_none());
-}
-
-/// Scenario: what exists all the time is shown once, whatever comes and goes.
-#[tokio::test]
-async fn paging_by_cursor_does_not_mind_who_comes_and_goes() {
-    let client = Directory::spread().await.client();
-    add_users(&client, 0..30).await;
-    let (mut seen, mut cursor, mut next) = (Vec::new(), String::new(), 100);
-    loop {
-        let page = client.get(&format!("/Users?count=4&cursor={cursor}")).await;
-        seen.extend(page.list("userName").split(' ').map(str::to_owned));
-        add_users(&client, next..next + 3).await;
-        next += 3;
-        // The last one shown goes: its place is where the next page begins.
-        let last = page.body["Resources"].as_array().unwrap().last().unwrap()["id"].as_str().unwrap();
-        assert_eq!(client.delete(&format!("/Users/{last}")).await.status, 204);
-        match page.body["nextCursor"].as_str() {
-            Some(more) => more.clone_into(&mut cursor),
-            None => break,
-        }
-    }
-    let there_all_along = (0..30).map(|n| format!("n{n:03}@Example.com"));
-    for name in there_all_along {
-        assert_eq!(seen.iter().filter(|seen| **seen == name).count(), 1, "{name}");
-    }
-}
-
-#[tokio::test]
-async fn a_cursor_is_good_for_its_own_query_only() {
-    let directory = Directory::new().await;
-    directory.add_tenant("other", scim_lambda::scim::policy::Policy::default()).await;
-    let client = directory.client();
-    add_users(&client, 0..5).await;
-    let first = client.get("/Users?count=2&cursor=&filter=active+eq+true").await;
-    let cursor = first.body["nextCursor"].as_str().unwrap();
-    assert!(cursor.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{cursor}");
-
-    let flipped = if cursor.starts_with('A') {
-        cursor.replacen('A', "B", 1)
-    } else {
-        format!("A{}", cursor.split_at(1).1)
-    };
-    let refused = [
-        ("/Users?count=2&filter=active+eq+false", cursor),
-        ("/Users?count=2", cursor),
-        ("/Users?count=2&filter=active+eq+true&sortBy=id", cursor),
-        ("/Users?count=2&filter=active+eq+true&attributes=id", cursor),
-        ("/Users?count=2&filter=active+eq+true", &flipped),
-        ("/Users?count=2&filter=active+eq+true", cursor.split_at(cursor.len() - 1).0),
-        ("/Users?count=2&filter=active+eq+true", "x"),
-    ];
-    let mut texts = BTreeSet::new();
-    for (query, cursor) in refused {
-        texts.insert(client.get(&format!("{query}&cursor={cursor}")).await.to_string());
-    }
-    let other = client.with_token(&crate::client::TOKEN.replace("demo", "other"));
-    let query = format!("/Users?count=2&filter=active+eq+true&cursor={cursor}");
-    texts.insert(other.get(&query).await.to_string());
-    assert_snapshot!(texts.into_iter().collect::<Vec<_>>().join("\n"), @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidCursor","detail":"the cursor is not valid, or not any more: begin again with an empty cursor"}"#);
-    assert_snapshot!(client.get(&query.replace("count=2", "count=3")).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidCount","detail":"count has to be the same for every page of a query"}"#);
-    assert_eq!(client.get(&query).await.list("userName"), "n004@Example.com");
-
-    // Every request is a second later than the one before.
-    for _ in 0..3600 {
-        directory.tick();
-    }
-    assert_snapshot!(client.get(&query).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"expiredCursor","detail":"the cursor is not valid, or not any more: begin again with an empty cursor"}"#);
-}
-
-#[tokio::test]
-async fn without_a_key_no_cursor_is_offered() {
-    let directory = Directory::new().await;
-    let client = directory.client_with(scim_lambda::config::Config::new(directory.table()));
-    assert_eq!(client.get("/ServiceProviderConfig").await.body["pagination"]["cursor"], false);
-    assert_snapshot!(client.get("/Users?cursor=").await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidCursor","detail":"cursor pagination is not offered here: page by startIndex"}"#);
-}
-
 /// The plans find what a look at every resource would.
 #[tokio::test]
 async fn a_planned_filter_finds_what_a_scan_would() {
@@ -317,24 +200,6 @@ async fn a_long_answer_is_packed_for_a_client_that_can_unpack() {
     }
     let short = client.request("GET", "/Users?count=0").header("accept-encoding", "gzip").send().await;
     assert_eq!(short.header("content-encoding"), None);
-}
-
-/// Ten users of 350 kB each are more than one answer of Lambda may hold.
-#[tokio::test]
-async fn a_page_ends_early_rather_than_be_too_large() {
-    let client = Client::new().await;
-    let long = "x".repeat(350_000);
-    for n in 0..13 {
-        let user = json!({ "userName": format!("u{n}"), "profileUrl": long }).to_string();
-        assert_eq!(client.post("/Users", &user).await.status, 201);
-    }
-    let page = client.get("/Users").await;
-    assert_eq!((&page.body["totalResults"], &page.body["itemsPerPage"]), (&json!(13), &json!(11)));
-    let rest = client.get("/Users?startIndex=12").await;
-    assert_eq!(rest.body["itemsPerPage"], 2);
-    let (pages, names) = all_by_cursor(&client, "/Users?count=100").await;
-    assert!((2..=4).contains(&pages), "{pages}");
-    assert_eq!(names.len(), 13);
 }
 
 #[tokio::test]
