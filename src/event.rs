@@ -1,4 +1,5 @@
-//! API Gateway events: REST API (payload 1.0) and HTTP API (payload 2.0).
+//! API Gateway events: REST API (payload 1.0) and HTTP API (payload 2.0); and the
+//! schedule on which jobs are done.
 //!
 //! `lambda_http` has a conversion of its own, which panics on a path, query,
 //! `Host` or body that is not well formed. All of these come from clients, and
@@ -12,18 +13,36 @@ use lambda_http::aws_lambda_events::apigw::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The order matters: what is no REST event (it lacks `httpMethod`) is tried as
-/// the other.
+use crate::store::Swept;
+
+/// The order matters: what is no schedule and no REST event (it lacks
+/// `httpMethod`) is tried as the other.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Event {
+    Schedule(Schedule),
     Rest(Box<ApiGatewayProxyRequest>),
     Http(Box<ApiGatewayV2httpRequest>),
+}
+
+/// What EventBridge sends by a rule or by its scheduler. What it says beside
+/// being one does not matter.
+#[derive(Debug, Deserialize)]
+pub struct Schedule {
+    #[serde(rename = "detail-type")]
+    _detail_type: Scheduled,
+}
+
+#[derive(Debug, Deserialize)]
+enum Scheduled {
+    #[serde(rename = "Scheduled Event")]
+    Event,
 }
 
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
 pub enum Reply {
+    Swept(Swept),
     Rest(ApiGatewayProxyResponse),
     Http(ApiGatewayV2httpResponse),
 }
@@ -71,18 +90,13 @@ pub enum Body {
 }
 
 impl Event {
-    pub fn into_request(self) -> Request {
+    /// The request, and the shape in which API Gateway wants the answer to it.
+    /// `None` for what nobody waits for.
+    pub fn into_request(self) -> Option<(Request, fn(Response) -> Reply)> {
         match self {
-            Self::Rest(event) => Request::from_rest(*event),
-            Self::Http(event) => Request::from_http(*event),
-        }
-    }
-
-    /// The shape in which API Gateway wants the answer to this event.
-    pub fn replier(&self) -> fn(Response) -> Reply {
-        match self {
-            Self::Rest(_) => Response::into_rest,
-            Self::Http(_) => Response::into_http,
+            Self::Schedule(_) => None,
+            Self::Rest(event) => Some((Request::from_rest(*event), Response::into_rest)),
+            Self::Http(event) => Some((Request::from_http(*event), Response::into_http)),
         }
     }
 }
@@ -181,6 +195,16 @@ impl Response {
 }
 
 impl Body {
+    /// What it takes in the event that carries the answer.
+    pub fn event_bytes(&self) -> usize {
+        match self {
+            Self::None => 0,
+            // JSON within JSON: each of these takes a backslash more.
+            Self::Text(text) => text.len() + text.bytes().filter(|byte| b"\"\\".contains(byte)).count(),
+            Self::Binary(bytes) => bytes.len().div_ceil(3) * 4,
+        }
+    }
+
     /// With whether API Gateway has to decode it; binary is base64 in the event.
     fn into_event(self) -> (Option<lambda_http::Body>, bool) {
         match self {

@@ -211,6 +211,10 @@ fn event(head: &http::request::Parts, body: &Bytes) -> Value {
 
 fn response(reply: Reply) -> http::Response<Body> {
     let (status, headers, body) = match reply {
+        Reply::Swept(swept) => {
+            let text = serde_json::to_string(&swept).unwrap_or_default();
+            (200, http::HeaderMap::new(), Some(text.into()))
+        }
         Reply::Rest(reply) => (reply.status_code, reply.headers, reply.body),
         Reply::Http(reply) => (reply.status_code, reply.headers, reply.body),
     };

@@ -4,13 +4,16 @@ use std::io::Write;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::{HeaderName, header};
+use http::{HeaderName, Method, header};
 use serde_json::Value;
 
 use crate::event::{Body, Request, Response};
 use crate::scim::error::{Error, ErrorKind};
 
 const SCIM_JSON: &str = "application/scim+json";
+
+/// Lambda takes 6 MB of answer; the rest is for the headers.
+const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024 - 64 * 1024;
 
 /// A body below this costs less to send than to pack.
 const MIN_PACKED: usize = 1024;
@@ -41,7 +44,21 @@ impl Response {
         let plain = takes("application/json") && ![SCIM_JSON, "*/*", "application/*"].into_iter().any(takes);
         let media_type = if plain { "application/json" } else { SCIM_JSON };
         let response = self.with(header::CONTENT_TYPE, media_type.to_owned());
-        if request.takes_binary && takes_gzip(request) { response.packed() } else { response }
+        let response = if request.takes_binary && takes_gzip(request) { response.packed() } else { response };
+        if response.body.event_bytes() <= MAX_EVENT_BYTES {
+            return response;
+        }
+        // What a write has done cannot be taken back because it cannot be shown.
+        if [Method::PUT, Method::PATCH].contains(&request.method) || response.status == 201 {
+            let status = if response.status == 201 { 201 } else { 204 };
+            return Self { body: Body::None, status, ..response };
+        }
+        ErrorKind::TooMany
+            .with(
+                "the answer would be larger than the 6 MB that can be sent: use excludedAttributes=members, \
+                 ask for fewer resources, or accept gzip",
+            )
+            .into()
     }
 
     fn packed(mut self) -> Self {

@@ -13,6 +13,7 @@ use crate::event::{Payload, Request, Response};
 use crate::scim::error::{ErrorKind, Result};
 use crate::scim::etag::Precondition;
 use crate::scim::list::{self, Paged};
+use crate::scim::policy::PatchAnswer;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
 use crate::scim::select::{Selection, render};
@@ -27,7 +28,7 @@ pub(super) struct Call<'a> {
 
 impl Call<'_> {
     pub(super) fn write<'a>(&'a self, kind: &'a ResourceType) -> Write<'a> {
-        Write { tenant: &self.tenant.name, kind, now: self.now }
+        Write { tenant: &self.tenant.name, kind, policy: &self.tenant.policy, now: self.now }
     }
 
     pub(super) fn precondition(&self) -> Precondition {
@@ -75,7 +76,8 @@ impl Call<'_> {
         selection: &Selection<'_>,
     ) -> Response {
         let etag = resource.version.to_string();
-        if self.request.method != Method::GET && self.wants_minimal() {
+        // RFC 7240 s4.2: a creation is still told as 201, with its `Location`.
+        if self.request.method != Method::GET && self.prefers("return=minimal") {
             return Response::empty(if status == 201 { 201 } else { 204 })
                 .with(header::ETAG, etag)
                 .with(HeaderName::from_static("preference-applied"), "return=minimal".to_owned());
@@ -84,12 +86,26 @@ impl Call<'_> {
         Response::json(status, &body).with(header::ETAG, etag)
     }
 
-    /// RFC 7240 s4.2: a creation is still told as 201, with its `Location`.
-    fn wants_minimal(&self) -> bool {
+    /// RFC 7240.
+    fn prefers(&self, wanted: &str) -> bool {
         self.request
             .header("prefer")
             .flat_map(|value| value.split([',', ';']))
-            .any(|preference| preference.replace([' ', '"'], "").eq_ignore_ascii_case("return=minimal"))
+            .any(|preference| preference.replace([' ', '"'], "").eq_ignore_ascii_case(wanted))
+    }
+
+    /// Whether a client wants to see a group that it has changed. Its members would
+    /// have to be read for the answer, so that most are told 204.
+    pub(super) fn wants_group(&self) -> bool {
+        let policy = self.tenant.policy.patch_answer == PatchAnswer::Representation;
+        let asked = self.request.parameter("attributes").is_some();
+        (policy || asked || self.prefers("return=representation")) && !self.prefers("return=minimal")
+    }
+
+    /// The types whose resources have members.
+    pub(super) fn groups(&self) -> Vec<&ResourceType> {
+        let kinds = self.tenant.catalogue.resource_types.iter().map(Arc::as_ref);
+        kinds.filter(|kind| kind.members.is_some()).collect()
     }
 
     pub(super) fn documents(&self, documents: Vec<Value>) -> Result<Response> {

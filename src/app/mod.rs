@@ -3,9 +3,11 @@
 mod answer;
 mod call;
 mod find;
+mod members;
 mod pages;
 mod resources;
 mod search;
+mod sweep;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,11 +65,16 @@ impl App {
 
     /// Cannot fail: a failure is an answer too.
     pub async fn handle(&self, event: Event) -> Reply {
+        match event.into_request() {
+            Some((request, reply)) => reply(self.answer_to(&request).await),
+            None => Reply::Swept(self.sweep().await),
+        }
+    }
+
+    async fn answer_to(&self, request: &Request) -> Response {
         let started = Instant::now();
-        let reply = event.replier();
-        let request = event.into_request();
         // Boxed: the futures of the SDK are deeper than the compiler likes to nest.
-        let work = tokio::time::timeout(DEADLINE, Box::pin(self.respond(&request)));
+        let work = tokio::time::timeout(DEADLINE, Box::pin(self.respond(request)));
         let (response, reading) = Meter::measure(work).await;
         let response = response.unwrap_or_else(|_| Err(too_late())).unwrap_or_else(Response::from);
         let explained = self.config.explain.then_some(&reading);
@@ -84,7 +91,7 @@ impl App {
             write_units = explained.map(|reading| reading.write_units),
             "request"
         );
-        reply(response.negotiated(&request))
+        response.negotiated(request)
     }
 
     async fn respond(&self, request: &Request) -> Result<Response> {

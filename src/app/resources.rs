@@ -4,21 +4,25 @@ use http::header;
 
 use super::App;
 use super::call::Call;
+use super::members::refer_to_members;
 use crate::event::Response;
 use crate::scim::error::Result;
 use crate::scim::etag;
 use crate::scim::input::{Reader, check_immutable};
+use crate::scim::members::{self, MemberChanges, Touched};
 use crate::scim::patch::Patch;
-use crate::scim::resource::Attributes;
+use crate::scim::resource::{Attributes, Resource};
 use crate::scim::schema::{Mutability, ResourceType};
 use crate::scim::select::Selection;
-use crate::store::{Change, Error as StoreError, Unseen};
+use crate::store::{Apply, Change, Error as StoreError, MemberChange, Unseen};
 
 impl App {
     pub(super) async fn create(&self, call: &Call<'_>, kind: &ResourceType) -> Result<Response> {
         let selection = call.selection(kind)?;
-        let attributes = Reader::new(kind, &call.tenant.policy).resource(&call.body(&self.config)?)?;
-        let resource = self.store.create(call.write(kind), attributes).await?;
+        let mut attributes = Reader::new(kind, &call.tenant.policy).resource(&call.body(&self.config)?)?;
+        let members = members::take(kind, &mut attributes)?;
+        let mut resource = self.store.create(call.write(kind), attributes, members).await?;
+        refer_to_members(call, kind, &mut resource);
         let location = call.location(kind, &resource.id);
         let response = call.resource(201, kind, &resource, &selection);
         Ok(response.with(header::LOCATION, location))
@@ -26,21 +30,33 @@ impl App {
 
     pub(super) async fn get(&self, call: &Call<'_>, kind: &ResourceType, id: &str) -> Result<Response> {
         let selection = call.selection(kind)?;
-        let found = self.store.get(&call.tenant.name, kind, id).await?;
-        let resource = found.ok_or(StoreError::NotFound)?;
-        if etag::is_known(call.request.header("if-none-match"), resource.version) {
-            return Ok(Response::empty(304).with(header::ETAG, resource.version.to_string()));
+        // A version that is known is told from the resource alone.
+        if call.request.header("if-none-match").next().is_some() {
+            let found = self.store.get(&call.tenant.name, kind, id).await?.ok_or(StoreError::NotFound)?;
+            if etag::is_known(call.request.header("if-none-match"), found.version) {
+                return Ok(Response::empty(304).with(header::ETAG, found.version.to_string()));
+            }
         }
+        let resource = self.whole(call, kind, id, &selection).await?;
         Ok(call.resource(200, kind, &resource, &selection))
     }
 
     pub(super) async fn replace(&self, call: &Call<'_>, kind: &ResourceType, id: &str) -> Result<Response> {
         let selection = call.selection(kind)?;
-        let new = Reader::new(kind, &call.tenant.policy).resource(&call.body(&self.config)?)?;
+        let mut new = Reader::new(kind, &call.tenant.policy).resource(&call.body(&self.config)?)?;
+        let members = members::take(kind, &mut new)?;
         let apply = |old: &Attributes| {
             check_immutable(kind, old, &new)?;
             Ok((*old != new).then(|| new.clone()))
         };
+        if kind.members.is_some() {
+            let touched = Touched::Named(MemberChanges::only(members));
+            let change = MemberChange { apply: Some(&apply), touched: &touched };
+            return match self.change_members(call, kind, id, change).await? {
+                Some(resource) => Ok(call.resource(200, kind, &resource, &selection)),
+                None => self.get(call, kind, id).await,
+            };
+        }
         // What is immutable has to be compared with what is there.
         let immutable = kind.places().any(|place| place.attribute.mutability == Mutability::Immutable);
         let unseen = (!immutable).then_some(Unseen::Replace(&new));
@@ -51,8 +67,54 @@ impl App {
         let selection = call.selection(kind)?;
         let patch = Patch::parse(&Reader::new(kind, &call.tenant.policy), id, &call.body(&self.config)?)?;
         let apply = |old: &Attributes| patch.apply(old);
+        let apart = |old: &Attributes| patch.apply_without_members(old);
+        let alone = patch.is_about_members_alone();
+        let touched = patch.member_changes();
+        let apply: Apply<'_> = match touched {
+            Touched::Nothing | Touched::Any => &apply,
+            Touched::Named(_) => &apart,
+        };
+        if *touched != Touched::Nothing {
+            let apply = (*touched == Touched::Any || !alone).then_some(apply);
+            self.change_members(call, kind, id, MemberChange { apply, touched }).await?;
+            return self.patched_group(call, kind, id, &selection).await;
+        }
         let unseen = patch.as_sets().map(Unseen::Set);
-        self.update(call, kind, id, &selection, Change { unseen, apply: &apply }).await
+        let response = self.update(call, kind, id, &selection, Change { unseen, apply }).await?;
+        match kind.members {
+            Some(_) => self.patched_group(call, kind, id, &selection).await,
+            None => Ok(response),
+        }
+    }
+
+    /// The answer to a PATCH of a group.
+    async fn patched_group(
+        &self,
+        call: &Call<'_>,
+        kind: &ResourceType,
+        id: &str,
+        selection: &Selection<'_>,
+    ) -> Result<Response> {
+        if !call.wants_group() {
+            return Ok(Response::empty(204));
+        }
+        let resource = self.whole(call, kind, id, selection).await?;
+        Ok(call.resource(200, kind, &resource, selection))
+    }
+
+    /// The group afterwards, where it is known.
+    async fn change_members(
+        &self,
+        call: &Call<'_>,
+        kind: &ResourceType,
+        id: &str,
+        change: MemberChange<'_>,
+    ) -> Result<Option<Resource>> {
+        let changed = self.store.change_members(call.write(kind), id, &call.precondition(), change).await?;
+        Ok(changed.map(|mut resource| {
+            refer_to_members(call, kind, &mut resource);
+            resource
+        }))
     }
 
     async fn update(
@@ -63,12 +125,13 @@ impl App {
         selection: &Selection<'_>,
         change: Change<'_>,
     ) -> Result<Response> {
-        let resource = self.store.update(call.write(kind), id, &call.precondition(), change).await?;
+        let mut resource = self.store.update(call.write(kind), id, &call.precondition(), change).await?;
+        self.with_groups_if_asked(call, kind, &mut resource, selection).await?;
         Ok(call.resource(200, kind, &resource, selection))
     }
 
     pub(super) async fn delete(&self, call: &Call<'_>, kind: &ResourceType, id: &str) -> Result<Response> {
-        self.store.delete(call.write(kind), id, &call.precondition()).await?;
+        self.store.delete(call.write(kind), id, &call.precondition(), &call.groups()).await?;
         Ok(Response::empty(204))
     }
 }

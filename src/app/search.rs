@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use super::App;
@@ -10,7 +11,7 @@ use super::find::Leg;
 use super::pages::Shown;
 use crate::cursor::Position;
 use crate::event::Response;
-use crate::scim::error::{ErrorKind, Result};
+use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::list::{self, Page, Paged, Parameters, Side};
 use crate::scim::schema::ResourceType;
 use crate::scim::select::render;
@@ -18,6 +19,9 @@ use crate::scim::select::render;
 /// A page ends early at so many bytes: Lambda lets 6 MB of answer pass, in which
 /// every quote of the body takes a byte more.
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// Groups of a page whose members are read at the same time.
+const LISTED_AT_ONCE: usize = 8;
 
 impl App {
     pub(super) async fn list(&self, call: &Call<'_>, kinds: &[Arc<ResourceType>]) -> Result<Response> {
@@ -43,7 +47,7 @@ impl App {
         let (paged, resources) = match &query.page {
             Page::Index(start) => {
                 let mut shown = self.by_index(tenant, &legs, &query, start - 1).await?;
-                let resources = render_page(call, &legs, &mut shown);
+                let resources = self.render_page(call, &legs, &mut shown).await?;
                 let total = shown.total.unwrap_or(resources.len());
                 (Paged::Index { total, start_index: *start }, resources)
             }
@@ -54,7 +58,7 @@ impl App {
                 let bound = bound_to(call, kinds, parameters);
                 let opened = cursor.as_ref().map(|cursor| key.open(&bound, query.count, cursor, call.now));
                 let mut shown = self.by_cursor(tenant, &legs, &query, opened.transpose()?).await?;
-                let resources = render_page(call, &legs, &mut shown);
+                let resources = self.render_page(call, &legs, &mut shown).await?;
                 let seal = |page: Option<Side<Position>>| {
                     page.map(|page| key.seal(&bound, query.count, page, call.now)).transpose()
                 };
@@ -64,40 +68,49 @@ impl App {
         };
         Ok(Response::json(200, &list::response(paged, resources)))
     }
-}
 
-/// Renders as much as one answer holds. What is left is on the next page, or on
-/// the previous one if this was reached from behind.
-fn render_page(call: &Call<'_>, legs: &[Leg<'_>], shown: &mut Shown) -> Vec<Value> {
-    let mut found = std::mem::take(&mut shown.found);
-    if shown.backward {
-        found.reverse();
-    }
-    let mut resources = Vec::with_capacity(found.len());
-    let mut bytes = 0;
-    let mut last: Option<Position> = None;
-    for one in found {
-        let Some(leg) = legs.get(one.leg) else {
-            continue;
-        };
-        let location = call.location(leg.kind, &one.resource.id);
-        let rendered = render(leg.kind, &one.resource, &leg.selection, &location);
-        bytes += rendered.to_string().len();
-        if bytes > MAX_PAGE_BYTES && last.is_some() {
-            if shown.backward {
-                shown.previous = last.map(Side::Before);
-            } else {
-                shown.next = last.map(Side::After);
-            }
-            break;
+    /// Renders as much as one answer holds. What is left is on the next page, or on
+    /// the previous one if this was reached from behind.
+    async fn render_page(&self, call: &Call<'_>, legs: &[Leg<'_>], shown: &mut Shown) -> Result<Vec<Value>> {
+        let mut found = std::mem::take(&mut shown.found);
+        if shown.backward {
+            found.reverse();
         }
-        last = Some(one.position());
-        resources.push(rendered);
+        let mut resources = Vec::with_capacity(found.len());
+        let mut bytes = 0;
+        let mut last: Option<Position> = None;
+        let found = found.into_iter().filter_map(|one| Some((legs.get(one.leg)?, one)));
+        let listed = found.map(|(leg, one)| {
+            Box::pin(async move {
+                let position = one.position();
+                let listed = self.listed(call, leg.kind, one.resource, &leg.selection).await?;
+                Ok::<_, Error>((leg, position, listed))
+            })
+        });
+        let mut listed = stream::iter(listed.collect::<Vec<_>>()).buffered(LISTED_AT_ONCE);
+        while let Some((leg, position, resource)) = listed.try_next().await? {
+            let Some(resource) = resource else {
+                continue;
+            };
+            let location = call.location(leg.kind, &resource.id);
+            let rendered = render(leg.kind, &resource, &leg.selection, &location);
+            bytes += rendered.to_string().len();
+            if bytes > MAX_PAGE_BYTES && last.is_some() {
+                if shown.backward {
+                    shown.previous = last.map(Side::Before);
+                } else {
+                    shown.next = last.map(Side::After);
+                }
+                break;
+            }
+            last = Some(position);
+            resources.push(rendered);
+        }
+        if shown.backward {
+            resources.reverse();
+        }
+        Ok(resources)
     }
-    if shown.backward {
-        resources.reverse();
-    }
-    resources
 }
 
 /// Everything but cursor and count that the pages of a query have in common.

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use scim_lambda::app::{App, World};
@@ -14,7 +15,7 @@ use scim_lambda::cursor::CursorKey;
 use scim_lambda::local;
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::store::{Store, TenantRecord, TokenRecord};
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -39,7 +40,9 @@ struct Options {
     /// Accept this token, `scim_demo_<key id>_<secret>`, instead of making one
     #[arg(long, value_parser = demo_token)]
     token: Option<String>,
-    /// Set a policy of the tenant: interpretation=tolerant|strict, userName=readWrite|immutable
+    /// Set a policy of the tenant: interpretation=tolerant|strict, userName=readWrite|immutable,
+    /// groupNames=unique|free, unknownMembers=refuse|accept, patchAnswer=default|representation,
+    /// massRemoval.members=N|null, massRemoval.percent=N|null
     #[arg(long, value_name = "KEY=VALUE", value_parser = policy_setting)]
     policy: Vec<(String, String)>,
 }
@@ -83,10 +86,20 @@ fn policy_setting(text: &str) -> Result<(String, String), String> {
     Ok(setting)
 }
 
+/// A dot leads into a policy that has settings of its own, whose values are
+/// numbers.
 fn with(policy: &Policy, settings: &[(String, String)]) -> serde_json::Result<Policy> {
-    let mut members: Map<String, Value> = serde_json::from_value(serde_json::to_value(policy)?)?;
-    members.extend(settings.iter().map(|(key, value)| (key.clone(), value.as_str().into())));
-    serde_json::from_value(Value::Object(members))
+    let mut changed = serde_json::to_value(policy)?;
+    for (key, text) in settings {
+        let setting = key.split('.').fold(&mut changed, |place, name| {
+            if !place.is_object() {
+                *place = json!({});
+            }
+            &mut place[name]
+        });
+        *setting = serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into());
+    }
+    serde_json::from_value(changed)
 }
 
 async fn run(options: Options) -> Result<()> {
@@ -120,8 +133,18 @@ async fn run(options: Options) -> Result<()> {
     }
     let mut config = Config::new(TABLE);
     config.cursor_key = CursorKey::parse(&random_digits()?);
-    local::serve(listener, Arc::new(App::new(config, client, world)), stop).await?;
+    let app = Arc::new(App::new(config, client, world));
+    tokio::spawn(sweep_every_minute(Arc::clone(&app)));
+    local::serve(listener, app, stop).await?;
     Ok(())
+}
+
+/// On AWS a schedule does this.
+async fn sweep_every_minute(app: Arc<App>) {
+    loop {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        app.sweep().await;
+    }
 }
 
 /// Resolves at Ctrl-C, or at the signal with which containers are stopped. Both

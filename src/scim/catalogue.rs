@@ -6,8 +6,8 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::path::AttrPath;
-use super::policy::{Mutable, Policy};
-use super::schema::{Extension, Mutability, ResourceType, Schema};
+use super::policy::{GroupNames, Mutable, Policy};
+use super::schema::{Extension, Mutability, ResourceType, Schema, Uniqueness};
 
 #[derive(Debug, Clone)]
 pub struct Catalogue {
@@ -26,6 +26,8 @@ struct Declaration {
     schema_extensions: Vec<SchemaExtension>,
     unique: Vec<String>,
     look_up: Vec<String>,
+    members: Option<String>,
+    member_of: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -33,6 +35,9 @@ struct SchemaExtension {
     schema: String,
     required: bool,
 }
+
+const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 
 const COMMON: &str = include_str!("schema/common.json");
 const SCHEMAS: [&str; 6] = [
@@ -65,7 +70,10 @@ impl Catalogue {
             apply(policy, &mut schema);
             schemas.push(Arc::new(schema));
         }
-        let declarations: Vec<Declaration> = parse(resource_types)?;
+        let mut declarations: Vec<Declaration> = parse(resource_types)?;
+        for declaration in &mut declarations {
+            declaration.apply(policy);
+        }
         let resource_types = declarations
             .into_iter()
             .map(|declaration| declaration.into_resource_type(&common, &schemas).map(Arc::new))
@@ -87,14 +95,20 @@ impl Catalogue {
     }
 }
 
-/// A tenant whose product keys its data by `userName` can forbid renames, and
+/// A tenant whose product keys its data by `userName` can forbid renames, and one
+/// whose groups have their names from several sources can let them be equal.
 /// `/Schemas` must say so.
 fn apply(policy: &Policy, schema: &mut Schema) {
-    if policy.user_name == Mutable::Immutable
-        && schema.id == "urn:ietf:params:scim:schemas:core:2.0:User"
-        && let Some(user_name) = schema.attributes.iter_mut().find(|a| a.name == "userName")
-    {
-        user_name.mutability = Mutability::Immutable;
+    for attribute in &mut schema.attributes {
+        match (schema.id.as_str(), attribute.name.as_str()) {
+            (USER, "userName") if policy.user_name == Mutable::Immutable => {
+                attribute.mutability = Mutability::Immutable;
+            }
+            (GROUP, "displayName") if policy.group_names == GroupNames::Free => {
+                attribute.uniqueness = Some(Uniqueness::None);
+            }
+            _ => {}
+        }
     }
 }
 
@@ -103,6 +117,13 @@ fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
 }
 
 impl Declaration {
+    fn apply(&mut self, policy: &Policy) {
+        if self.schema == GROUP && policy.group_names == GroupNames::Free {
+            let free = |path: &mut String| path == "displayName";
+            self.look_up.extend(self.unique.extract_if(.., free));
+        }
+    }
+
     fn into_resource_type(
         self,
         common: &Arc<Schema>,
@@ -127,13 +148,20 @@ impl Declaration {
             extensions,
             unique: paths(&self.unique)?,
             look_up: paths(&self.look_up)?,
+            members: self.members,
+            member_of: self.member_of,
             name: self.name,
             endpoint: self.endpoint,
             description: self.description,
             common: Arc::clone(common),
         };
-        match kind.unique.iter().chain(&kind.look_up).find(|path| kind.resolve(path).is_none()) {
-            Some(path) => Err(format!("{}: no attribute {path}", kind.name)),
+        if let Some(path) = kind.unique.iter().chain(&kind.look_up).find(|path| kind.resolve(path).is_none())
+        {
+            return Err(format!("{}: no attribute {path}", kind.name));
+        }
+        let apart = kind.members.iter().chain(&kind.member_of);
+        match apart.into_iter().find(|name| kind.schema.attribute(name).is_none_or(|a| !a.multi_valued)) {
+            Some(name) => Err(format!("{}: no multi-valued attribute {name}", kind.name)),
             None => Ok(kind),
         }
     }
@@ -141,4 +169,32 @@ impl Declaration {
 
 fn paths(texts: &[String]) -> Result<Vec<AttrPath>, String> {
     texts.iter().map(|text| text.parse().map_err(|error| format!("{text}: {error}"))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{Catalogue, GROUP};
+    use crate::scim::policy::{GroupNames, Policy};
+
+    #[test]
+    fn names_of_groups_are_unique_or_looked_up() {
+        for (group_names, uniqueness, unique, look_up) in [
+            (GroupNames::Unique, "server", vec!["displayName"], vec!["externalId"]),
+            (GroupNames::Free, "none", vec![], vec!["externalId", "displayName"]),
+        ] {
+            let policy = Policy { group_names, ..Policy::default() };
+            let catalogue = Catalogue::new(&policy);
+            let group = catalogue.resource_type("Group").unwrap();
+            let texts = |paths: &[_]| paths.iter().map(ToString::to_string).collect::<Vec<_>>();
+            assert_eq!((texts(&group.unique), texts(&group.look_up)), (owned(unique), owned(look_up)));
+            let said = json!(catalogue.schema(GROUP).unwrap().attribute("displayName").unwrap().uniqueness);
+            assert_eq!(said, uniqueness);
+        }
+    }
+
+    fn owned(texts: Vec<&str>) -> Vec<String> {
+        texts.into_iter().map(str::to_owned).collect()
+    }
 }

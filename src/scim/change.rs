@@ -140,6 +140,10 @@ impl Operation<'_> {
 }
 
 impl Elements<'_> {
+    pub(super) fn filter(&self) -> &Filter {
+        &self.filter
+    }
+
     fn make(&self, attribute: &Attribute) -> Result<Map<String, Value>> {
         self.make.clone().ok_or_else(|| {
             ErrorKind::NoTarget.with(format!("no value of {} matches [{}]", attribute.name, self.filter))

@@ -7,6 +7,7 @@ use jiff::civil::DateTime;
 use serde_json::{Map, Value};
 
 use super::error::{Error, ErrorKind, Result};
+use super::members::{self, Member};
 use super::path::AttrPath;
 use super::policy::{Interpretation, Policy};
 use super::resource::{Attributes, get};
@@ -106,12 +107,37 @@ impl<'a> Reader<'a> {
     /// s2.5). What may only be written is checked and let go: nothing here ever
     /// compares a password, so nothing keeps one.
     pub fn value(&self, place: &Place<'_>, value: &Value) -> Result<Option<Value>> {
+        if self.is_members(place) && !value.is_null() {
+            return self.members_of_group(place, value);
+        }
         self.read(&label(place), place.leaf(), value)
     }
 
     /// One of several values.
     pub fn element(&self, place: &Place<'_>, value: &Value) -> Result<Option<Value>> {
-        self.read_one(&label(place), place.leaf(), value)
+        Ok(match self.read_one(&label(place), place.leaf(), value)? {
+            Some(Value::Object(member)) if self.is_members(place) => members::without_ref(member, self),
+            element => element,
+        })
+    }
+
+    /// None of them may be overlooked: of `[{}]` nothing would be left, and a group
+    /// lose everybody.
+    fn members_of_group(&self, place: &Place<'_>, value: &Value) -> Result<Option<Value>> {
+        if self.is_strict() && !value.is_array() {
+            return Err(wrong_type(&label(place), "an array"));
+        }
+        let mut elements = Vec::new();
+        for element in tolerance::elements(value) {
+            let element = self.element(place, element)?.unwrap_or_default();
+            Member::read(&element)?;
+            elements.push(element);
+        }
+        Ok((!elements.is_empty()).then_some(Value::Array(elements)))
+    }
+
+    fn is_members(&self, place: &Place<'_>) -> bool {
+        place.sub.is_none() && self.kind.is_members(place.attribute)
     }
 
     /// What a PATCH changes of a single complex value: `null` for a sub-attribute

@@ -11,6 +11,7 @@ pub mod fold;
 pub mod input;
 pub mod list;
 pub mod matches;
+pub mod members;
 pub mod patch;
 pub mod path;
 pub mod plan;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::change::{Budget, Change, Elements, Operation};
 use super::error::{ErrorKind, Result};
 use super::input::{Reader, check_immutable, check_required, excerpt, is_read_only, label};
+use super::members::{self, Touched};
 use super::path::Path;
 use super::resource::Attributes;
 use super::schema::{Mutability, Place, ResourceType, Schema, Target, Type};
@@ -31,6 +32,7 @@ pub enum Op {
 pub struct Patch<'a> {
     kind: &'a ResourceType,
     operations: Vec<Operation<'a>>,
+    touched: Touched,
 }
 
 /// A body on its way to a [`Patch`].
@@ -57,15 +59,39 @@ impl<'a> Patch<'a> {
         for operation in operations {
             reading.operation(operation)?;
         }
-        Ok(Self { kind: reader.kind, operations: reading.operations })
+        let touched = Touched::by(reader.kind, &reading.operations)?;
+        Ok(Self { kind: reader.kind, operations: reading.operations, touched })
+    }
+
+    /// What becomes of the members of a group.
+    pub fn member_changes(&self) -> &Touched {
+        &self.touched
+    }
+
+    /// Whether nothing else can change.
+    pub fn is_about_members_alone(&self) -> bool {
+        self.operations.iter().all(|operation| self.kind.is_members(operation.place.attribute))
     }
 
     /// The attributes afterwards; `None` if nothing changes, so that version and
-    /// lastModified stay (s3.5.2.1).
+    /// lastModified stay (s3.5.2.1). The members of a group are among them.
     pub fn apply(&self, attributes: &Attributes) -> Result<Option<Attributes>> {
+        self.apply_operations(attributes, |_| true)
+    }
+
+    /// The same for attributes which the members of a group are not among.
+    pub fn apply_without_members(&self, attributes: &Attributes) -> Result<Option<Attributes>> {
+        self.apply_operations(attributes, |operation| !self.kind.is_members(operation.place.attribute))
+    }
+
+    fn apply_operations(
+        &self,
+        attributes: &Attributes,
+        concerns: impl Fn(&Operation<'_>) -> bool,
+    ) -> Result<Option<Attributes>> {
         let mut changed = attributes.clone();
         let mut budget = Budget::default();
-        for operation in &self.operations {
+        for operation in self.operations.iter().filter(|operation| concerns(operation)) {
             operation.apply(&mut changed, &mut budget)?;
         }
         if changed == *attributes {
@@ -258,9 +284,13 @@ impl<'a> Reading<'a, '_> {
         }
         let these = tolerance::removed(place.leaf(), value)
             .iter()
-            .filter_map(|element| self.reader.element(place, element).transpose())
-            .collect::<Result<_>>()?;
-        Ok(Change::RemoveThese(these))
+            .filter_map(|element| self.reader.element(place, element).transpose());
+        if self.reader.kind.is_members(place.attribute) {
+            return Ok(Change::RemoveThese(
+                these.map(|element| members::only_id(&element?)).collect::<Result<_>>()?,
+            ));
+        }
+        Ok(Change::RemoveThese(these.collect::<Result<_>>()?))
     }
 
     /// One whole element for those which a filter selects.
@@ -278,7 +308,7 @@ impl<'a> Reading<'a, '_> {
         }
         // s3.5.2.1: "a new value is added", so one value needs no array.
         let one;
-        let value = if value.is_array() {
+        let value = if value.is_array() || value.is_null() {
             value
         } else {
             one = Value::Array(vec![value.clone()]);

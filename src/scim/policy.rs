@@ -2,11 +2,17 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::error::{ErrorKind, Result};
+
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Policy {
     pub interpretation: Interpretation,
     pub user_name: Mutable,
+    pub group_names: GroupNames,
+    pub unknown_members: UnknownMembers,
+    pub patch_answer: PatchAnswer,
+    pub mass_removal: MassRemoval,
 }
 
 /// How a request is read that the RFCs would refuse.
@@ -25,4 +31,131 @@ pub enum Mutable {
     #[default]
     ReadWrite,
     Immutable,
+}
+
+/// RFC 7643 s4.2 asks for no uniqueness of a group's `displayName`. Entra ID
+/// wants 409 for the second, and Okta finds groups by it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum GroupNames {
+    #[default]
+    Unique,
+    Free,
+}
+
+/// What becomes of a member whose id nobody has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum UnknownMembers {
+    #[default]
+    Refuse,
+    Accept,
+}
+
+/// RFC 7644 s3.5.2 leaves 200 with the resource or 204 to the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PatchAnswer {
+    /// 200 for users. 204 for groups, whose members would have to be read.
+    #[default]
+    Default,
+    Representation,
+}
+
+/// How many members one request may remove from a group. A client that has lost
+/// its own directory empties everybody's groups.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct MassRemoval {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub members: Option<usize>,
+    /// Of those who are members before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub percent: Option<u8>,
+}
+
+impl MassRemoval {
+    pub fn is_limited(self) -> bool {
+        self != Self::default()
+    }
+
+    /// Whether `removed` of so many members may go. One of them always may.
+    ///
+    /// `tooMany` is for queries (RFC 7644 table 9); this is a value that the
+    /// resource as it is does not bear.
+    pub fn check(self, removed: usize, members: usize) -> Result<()> {
+        let percent = |limit: u8| removed.saturating_mul(100) > members.saturating_mul(limit.into());
+        let (limit, setting) = match self {
+            _ if removed <= 1 => return Ok(()),
+            Self { members: Some(limit), .. } if removed > limit => (format!("{limit} members"), "members"),
+            Self { percent: Some(limit), .. } if percent(limit) => (format!("{limit} percent"), "percent"),
+            Self { .. } => return Ok(()),
+        };
+        Err(ErrorKind::InvalidValue.with(format!(
+            "this would remove {removed} of {members} members, and one request may remove {limit}: \
+             send several smaller requests, or let the operator raise the policy massRemoval.{setting}"
+        )))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::{GroupNames, MassRemoval, PatchAnswer, Policy, UnknownMembers};
+
+    #[test]
+    fn a_policy_that_was_kept_before_a_setting_existed_has_its_default() {
+        let kept = json!({ "interpretation": "tolerant", "userName": "readWrite" });
+        assert_eq!(serde_json::from_value::<Policy>(kept).unwrap(), Policy::default());
+    }
+
+    #[test]
+    fn a_policy_is_written_in_camel_case() {
+        let set = Policy {
+            group_names: GroupNames::Free,
+            unknown_members: UnknownMembers::Accept,
+            patch_answer: PatchAnswer::Representation,
+            mass_removal: MassRemoval { members: Some(100), percent: None },
+            ..Policy::default()
+        };
+        let written = json!({
+            "interpretation": "tolerant", "userName": "readWrite", "groupNames": "free",
+            "unknownMembers": "accept", "patchAnswer": "representation", "massRemoval": { "members": 100 },
+        });
+        assert_eq!(serde_json::to_value(&set).unwrap(), written);
+        assert_eq!(serde_json::from_value::<Policy>(written).unwrap(), set);
+        assert_eq!(serde_json::to_value(Policy::default()).unwrap()["massRemoval"], json!({}));
+    }
+
+    #[test]
+    fn a_mass_removal_is_refused_beyond_its_limits() {
+        let number = "this would remove 101 of 1000 members, and one request may remove 100 members: \
+            send several smaller requests, or let the operator raise the policy massRemoval.members";
+        let share = "this would remove 2 of 3 members, and one request may remove 50 percent: \
+            send several smaller requests, or let the operator raise the policy massRemoval.percent";
+        for (limits, removed, members, expected) in [
+            (json!({}), 1_000_000, 1_000_000, ""),
+            (json!({ "members": 100 }), 100, 1000, ""),
+            (json!({ "members": 100 }), 101, 1000, number),
+            (json!({ "members": 0 }), 1, 1, ""),
+            (json!({ "percent": 50 }), 2, 4, ""),
+            (json!({ "percent": 50 }), 2, 3, share),
+            (json!({ "percent": 0 }), 1, 1, ""),
+            (json!({ "percent": 100 }), 1000, 1000, ""),
+            // Each limit holds by itself.
+            (json!({ "members": 100, "percent": 50 }), 101, 1000, number),
+            (json!({ "members": 100, "percent": 50 }), 2, 3, share),
+        ] {
+            let found =
+                serde_json::from_value::<MassRemoval>(limits.clone()).unwrap().check(removed, members);
+            let found = found.map_err(|error| error.body());
+            let expected = match expected {
+                "" => Ok(()),
+                detail => Err((Value::from("invalidValue"), Value::from(detail))),
+            };
+            let told = found.map_err(|body| (body["scimType"].clone(), body["detail"].clone()));
+            assert_eq!(told, expected, "{limits} {removed} {members}");
+        }
+    }
 }

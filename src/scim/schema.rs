@@ -123,6 +123,11 @@ pub struct ResourceType {
     pub unique: Vec<AttrPath>,
     /// Found by `eq` without a scan.
     pub look_up: Vec<AttrPath>,
+    /// The attribute whose elements the store keeps apart from the resource, each
+    /// naming another resource by its id: `members` of a group.
+    pub members: Option<String>,
+    /// The attribute that shows whose members a resource is: `groups` of a user.
+    pub member_of: Option<String>,
     pub(super) common: Arc<Schema>,
 }
 
@@ -185,6 +190,12 @@ impl ResourceType {
             Some(Target::Attribute(place)) => std::ptr::eq(place.attribute, attribute),
             Some(Target::Extension(_)) | None => false,
         })
+    }
+
+    /// Whether this is the attribute `members`.
+    pub fn is_members(&self, attribute: &Attribute) -> bool {
+        let members = self.members.as_ref().and_then(|name| self.schema.attribute(name));
+        members.is_some_and(|members| std::ptr::eq(members, attribute))
     }
 
     /// Every attribute that a client may give a resource of this type, in the

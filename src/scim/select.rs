@@ -50,6 +50,17 @@ impl<'a> Selection<'a> {
         }
     }
 
+    /// Whether an answer carries any of the attribute of this name.
+    pub fn shows(&self, kind: &ResourceType, name: &str) -> bool {
+        let attribute = kind.schema.attribute(name);
+        attribute.is_some_and(|attribute| self.keeps(&Place { extension: None, attribute, sub: None }))
+    }
+
+    /// Whether a client has asked for the attribute of this name.
+    pub fn asks_for(&self, kind: &ResourceType, name: &str) -> bool {
+        matches!(self, Self::Only(_)) && self.shows(kind, name)
+    }
+
     fn names(&self, place: &Place<'_>) -> Named {
         let targets = match self {
             Self::Default => return Named::No,

@@ -55,6 +55,16 @@ pub fn removed<'v>(attribute: &Attribute, value: &'v Value) -> &'v [Value] {
     elements(wrapped.map_or(value, |(_, inner)| inner))
 }
 
+/// RFC 7643 s4.2 requires no part of a member, so a client may name one by its
+/// `$ref` alone: the id and the resource type that it ends in.
+pub fn referred(reference: &str) -> Option<(&str, &'static str)> {
+    let (path, id) = reference.rsplit_once('/')?;
+    let endpoint = path.rsplit('/').next()?;
+    [("Users", "User"), ("Groups", "Group")]
+        .into_iter()
+        .find_map(|(name, kind)| name.eq_ignore_ascii_case(endpoint).then_some((id, kind)))
+}
+
 /// Entra ID sets `phoneNumbers[type eq "mobile"].value` on a user that has no
 /// mobile number, where RFC 7644 s3.5.2.3 asks for `noTarget`: the element that
 /// the filter describes, to be added. `replace` makes one only for values that

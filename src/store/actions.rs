@@ -8,25 +8,89 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::Store;
+use super::changes::set_expression;
 use super::error::Error;
-use super::item::{Item, Stored, number};
+use super::item::{Item, Stored, attribute_value, hour, number};
 use super::keys::{IndexKeys, Key};
 use super::listing::{counter_name, counter_of};
 use super::resources::Write;
 use super::transaction::OPERATION;
+use crate::scim::resource::Attributes;
 use crate::scim::schema::ResourceType;
+
+/// The group is not in the hands of a staged change.
+pub(super) const UNMARKED: &str = "attribute_not_exists(roster.staged)";
+/// The group is in the hands of the staged change with this write id.
+pub(super) const MARKED: &str = "roster.staged.write_id = :write_id";
+/// With the value `:seen`.
+pub(super) const SEEN: &str = "#version = :seen";
+
+/// A new version of a resource that exists.
+pub(super) struct Revision<'a> {
+    pub(super) write: Write<'a>,
+    pub(super) id: &'a str,
+    pub(super) write_id: &'a str,
+    /// With the digest of their index keys; `None` where they stay.
+    pub(super) attributes: Option<(&'a Attributes, String)>,
+    pub(super) joins: Option<Joins>,
+    pub(super) conditions: &'a [&'a str],
+    pub(super) values: Vec<(String, AttributeValue)>,
+}
+
+/// How the members of a group change.
+#[derive(Clone, Copy)]
+pub(super) struct Joins {
+    /// How many more there are, or fewer.
+    pub(super) members: i64,
+    /// Whether one of the new ones has members itself.
+    pub(super) nest: bool,
+}
 
 impl Store {
     pub(super) fn put_new(&self, stored: Stored) -> Result<TransactWriteItem, Error> {
         put(self.put(stored.into_item(OPERATION)?).condition_expression("attribute_not_exists(pk)"))
     }
 
-    pub(super) fn put_changed(&self, seen: &Stored, changed: Stored) -> Result<TransactWriteItem, Error> {
-        put(self
-            .put(changed.into_item(OPERATION)?)
-            .condition_expression("#version = :seen")
+    /// A new version of a resource, where the conditions hold.
+    pub(super) fn update_resource(&self, change: Revision<'_>) -> Result<TransactWriteItem, Error> {
+        let Revision { write, id, write_id, attributes, joins, conditions, values } = change;
+        let mut sets = vec!["#version = #version + :one".to_owned()];
+        let mut update = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(Key::resource(write.tenant, write.kind, id).into_map()))
             .expression_attribute_names("#version", "version")
-            .expression_attribute_values(":seen", number(seen.version)))
+            .expression_attribute_names("#hour", "hour")
+            .expression_attribute_values(":one", number(1))
+            .expression_attribute_values(":write_id", AttributeValue::S(write_id.to_owned()))
+            .expression_attribute_values(":now", AttributeValue::S(write.now.to_string()))
+            .expression_attribute_values(":hour", AttributeValue::S(hour(write.now)));
+        if let Some((attributes, index_digest)) = attributes {
+            sets.push("#resource = :resource, index_digest = :digest".to_owned());
+            update = update
+                .expression_attribute_names("#resource", "resource")
+                .expression_attribute_values(":resource", attribute_value(OPERATION, attributes)?)
+                .expression_attribute_values(":digest", AttributeValue::S(index_digest));
+        }
+        if let Some(Joins { members, nest }) = joins {
+            sets.push("roster.members = roster.members + :joins".to_owned());
+            update = update.expression_attribute_values(":joins", number(members));
+            if nest {
+                sets.push("roster.nests = :true".to_owned());
+                update = update.expression_attribute_values(":true", AttributeValue::Bool(true));
+            }
+        }
+        let unmark = if conditions.contains(&MARKED) { " REMOVE roster.staged" } else { "" };
+        for (name, value) in values {
+            update = update.expression_attribute_values(name, value);
+        }
+        let conditions: Vec<String> = conditions.iter().map(ToString::to_string).collect();
+        let update = update
+            .update_expression(format!("{}{unmark}", set_expression(&sets)))
+            .condition_expression(conditions.join(" AND "))
+            .return_values_on_condition_check_failure(OnFailure::AllOld)
+            .build()
+            .map_err(built)?;
+        Ok(TransactWriteItem::builder().update(update).build())
     }
 
     pub(super) fn delete_seen(&self, seen: &Stored) -> Result<TransactWriteItem, Error> {
@@ -77,11 +141,11 @@ impl Store {
         )
     }
 
-    fn put(&self, item: Item) -> PutBuilder {
+    pub(super) fn put(&self, item: Item) -> PutBuilder {
         Put::builder().table_name(&self.table).set_item(Some(item))
     }
 
-    fn delete_key(&self, key: Key) -> DeleteBuilder {
+    pub(super) fn delete_key(&self, key: Key) -> DeleteBuilder {
         Delete::builder().table_name(&self.table).set_key(Some(key.into_map()))
     }
 }
@@ -104,21 +168,21 @@ pub(super) fn not_owned(action: usize) -> Error {
 }
 
 /// The old item comes with a failed condition, in the place of a read.
-fn put(action: PutBuilder) -> Result<TransactWriteItem, Error> {
+pub(super) fn put(action: PutBuilder) -> Result<TransactWriteItem, Error> {
     let action = action.return_values_on_condition_check_failure(OnFailure::AllOld).build().map_err(built)?;
     Ok(TransactWriteItem::builder().put(action).build())
 }
 
-fn delete(action: DeleteBuilder) -> Result<TransactWriteItem, Error> {
+pub(super) fn delete(action: DeleteBuilder) -> Result<TransactWriteItem, Error> {
     let action = action.return_values_on_condition_check_failure(OnFailure::AllOld).build().map_err(built)?;
     Ok(TransactWriteItem::builder().delete(action).build())
 }
 
-fn update(action: UpdateBuilder) -> Result<TransactWriteItem, Error> {
+pub(super) fn update(action: UpdateBuilder) -> Result<TransactWriteItem, Error> {
     let action = action.build().map_err(built)?;
     Ok(TransactWriteItem::builder().update(action).build())
 }
 
-fn built(error: BuildError) -> Error {
+pub(super) fn built(error: BuildError) -> Error {
     Error::fault(OPERATION, error)
 }

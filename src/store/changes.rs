@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use super::Store;
-use super::actions::taken;
+use super::actions::{Revision, SEEN, UNMARKED, taken};
 use super::error::Error;
 use super::item::{Stored, attribute_value, hour, number};
 use super::keys::{IndexKeys, Key};
@@ -53,7 +53,8 @@ impl Store {
         let mut sets = vec!["#version = #version + :one".to_owned()];
         // A second attempt after a lost answer may find that another writer has
         // come upon the first one.
-        let mut conditions = vec!["attribute_exists(pk) AND previous_write_id <> :write_id".to_owned()];
+        let mut conditions =
+            vec![format!("attribute_exists(pk) AND previous_write_id <> :write_id AND {UNMARKED}")];
         let mut update = self
             .update_item(write, id, write_id)
             .expression_attribute_names("#resource", "resource")
@@ -125,7 +126,7 @@ impl Store {
                 "#version = #version + :one".to_owned(),
                 "#resource = :resource".to_owned(),
             ]))
-            .condition_expression("#version = :seen")
+            .condition_expression(format!("{SEEN} AND {UNMARKED}"))
             .expression_attribute_names("#resource", "resource")
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":resource", attribute_value(OPERATION, &attributes)?)
@@ -145,16 +146,24 @@ impl Store {
         let id = seen.sk.as_str();
         let old = IndexKeys::of(write.tenant, write.kind, id, &seen.resource);
         let gained = new.without(&old);
-        let mut actions = vec![self.put_changed(seen, changed.clone())?];
+        let mut actions = vec![self.update_resource(Revision {
+            write,
+            id,
+            write_id: &changed.write_id,
+            attributes: Some((&changed.resource, changed.index_digest.clone())),
+            joins: None,
+            conditions: &[SEEN, UNMARKED],
+            values: vec![(":seen".to_owned(), number(seen.version))],
+        })?];
         actions.extend(self.put_rows(&gained, id)?);
         actions.extend(self.delete_rows(&old.without(new), id)?);
         match self.transact(actions, retry).await? {
             Outcome::Done => Ok(Written::Done(changed)),
-            Outcome::Failed { action: 0, old } => {
+            Outcome::Failed { action: 0, old, .. } => {
                 let there = old.map(|item| Stored::read(transaction::OPERATION, item)).transpose()?;
                 Ok(Written::Failed(there))
             }
-            Outcome::Failed { action, old } => Err(taken(write.kind, &gained, action, old.as_ref())),
+            Outcome::Failed { action, old, .. } => Err(taken(write.kind, &gained, action, old.as_ref())),
         }
     }
 
@@ -202,7 +211,7 @@ impl Store {
     }
 }
 
-fn set_expression(sets: &[String]) -> String {
+pub(super) fn set_expression(sets: &[String]) -> String {
     format!(
         "SET {}, previous_write_id = write_id, write_id = :write_id, modified = :now, #hour = :hour",
         sets.join(", ")

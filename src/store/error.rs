@@ -4,6 +4,7 @@
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::scim::error::{Error as ScimError, ErrorKind};
+use crate::scim::input::excerpt;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -21,6 +22,17 @@ pub enum Error {
     TooLarge { bytes: usize },
     #[error("the resource has {values} values to be found by")]
     TooManyValues { values: usize },
+    /// Members to be added that there are not.
+    #[error("there is nobody with the ids {}", ids.join(", "))]
+    UnknownMembers { ids: Vec<String> },
+    #[error("a group would be a member of itself")]
+    Cycle,
+    #[error("too many groups within groups to be followed")]
+    TooManyGroups,
+    #[error("the group has {members} members")]
+    TooManyMembers { members: u64 },
+    #[error("the request changes {changes} members")]
+    TooManyChanges { changes: usize },
     /// Read so much that the answer would take too long.
     #[error("the query read more than its budget")]
     TooMuchToRead,
@@ -82,6 +94,19 @@ pub(super) fn is_contention(code: &str) -> bool {
 /// Seconds, as an integer: Okta reads nothing else.
 pub const RETRY_AFTER: u32 = 2;
 
+/// Names the first few.
+fn unknown(ids: &[String]) -> String {
+    const NAMED: usize = 5;
+    let mut names: Vec<String> = ids.iter().take(NAMED).map(|id| excerpt(id)).collect();
+    if ids.len() > NAMED {
+        names.push(format!("{} more", ids.len() - NAMED));
+    }
+    format!(
+        "there is no user or group with the id {}: create it before it is made a member",
+        names.join(", ")
+    )
+}
+
 impl From<Error> for ScimError {
     fn from(error: Error) -> Self {
         match error {
@@ -99,6 +124,21 @@ impl From<Error> for ScimError {
             Error::TooManyValues { values } => ErrorKind::InvalidValue.with(format!(
                 "the resource would have {values} values to be found by, at most {} are allowed: send fewer e-mails",
                 super::resources::MAX_INDEX_ROWS
+            )),
+            Error::UnknownMembers { ids } => ErrorKind::InvalidValue.with(unknown(&ids)),
+            Error::Cycle => ErrorKind::InvalidValue.with(
+                "the group would become a member of itself: a group cannot have a member that it is in, directly or through others",
+            ),
+            Error::TooManyGroups => ErrorKind::InvalidValue
+                .with("too many groups are within each other: a group that is added may hold a thousand others at most"),
+            Error::TooManyMembers { members } => ErrorKind::TooMany.with(format!(
+                "the group has {members} members, at most {} can be read at once: use excludedAttributes=members, \
+                 ask for one member by a filter, or add and remove members by PATCH",
+                super::members::MAX_MEMBERS_READ
+            )),
+            Error::TooManyChanges { changes } => ErrorKind::TooLarge.with(format!(
+                "the request changes {changes} members, at most {} are allowed: send several requests",
+                super::staged::MAX_STAGED
             )),
             Error::TooMuchToRead => ErrorKind::TooMany.with("the query reads too much: narrow its filter"),
             Error::Busy { .. } => {

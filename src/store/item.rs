@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
+use super::roster::Roster;
 use crate::scim::etag::Version;
 use crate::scim::resource::{Attributes, Resource};
 
@@ -36,6 +37,9 @@ pub(super) struct Stored {
     /// `changes` is sorted by the hour and most changes do not move theirs.
     pub(super) hour: String,
     pub(super) resource: Attributes,
+    /// Of a type that has members.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) roster: Option<Roster>,
 }
 
 impl Stored {
@@ -50,6 +54,11 @@ impl Stored {
     /// Whether this holds the write with that id: it won, though its answer was lost.
     pub(super) fn is_by(&self, write_id: &str) -> bool {
         self.write_id == write_id || self.previous_write_id.as_deref() == Some(write_id)
+    }
+
+    /// Whether a staged change has a hold of it.
+    pub(super) fn is_marked(&self) -> bool {
+        self.roster.as_ref().is_some_and(|roster| roster.staged.is_some())
     }
 
     pub(super) fn into_resource(self) -> Resource {

@@ -8,6 +8,12 @@
 //! | unique value | `<t>#<Type>.<attribute>` | folded value |
 //! | look-up value | `<t>#<Type>.<attribute>` | folded value, `#`, id |
 //! | census | `<t>#census#<Type>` | `00`..`3f` |
+//! | membership | `<t>#<Type>#<id>` | `<member's id>` |
+//! | nesting of groups | `<t>#nesting` | `!` |
+//! | job | `<t>#job` | `<work>#<id>` |
+//! | list of tenants | `#tenants` | `<t>` |
+//!
+//! The index `members` has the memberships of a resource under `<t>#member#<id>`.
 //!
 //! A key is made only here and only from a [`TenantName`], which holds no `#`, so
 //! that no input can reach a partition of another tenant, and IAM can hold a
@@ -46,7 +52,7 @@ impl TenantName {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Key {
     pub(super) pk: String,
     pub(super) sk: String,
@@ -73,12 +79,54 @@ impl Key {
         Self { pk: census(tenant, kind), sk: format!("{row:02x}") }
     }
 
+    pub(super) fn member(tenant: &TenantName, kind: &ResourceType, id: &str, member: &str) -> Self {
+        Self { pk: members(tenant, kind, id), sk: member.to_owned() }
+    }
+
+    pub(super) fn of_type(tenant: &TenantName, name: &str, id: &str) -> Self {
+        Self { pk: format!("{}#{name}", tenant.0), sk: id.to_owned() }
+    }
+
+    pub(super) fn nesting(tenant: &TenantName) -> Self {
+        Self { pk: format!("{}#nesting", tenant.0), sk: "!".to_owned() }
+    }
+
+    pub(super) fn job(tenant: &TenantName, work: &str, id: &str) -> Self {
+        Self { pk: jobs(tenant), sk: format!("{work}#{id}") }
+    }
+
+    pub(super) fn listed_tenant(tenant: &TenantName) -> Self {
+        Self { pk: TENANTS.to_owned(), sk: tenant.0.clone() }
+    }
+
+    pub(super) fn of(item: &HashMap<String, AttributeValue>) -> Option<Self> {
+        let text = |name| item.get(name)?.as_s().ok().cloned();
+        Some(Self { pk: text("pk")?, sk: text("sk")? })
+    }
+
     pub(super) fn into_map(self) -> HashMap<String, AttributeValue> {
         HashMap::from([
             ("pk".to_owned(), AttributeValue::S(self.pk)),
             ("sk".to_owned(), AttributeValue::S(self.sk)),
         ])
     }
+}
+
+/// The partition that lists the tenants. No tenant has an empty name.
+pub(super) const TENANTS: &str = "#tenants";
+
+/// The partition that holds the members of a resource.
+pub(super) fn members(tenant: &TenantName, kind: &ResourceType, id: &str) -> String {
+    format!("{}#{}#{id}", tenant.0, kind.name)
+}
+
+/// The partition of the index `members` that holds the memberships of a resource.
+pub(super) fn member_of(tenant: &TenantName, member: &str) -> String {
+    format!("{}#member#{member}", tenant.0)
+}
+
+pub(super) fn jobs(tenant: &TenantName) -> String {
+    format!("{}#job", tenant.0)
 }
 
 /// The partition that holds every resource of a type.

@@ -10,7 +10,11 @@ use aws_sdk_dynamodb::config::interceptors::{
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
+use aws_sdk_dynamodb::operation::batch_execute_statement::{
+    BatchExecuteStatementInput, BatchExecuteStatementOutput,
+};
 use aws_sdk_dynamodb::operation::batch_get_item::{BatchGetItemInput, BatchGetItemOutput};
+use aws_sdk_dynamodb::operation::delete_item::{DeleteItemInput, DeleteItemOutput};
 use aws_sdk_dynamodb::operation::get_item::{GetItemInput, GetItemOutput};
 use aws_sdk_dynamodb::operation::put_item::{PutItemInput, PutItemOutput};
 use aws_sdk_dynamodb::operation::query::{QueryInput, QueryOutput};
@@ -92,7 +96,9 @@ impl Intercept for Metering {
     ) -> Result<(), BoxError> {
         ask!(
             context,
+            BatchExecuteStatementInput,
             BatchGetItemInput,
+            DeleteItemInput,
             GetItemInput,
             PutItemInput,
             QueryInput,
@@ -130,6 +136,10 @@ impl Intercept for Metering {
             read(output.consumed_capacity().iter(), items);
         } else if let Some(output) = output.downcast_ref::<PutItemOutput>() {
             write(output.consumed_capacity().into_iter());
+        } else if let Some(output) = output.downcast_ref::<DeleteItemOutput>() {
+            write(output.consumed_capacity().into_iter());
+        } else if let Some(output) = output.downcast_ref::<BatchExecuteStatementOutput>() {
+            write(output.consumed_capacity().iter());
         } else if let Some(output) = output.downcast_ref::<UpdateItemOutput>() {
             write(output.consumed_capacity().into_iter());
         } else if let Some(output) = output.downcast_ref::<TransactWriteItemsOutput>() {

@@ -5,15 +5,23 @@
 //! condition returns the old item.
 
 mod actions;
+mod batch;
 mod changes;
+mod enrol;
 mod error;
 mod item;
+mod jobs;
 mod keys;
 mod listing;
+mod member_changes;
+mod members;
 mod meter;
+mod nesting;
 mod resources;
 mod retry;
+mod roster;
 mod search;
+mod staged;
 mod tenants;
 mod transaction;
 
@@ -29,10 +37,13 @@ use uuid::Uuid;
 
 pub use error::{Error, RETRY_AFTER};
 pub use item::MAX_RESOURCE_BYTES;
+pub use jobs::Swept;
 pub use keys::TenantName;
 pub(crate) use keys::hex;
+pub use member_changes::MemberChange;
+pub use members::Belonging;
 pub use meter::{Meter, Reading};
-pub use resources::{Change, MAX_INDEX_ROWS, Unseen, Write};
+pub use resources::{Apply, Change, MAX_INDEX_ROWS, Unseen, Write};
 pub(crate) use tenants::sha256;
 pub use tenants::{TenantRecord, TokenRecord};
 

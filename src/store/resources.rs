@@ -7,13 +7,17 @@ use uuid::Uuid;
 use super::Store;
 use super::actions::{not_owned, taken};
 use super::changes::{Written, is_expressible};
+use super::enrol::Enrolled;
 use super::error::Error;
 use super::item::{Stored, check_size, hour};
 use super::keys::{self, IndexKeys, Key, TenantName};
 use super::retry::Retry;
+use super::roster::Roster;
 use super::transaction::{self, Outcome};
 use crate::scim::error::Result as ScimResult;
 use crate::scim::etag::{Precondition, Version};
+use crate::scim::members::Member;
+use crate::scim::policy::Policy;
 use crate::scim::resource::{Attributes, Resource};
 use crate::scim::schema::ResourceType;
 
@@ -26,6 +30,7 @@ pub const MAX_INDEX_ROWS: usize = 48;
 pub struct Write<'a> {
     pub tenant: &'a TenantName,
     pub kind: &'a ResourceType,
+    pub policy: &'a Policy,
     pub now: Timestamp,
 }
 
@@ -40,7 +45,7 @@ pub struct Change<'a> {
     pub apply: Apply<'a>,
 }
 
-type Apply<'a> = &'a (dyn Fn(&Attributes) -> ScimResult<Option<Attributes>> + Sync);
+pub type Apply<'a> = &'a (dyn Fn(&Attributes) -> ScimResult<Option<Attributes>> + Sync);
 
 pub enum Unseen<'a> {
     /// These attributes in the place of all others.
@@ -62,7 +67,7 @@ impl Store {
         Ok(self.read(Key::resource(tenant, kind, id)).await?.map(Stored::into_resource))
     }
 
-    async fn read(&self, key: Key) -> Result<Option<Stored>, Error> {
+    pub(super) async fn read(&self, key: Key) -> Result<Option<Stored>, Error> {
         const OPERATION: &str = "GetItem";
         let answer = self
             .client
@@ -76,11 +81,16 @@ impl Store {
         answer.item.map(|item| Stored::read(OPERATION, item)).transpose()
     }
 
-    /// One transaction: the resource, its rows, and one more in the census.
-    pub async fn create(&self, write: Write<'_>, attributes: Attributes) -> Result<Resource, Error> {
+    /// One transaction: the resource, its rows, one more in the census, its members.
+    pub async fn create(
+        &self,
+        write: Write<'_>,
+        attributes: Attributes,
+        members: Vec<Member>,
+    ) -> Result<Resource, Error> {
         let id = (self.ids)().to_string();
         let keys = checked_keys(write, &id, &attributes)?;
-        let stored = Stored {
+        let mut stored = Stored {
             pk: keys::resources(write.tenant, write.kind),
             sk: id.clone(),
             version: Version::FIRST.0,
@@ -92,20 +102,40 @@ impl Store {
             change_pk: keys::changes(write.tenant, write.kind),
             hour: hour(write.now),
             resource: attributes,
+            roster: write.kind.members.is_some().then(Roster::default),
         };
-        let mut actions = vec![self.put_new(stored.clone())?];
-        actions.extend(self.put_rows(&keys, &id)?);
-        actions.push(self.count(write, &id, 1)?);
-        match self.transact(actions, &mut Retry::new(&*self.dice)).await {
-            // Nobody else makes this id: if it is there, an attempt whose answer was
-            // lost has won.
-            Ok(Outcome::Done | Outcome::Failed { action: 0, .. }) => {}
-            Ok(Outcome::Failed { action, old }) => {
-                return Err(taken(write.kind, &keys, action, old.as_ref()));
+        let mut retry = Retry::new(&*self.dice);
+        let mut guess = true;
+        let elements = loop {
+            let Enrolled { actions: enrolment, elements } =
+                self.enrol(write, &mut stored, &keys, &members, guess).await?;
+            let mut actions = vec![self.put_new(stored.clone())?];
+            actions.extend(self.put_rows(&keys, &id)?);
+            actions.push(self.count(write, &id, 1)?);
+            actions.extend(enrolment);
+            match self.transact(actions, &mut retry).await {
+                // Nobody else makes this id: if it is there, an attempt whose answer was
+                // lost has won.
+                Ok(Outcome::Done | Outcome::Failed { action: 0, .. }) => break elements,
+                Ok(Outcome::Failed { action, old, .. }) if action <= keys.unique.len() => {
+                    return Err(taken(write.kind, &keys, action, old.as_ref()));
+                }
+                // A member is not of the type that was guessed.
+                Ok(Outcome::Failed { .. }) if guess => guess = false,
+                Ok(Outcome::Failed { .. }) => {
+                    return Err(Error::Busy { operation: transaction::OPERATION });
+                }
+                Err(error) => {
+                    self.settle(error, write, &id, |there| there.map(|_| ())).await?;
+                    break elements;
+                }
             }
-            Err(error) => self.settle(error, write, &id, |there| there.map(|_| ())).await?,
+        };
+        let mut resource = stored.into_resource();
+        if let Some(name) = write.kind.members.as_ref().filter(|_| !elements.is_empty()) {
+            resource.attributes.insert(name.clone(), elements.into());
         }
-        Ok(stored.into_resource())
+        Ok(resource)
     }
 
     /// A conditional write that another writer may win: then the change is
@@ -129,7 +159,7 @@ impl Store {
             let written = if let Some(unseen) = unseen.take() {
                 self.write_unseen(write, id, precondition, &unseen, &write_id, &mut retry).await
             } else {
-                let seen = self.seen(told.take(), write, id).await?;
+                let seen = self.seen(told.take(), write, id, &mut retry).await?;
                 if !seen.is_by(&write_id) && !precondition.holds(Version(seen.version)) {
                     return Err(Error::VersionMismatch);
                 }
@@ -167,8 +197,27 @@ impl Store {
         }
     }
 
-    /// Deletes the resource and its rows, and takes one from the census.
-    pub async fn delete(&self, write: Write<'_>, id: &str, precondition: &Precondition) -> Result<(), Error> {
+    /// Deletes the resource and its rows, takes one from the census, and then takes
+    /// it out of the groups that it is in. A staged change of its members is lost
+    /// with it.
+    pub async fn delete(
+        &self,
+        write: Write<'_>,
+        id: &str,
+        precondition: &Precondition,
+        groups: &[&ResourceType],
+    ) -> Result<(), Error> {
+        self.delete_alone(write, id, precondition).await?;
+        self.leave_at_once(write, groups, id).await;
+        Ok(())
+    }
+
+    async fn delete_alone(
+        &self,
+        write: Write<'_>,
+        id: &str,
+        precondition: &Precondition,
+    ) -> Result<(), Error> {
         if !is_id(id) {
             return Err(Error::NotFound);
         }
@@ -176,7 +225,12 @@ impl Store {
         let mut told = None;
         loop {
             let was_told = told.is_some();
-            let seen = self.seen(told.take(), write, id).await?;
+            let seen = match told.take() {
+                Some(told) => told,
+                None => {
+                    self.read(Key::resource(write.tenant, write.kind, id)).await?.ok_or(Error::NotFound)?
+                }
+            };
             if !precondition.holds(Version(seen.version)) {
                 return Err(Error::VersionMismatch);
             }
@@ -184,10 +238,11 @@ impl Store {
             let mut actions = vec![self.delete_seen(&seen)?];
             actions.extend(self.delete_rows(&keys, id)?);
             actions.push(self.count(write, id, -1)?);
+            actions.push(self.put_left(write, id)?);
             match self.transact(actions, &mut retry).await {
                 Ok(Outcome::Done) => return Ok(()),
-                Ok(Outcome::Failed { action: 0, old: None }) => return Err(Error::NotFound),
-                Ok(Outcome::Failed { action: 0, old: Some(there) }) if !was_told => {
+                Ok(Outcome::Failed { action: 0, old: None, .. }) => return Err(Error::NotFound),
+                Ok(Outcome::Failed { action: 0, old: Some(there), .. }) if !was_told => {
                     told = Some(Stored::read(transaction::OPERATION, there)?);
                 }
                 Ok(Outcome::Failed { action: 0, .. }) if retry.pause().await => {}
@@ -204,16 +259,22 @@ impl Store {
 
     /// What a failed condition told is as fresh as a read. Whoever fails on it, too,
     /// is one of many: he waits, and then reads.
-    async fn seen(&self, told: Option<Stored>, write: Write<'_>, id: &str) -> Result<Stored, Error> {
+    async fn seen(
+        &self,
+        told: Option<Stored>,
+        write: Write<'_>,
+        id: &str,
+        retry: &mut Retry<'_>,
+    ) -> Result<Stored, Error> {
         match told {
-            Some(told) => Ok(told),
-            None => self.read(Key::resource(write.tenant, write.kind, id)).await?.ok_or(Error::NotFound),
+            Some(told) if !told.is_marked() => Ok(told),
+            Some(_) | None => self.unmarked(write, id, retry).await,
         }
     }
 
     /// A write that ended without an answer, or in the way of others, may have won
     /// with one of its attempts. What is there now tells, if it can be read.
-    async fn settle<T>(
+    pub(super) async fn settle<T>(
         &self,
         error: Error,
         write: Write<'_>,
@@ -232,7 +293,7 @@ impl Store {
 
 /// Every id is a UUID of the store's making. No other text leads anywhere, and
 /// some is no key at all: DynamoDB takes none that is empty or over 1,024 bytes.
-fn is_id(text: &str) -> bool {
+pub(super) fn is_id(text: &str) -> bool {
     Uuid::try_parse(text).is_ok()
 }
 

@@ -199,14 +199,12 @@ impl Store {
         // BatchGetItem refuses a key that is named twice.
         ids.sort_unstable();
         ids.dedup();
-        let mut resources = Vec::with_capacity(ids.len());
-        for ids in ids.chunks(100) {
-            let keys = ids.iter().map(|id| Key::resource(tenant, kind, id).into_map()).collect();
-            for item in self.batch_get("BatchGetItem", keys).await? {
-                resources.push(Stored::read("BatchGetItem", item)?.into_resource());
-            }
-        }
-        resources.sort_unstable_by(|a: &Resource, b| a.id.cmp(&b.id));
+        let keys = ids.iter().map(|id| Key::resource(tenant, kind, id)).collect();
+        let items = self.items(keys).await?.into_values();
+        let mut resources: Vec<Resource> = items
+            .map(|item| Ok(Stored::read("BatchGetItem", item)?.into_resource()))
+            .collect::<Result<_, Error>>()?;
+        resources.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         Ok(resources)
     }
 
@@ -222,7 +220,7 @@ impl Store {
     }
 
     /// One attribute of the first rows of a query.
-    async fn first_texts(
+    pub(super) async fn first_texts(
         &self,
         query: QueryFluentBuilder,
         attribute: &str,

@@ -1,17 +1,16 @@
 //! Tenants and their tokens.
 
-use std::collections::HashMap;
-
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
 use super::item::Item;
-use super::keys::{Key, TenantName};
-use super::{Store, hex};
+use super::keys::{self, Key, TenantName};
+use super::retry::Retry;
+use super::transaction::{self, Outcome};
+use super::{Store, actions, hex};
 use crate::scim::policy::Policy;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,63 +36,42 @@ impl Store {
         kid: &str,
     ) -> Result<Option<(TokenRecord, TenantRecord)>, Error> {
         const OPERATION: &str = "BatchGetItem";
-        let token_key = Key::token(tenant, kid);
-        let tenant_sk = Key::tenant(tenant).sk;
-        let keys = [token_key.clone(), Key::tenant(tenant)].map(Key::into_map);
-        let items = self.batch_get(OPERATION, keys.to_vec()).await?;
-        let mut token = None;
-        let mut record = None;
-        for item in items {
-            let sk = item.get("sk").and_then(|sk| sk.as_s().ok()).cloned().unwrap_or_default();
-            if sk == token_key.sk {
-                token = Some(serde_dynamo::from_item(item).map_err(|error| Error::fault(OPERATION, error))?);
-            } else if sk == tenant_sk {
-                record = Some(serde_dynamo::from_item(item).map_err(|error| Error::fault(OPERATION, error))?);
-            }
-        }
+        let (token_key, tenant_key) = (Key::token(tenant, kid), Key::tenant(tenant));
+        let mut items = self.items(vec![token_key.clone(), tenant_key.clone()]).await?;
+        let token = items.remove(&token_key).map(serde_dynamo::from_item).transpose();
+        let record = items.remove(&tenant_key).map(serde_dynamo::from_item).transpose();
+        let token = token.map_err(|error| Error::fault(OPERATION, error))?;
+        let record = record.map_err(|error| Error::fault(OPERATION, error))?;
         Ok(token.zip(record))
     }
 
-    /// Up to 100 items, strongly consistent, in no order. What DynamoDB leaves
-    /// out for lack of capacity is asked for again, never taken for missing.
-    pub(super) async fn batch_get(
-        &self,
-        operation: &'static str,
-        keys: Vec<HashMap<String, AttributeValue>>,
-    ) -> Result<Vec<Item>, Error> {
-        let mut found = Vec::with_capacity(keys.len());
-        let mut wanted = keys;
-        let mut retry = super::retry::Retry::new(&*self.dice);
-        while !wanted.is_empty() {
-            let request = KeysAndAttributes::builder()
-                .set_keys(Some(wanted))
-                .consistent_read(true)
-                .build()
-                .map_err(|error| Error::fault(operation, error))?;
-            let answer = self
-                .client
-                .batch_get_item()
-                .request_items(&self.table, request)
-                .send()
-                .await
-                .map_err(|error| Error::sdk(operation, &error))?;
-            found.extend(answer.responses.unwrap_or_default().into_values().flatten());
-            wanted = answer
-                .unprocessed_keys
-                .unwrap_or_default()
-                .into_values()
-                .flat_map(|rest| rest.keys)
-                .collect();
-            if !wanted.is_empty() && !retry.pause().await {
-                return Err(Error::Busy { operation });
-            }
-        }
-        Ok(found)
+    /// The names of all tenants.
+    pub async fn tenants(&self) -> Result<Vec<TenantName>, Error> {
+        let query =
+            self.rows(keys::TENANTS.to_owned()).consistent_read(true).key_condition_expression("pk = :pk");
+        let names = self.first_texts(query, "sk", usize::MAX).await?;
+        Ok(names.iter().filter_map(|name| TenantName::parse(name)).collect())
     }
 
-    /// `false` if there is one of that name, which is left as it is.
+    pub async fn tenant(&self, tenant: &TenantName) -> Result<Option<TenantRecord>, Error> {
+        const OPERATION: &str = "BatchGetItem";
+        let key = Key::tenant(tenant);
+        let record = self.items(vec![key.clone()]).await?.remove(&key).map(serde_dynamo::from_item);
+        record.transpose().map_err(|error| Error::fault(OPERATION, error))
+    }
+
+    /// One transaction: the tenant, and its place in the list of all. `false` if
+    /// there is one of that name, which is left as it is.
     pub async fn create_tenant(&self, tenant: &TenantName, record: &TenantRecord) -> Result<bool, Error> {
-        self.put_record(Key::tenant(tenant), record).await
+        let mut item: Item =
+            serde_dynamo::to_item(record).map_err(|error| Error::fault(transaction::OPERATION, error))?;
+        item.extend(Key::tenant(tenant).into_map());
+        let actions = vec![
+            actions::put(self.put(item).condition_expression("attribute_not_exists(pk)"))?,
+            actions::put(self.put(Key::listed_tenant(tenant).into_map()))?,
+        ];
+        let outcome = self.transact(actions, &mut Retry::new(&*self.dice)).await?;
+        Ok(matches!(outcome, Outcome::Done))
     }
 
     /// `false` if there is one of that key id, which is left as it is.

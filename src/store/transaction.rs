@@ -17,6 +17,8 @@ pub(super) enum Outcome {
     Failed {
         action: usize,
         old: Option<Item>,
+        /// The places of the others.
+        others: Vec<usize>,
     },
 }
 
@@ -81,6 +83,9 @@ fn again(error: &SdkError<TransactWriteItemsError>) -> Option<Again> {
 
 fn failed(error: &SdkError<TransactWriteItemsError>) -> Option<Outcome> {
     let reasons = reasons(error)?;
-    let action = reasons.iter().position(|reason| reason.code() == Some("ConditionalCheckFailed"))?;
-    Some(Outcome::Failed { action, old: reasons.get(action)?.item().cloned() })
+    let mut failed =
+        reasons.iter().enumerate().filter(|(_, reason)| reason.code() == Some("ConditionalCheckFailed"));
+    let (action, first) = failed.next()?;
+    let others = failed.map(|(action, _)| action).collect();
+    Some(Outcome::Failed { action, old: first.item().cloned(), others })
 }

@@ -316,7 +316,9 @@ impl Answer {
 
     /// The path of the resource that was answered.
     pub(crate) fn path(&self) -> String {
-        format!("/Users/{}", self.id())
+        let kind =
+            self.body["meta"]["resourceType"].as_str().unwrap_or_else(|| panic!("no resource: {self}"));
+        format!("/{kind}s/{}", self.id())
     }
 
     pub(crate) fn detail(&self) -> &str {
@@ -327,6 +329,7 @@ impl Answer {
 impl From<Reply> for RawAnswer {
     fn from(reply: Reply) -> Self {
         let (status, headers, body) = match reply {
+            Reply::Swept(_) => panic!("a request was taken for a schedule"),
             Reply::Rest(reply) => (reply.status_code, reply.headers, reply.body),
             Reply::Http(reply) => (reply.status_code, reply.headers, reply.body),
         };

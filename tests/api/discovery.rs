@@ -38,6 +38,7 @@ async fn a_list_holds_the_documents_that_are_found_by_their_id() {
     }
     assert_snapshot!(table, @r#"
     /ResourceTypes ["urn:ietf:params:scim:schemas:core:2.0:ResourceType"] "User" User
+    /ResourceTypes ["urn:ietf:params:scim:schemas:core:2.0:ResourceType"] "Group" Group
     /Schemas ["urn:ietf:params:scim:schemas:core:2.0:Schema"] "User" urn:ietf:params:scim:schemas:core:2.0:User
     /Schemas ["urn:ietf:params:scim:schemas:core:2.0:Schema"] "EnterpriseUser" urn:ietf:params:scim:schemas:extension:enterprise:2.0:User
     /Schemas ["urn:ietf:params:scim:schemas:core:2.0:Schema"] "Group" urn:ietf:params:scim:schemas:core:2.0:Group

@@ -105,22 +105,6 @@ fn groups() -> [Resource; 2] {
     ]
 }
 
-/// Users, and groups of which nothing but their documents is known.
-fn catalogue() -> Catalogue {
-    let types = include_str!("../../src/scim/schema/resource_types.json");
-    let mut types: Vec<Value> = serde_json::from_str(types).unwrap();
-    types.push(json!({
-        "name": "Group",
-        "endpoint": "Groups",
-        "description": "Group",
-        "schema": "urn:ietf:params:scim:schemas:core:2.0:Group",
-        "schemaExtensions": [],
-        "unique": ["displayName"],
-        "lookUp": ["externalId"],
-    }));
-    Catalogue::read(&Policy::default(), &Value::from(types).to_string()).unwrap()
-}
-
 fn found(catalogue: &Catalogue, kind: &str, resources: &[Resource], filter: &str) -> String {
     let kind = catalogue.resource_type(kind).unwrap();
     let parsed = filter.parse::<Filter>().unwrap_or_else(|error| panic!("{filter}: {error}"));
@@ -240,7 +224,7 @@ const OF_USERS: &[(&str, &str)] = &[
 
 #[test]
 fn a_filter_finds_these_users() {
-    let catalogue = catalogue();
+    let catalogue = Catalogue::new(&Policy::default());
     let users = users();
     for (filter, expected) in OF_USERS {
         assert_eq!(&found(&catalogue, "User", &users, filter), expected, "{filter}");
@@ -261,7 +245,7 @@ const OF_GROUPS: &[(&str, &str)] = &[
 
 #[test]
 fn a_filter_finds_these_groups() {
-    let catalogue = catalogue();
+    let catalogue = Catalogue::new(&Policy::default());
     let groups = groups();
     for (filter, expected) in OF_GROUPS {
         assert_eq!(&found(&catalogue, "Group", &groups, filter), expected, "{filter}");
@@ -272,7 +256,7 @@ fn a_filter_finds_these_groups() {
 /// has no value there. Each line ends in how users and how groups are found.
 #[test]
 fn what_only_one_type_has_is_absent_from_the_other() {
-    let catalogue = catalogue();
+    let catalogue = Catalogue::new(&Policy::default());
     let kinds = &catalogue.resource_types;
     let (users, groups) = (users(), groups());
     let mut table = String::new();
@@ -341,7 +325,7 @@ fn what_only_one_type_has_is_absent_from_the_other() {
 
 #[test]
 fn what_no_type_has_or_another_type_refuses_is_refused() {
-    let catalogue = catalogue();
+    let catalogue = Catalogue::new(&Policy::default());
     let kinds = &catalogue.resource_types;
     for (text, expected) in [
         ("shoeSize eq 38", "no resource type has an attribute shoeSize: /Schemas lists what each has"),
@@ -373,7 +357,7 @@ fn what_no_type_has_or_another_type_refuses_is_refused() {
 
 #[test]
 fn what_has_no_such_attribute_is_sorted_last() {
-    let catalogue = catalogue();
+    let catalogue = Catalogue::new(&Policy::default());
     let kinds = &catalogue.resource_types;
     let mut ranked = Vec::new();
     let sort = SortBy { path: "userName".parse().unwrap(), descending: false };

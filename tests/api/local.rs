@@ -98,6 +98,35 @@ fn a_file_keeps_users_tokens_and_policies_across_a_restart() {
 }
 
 #[test]
+fn every_policy_can_be_set() {
+    let folder = Folder::new("policies");
+    let file = folder.file("directory.db");
+    let start = |policies: &[&str]| {
+        let options =
+            ["--data", &file].into_iter().chain(policies.iter().flat_map(|policy| ["--policy", policy]));
+        Local::start(&options.collect::<Vec<_>>())
+    };
+    let uniqueness = |local: &Local| {
+        let (_, schema) = local.request("GET", "/Schemas/urn:ietf:params:scim:schemas:core:2.0:Group", "");
+        let display_name = schema["attributes"][0].clone();
+        assert_eq!(display_name["name"], "displayName");
+        display_name["uniqueness"].as_str().unwrap().to_owned()
+    };
+    let free = start(&[
+        "groupNames=free",
+        "unknownMembers=accept",
+        "patchAnswer=representation",
+        "massRemoval.members=100",
+        "massRemoval.percent=50",
+    ]);
+    assert_eq!(uniqueness(&free), "none");
+    free.stop("INT");
+    let unique = start(&["groupNames=unique", "massRemoval.members=null"]);
+    assert_eq!(uniqueness(&unique), "server");
+    unique.stop("INT");
+}
+
+#[test]
 fn a_file_that_cannot_be_used_is_one_line_and_exit_1() {
     let folder = Folder::new("refused");
     let text = folder.file("notes.txt");
@@ -118,8 +147,12 @@ fn a_file_that_cannot_be_used_is_one_line_and_exit_1() {
 fn an_option_that_cannot_be_used_is_named() {
     for (option, value, reason) in [
         ("--policy", "userName", "there is no = in it"),
-        ("--policy", "colour=red", "unknown field `colour`, expected `interpretation` or `userName`"),
+        ("--policy", "colour=red", "unknown field `colour`, expected one of `interpretation`, `userName`, "),
         ("--policy", "userName=never", "unknown variant `never`, expected `readWrite` or `immutable`"),
+        ("--policy", "massRemoval.members=few", "invalid type: string \"few\", expected usize"),
+        ("--policy", "massRemoval.percent=-1", "invalid value: integer `-1`, expected u8"),
+        ("--policy", "massRemoval.groups=1", "unknown field `groups`, expected `members` or `percent`"),
+        ("--policy", "userName.members=1", "unknown variant `members`, expected `readWrite` or `immutable`"),
         ("--token", "secret", "it has to look like scim_demo_<key id>_<secret>"),
         ("--token", "scim_other_kid_secret", "it has to look like scim_demo_<key id>_<secret>"),
     ] {

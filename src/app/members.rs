@@ -1,0 +1,113 @@
+//! What an answer shows of a group's members and of a user's groups, which the
+//! store keeps apart from both.
+
+use serde_json::{Value, json};
+
+use super::App;
+use super::call::Call;
+use crate::scim::error::Result;
+use crate::scim::resource::Resource;
+use crate::scim::schema::ResourceType;
+use crate::scim::select::Selection;
+use crate::store::{Belonging, Error as StoreError};
+
+impl App {
+    /// A resource with all that the answer to a GET shows of it.
+    pub(super) async fn whole(
+        &self,
+        call: &Call<'_>,
+        kind: &ResourceType,
+        id: &str,
+        selection: &Selection<'_>,
+    ) -> Result<Resource> {
+        let tenant = &call.tenant.name;
+        let shown = |name: &Option<String>| name.as_ref().is_some_and(|name| selection.shows(kind, name));
+        let mut found = if shown(&kind.members) {
+            self.store.get_with_members(tenant, kind, id).await?.ok_or(StoreError::NotFound)?
+        } else if shown(&kind.member_of) {
+            let kinds = call.groups();
+            let groups = self.store.groups_of(tenant, &kinds, id);
+            let (found, groups) = tokio::try_join!(self.store.get(tenant, kind, id), groups)?;
+            let mut found = found.ok_or(StoreError::NotFound)?;
+            show_groups(call, kind, &mut found, &groups);
+            found
+        } else {
+            self.store.get(tenant, kind, id).await?.ok_or(StoreError::NotFound)?
+        };
+        refer_to_members(call, kind, &mut found);
+        Ok(found)
+    }
+
+    /// A resource of a list, where members are shown unless a client excludes them,
+    /// and groups if it asks for them: they cost two reads a user. `None` if it was
+    /// deleted meanwhile.
+    pub(super) async fn listed(
+        &self,
+        call: &Call<'_>,
+        kind: &ResourceType,
+        mut found: Resource,
+        selection: &Selection<'_>,
+    ) -> Result<Option<Resource>> {
+        let tenant = &call.tenant.name;
+        if kind.members.as_ref().is_some_and(|name| selection.shows(kind, name)) {
+            let Some(with_members) = self.store.get_with_members(tenant, kind, &found.id).await? else {
+                return Ok(None);
+            };
+            found = with_members;
+            refer_to_members(call, kind, &mut found);
+        }
+        self.with_groups_if_asked(call, kind, &mut found, selection).await?;
+        Ok(Some(found))
+    }
+
+    pub(super) async fn with_groups_if_asked(
+        &self,
+        call: &Call<'_>,
+        kind: &ResourceType,
+        found: &mut Resource,
+        selection: &Selection<'_>,
+    ) -> Result<()> {
+        if kind.member_of.as_ref().is_some_and(|name| selection.asks_for(kind, name)) {
+            let groups = self.store.groups_of(&call.tenant.name, &call.groups(), &found.id).await?;
+            show_groups(call, kind, found, &groups);
+        }
+        Ok(())
+    }
+}
+
+/// RFC 7643 s4.1.2. Whoever is in a group that is in another is a member of the
+/// first alone: all are direct.
+fn show_groups(call: &Call<'_>, kind: &ResourceType, user: &mut Resource, groups: &[Belonging]) {
+    let elements: Vec<Value> = groups
+        .iter()
+        .map(|Belonging { kind, group }| {
+            let mut element = json!({ "value": group.id, "type": "direct" });
+            if let Some(reference) = reference(call, kind, &group.id) {
+                element["$ref"] = reference.into();
+            }
+            if let Some(name) = group.attributes.get("displayName") {
+                element["display"] = name.clone();
+            }
+            element
+        })
+        .collect();
+    if let Some(name) = kind.member_of.as_ref().filter(|_| !elements.is_empty()) {
+        user.attributes.insert(name.clone(), elements.into());
+    }
+}
+
+pub(super) fn refer_to_members(call: &Call<'_>, kind: &ResourceType, group: &mut Resource) {
+    let members = kind.members.as_ref().and_then(|name| group.attributes.get_mut(name));
+    for member in members.and_then(Value::as_array_mut).into_iter().flatten() {
+        let text = |name| member.get(name).and_then(Value::as_str);
+        if let Some(reference) =
+            text("type").zip(text("value")).and_then(|(kind, id)| reference(call, kind, id))
+        {
+            member["$ref"] = reference.into();
+        }
+    }
+}
+
+fn reference(call: &Call<'_>, kind: &str, id: &str) -> Option<String> {
+    call.tenant.catalogue.resource_type(kind).map(|kind| call.location(kind, id))
+}

@@ -1,0 +1,37 @@
+//! The jobs of all tenants that are due: what a request that died has left, and
+//! what is only safe to do a while after a request.
+
+use tokio::time::timeout;
+
+use super::{App, DEADLINE};
+use crate::scim::catalogue::Catalogue;
+use crate::store::{Error, Swept};
+
+impl App {
+    /// As far as the time allows. What is left over is done by the next sweep.
+    pub async fn sweep(&self) -> Swept {
+        let mut swept = Swept::default();
+        let ended = timeout(DEADLINE, Box::pin(self.sweep_tenants(&mut swept))).await;
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the sweep failed"),
+            Err(_) => tracing::warn!("the sweep had not enough time"),
+        }
+        tracing::info!(tenants = swept.tenants, done = swept.done, left = swept.left, "sweep");
+        swept
+    }
+
+    async fn sweep_tenants(&self, swept: &mut Swept) -> Result<(), Error> {
+        let now = (self.world.now)();
+        for tenant in self.store.tenants().await? {
+            let Some(record) = self.store.tenant(&tenant).await? else {
+                continue;
+            };
+            swept.tenants += 1;
+            let catalogue = Catalogue::new(&record.policy);
+            let kinds: Vec<_> = catalogue.resource_types.iter().map(AsRef::as_ref).collect();
+            self.store.sweep_tenant(&tenant, &kinds, now, swept).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! The members that a group is created with.
+
+use aws_sdk_dynamodb::types::TransactWriteItem;
+use serde_json::Value;
+
+use super::Store;
+use super::batch::Statement;
+use super::error::Error;
+use super::item::Stored;
+use super::keys::{IndexKeys, Key};
+use super::member_changes::MAX_ACTIONS;
+use super::members::{Known, Membership, member_types};
+use super::resources::{Write, is_id};
+use super::staged::MAX_STAGED;
+use crate::scim::members::Member;
+
+/// What the members add to the transaction that creates their group.
+pub(super) struct Enrolled {
+    pub(super) actions: Vec<TransactWriteItem>,
+    /// For the answer.
+    pub(super) elements: Vec<Value>,
+}
+
+impl Store {
+    /// Few members are written and looked for by the transaction itself. Many are
+    /// looked for before, and very many are also written before: nobody knows the
+    /// group yet, so they do not count until it is there.
+    pub(super) async fn enrol(
+        &self,
+        write: Write<'_>,
+        stored: &mut Stored,
+        keys: &IndexKeys,
+        members: &[Member],
+        guess: bool,
+    ) -> Result<Enrolled, Error> {
+        if members.len() > MAX_STAGED {
+            return Err(Error::TooManyChanges { changes: members.len() });
+        }
+        let group = Key { pk: stored.pk.clone(), sk: stored.sk.clone() };
+        let own = 2 + keys.len();
+        let fits = guess && own + 2 * members.len() <= MAX_ACTIONS;
+        let (known, checked) = match guessed(write, members).filter(|_| fits) {
+            Some(guessed) => (guessed, false),
+            None => (self.known(write, members.to_vec()).await?, true),
+        };
+        if let Some(roster) = &mut stored.roster {
+            roster.members = known.len().try_into().unwrap_or(u64::MAX);
+            roster.nests = known.iter().any(|known| known.kind == write.kind.name);
+        }
+        let elements = known.iter().map(Known::to_element).collect();
+        let mut actions = Vec::new();
+        if own + known.len() <= MAX_ACTIONS {
+            for known in known {
+                if !checked {
+                    actions.push(self.check_there(Key::of_type(write.tenant, &known.kind, &known.id))?);
+                }
+                actions.push(self.put_membership(Membership::new(write.tenant, &group, known), &[])?);
+            }
+        } else {
+            self.put_staged(write, &stored.sk).await?;
+            let statements: Vec<Statement> = known
+                .into_iter()
+                .map(|known| self.insert_statement(Membership::new(write.tenant, &group, known)))
+                .collect::<Result<_, _>>()?;
+            // What is there already, an attempt whose answer was lost has written.
+            self.execute(statements).await?;
+            actions.push(self.end_staged(write, &stored.sk)?);
+        }
+        Ok(Enrolled { actions, elements })
+    }
+}
+
+/// Their types without a read, if that is possible: a member that a client says
+/// nothing about is a user.
+fn guessed(write: Write<'_>, members: &[Member]) -> Option<Vec<Known>> {
+    let mut known = Vec::with_capacity(members.len());
+    for member in members {
+        let mut kinds = member_types(write.kind);
+        let kind = match &member.kind {
+            Some(named) => kinds.find(|kind| kind.eq_ignore_ascii_case(named))?,
+            None => kinds.next()?,
+        };
+        if !is_id(&member.id) {
+            return None;
+        }
+        known.push(Known { id: member.id.clone(), kind: kind.to_owned(), display: member.display.clone() });
+    }
+    Some(known)
+}
