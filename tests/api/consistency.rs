@@ -12,7 +12,6 @@ use sha2::{Digest, Sha256};
 
 use crate::client::Directory;
 use crate::faults::Fault;
-use crate::groups::add;
 
 type Item = HashMap<String, AttributeValue>;
 type Key = (String, String);
