@@ -157,7 +157,7 @@ async fn an_operation_costs_the_same_in_a_directory_of_any_size() {
     token, cold; then discovery        200    0 write     2 read  BatchGetItem
     POST User                          201   11 write     0 read  TransactWriteItems
     POST User, duplicate               409    0 write     0 read  TransactWriteItems
-    GET User                           200    0 write     1 read  GetItem
+    GET User                           200    0 write   1.5 read  GetItem Query
     userName eq, miss                  200    0 write     1 read  GetItem
     userName eq, hit                   200    0 write     2 read  GetItem GetItem
     emails.value eq, miss              200    0 write     1 read  Query
@@ -169,7 +169,7 @@ async fn an_operation_costs_the_same_in_a_directory_of_any_size() {
     PATCH User                         200    1 write     1 read  GetItem UpdateItem
     PATCH that renames                 200    6 write     1 read  GetItem TransactWriteItems
     PUT that renames                   200    6 write     0 read  UpdateItem TransactWriteItems
-    DELETE User                        204   11 write     1 read  GetItem TransactWriteItems
+    DELETE User                        204   13 write   1.5 read  GetItem TransactWriteItems Query
     ");
     assert_eq!(large.await.unwrap(), small);
 }

@@ -96,6 +96,22 @@ async fn contract(members: usize) -> String {
 async fn an_operation_costs_the_same_in_a_group_of_any_size() {
     let [one, many] = [1, 1_000].map(|members| tokio::spawn(contract(members)));
     let one = one.await.unwrap();
-    assert_snapshot!(one, @"");
+    assert_snapshot!(one, @"
+    POST Group with 3 members          201   24 write     0 read  TransactWriteItems
+    POST Group, duplicate              409    0 write     0 read  TransactWriteItems
+    GET Group without members          200    0 write     1 read  GetItem
+    displayName eq, hit                200    0 write     2 read  GetItem GetItem
+    PATCH add one                      204    7 write     0 read  TransactWriteItems
+    PATCH add one again                204    0 write     0 read  TransactWriteItems
+    PATCH add nobody known             400    0 write     4 read  TransactWriteItems GetItem BatchGetItem BatchGetItem BatchGetItem
+    PATCH remove one                   204    5 write     0 read  TransactWriteItems
+    PATCH remove one again             204    0 write     0 read  TransactWriteItems
+    PATCH add 10                       204   32 write    11 read  GetItem BatchGetItem TransactWriteItems
+    PATCH add 100, staged              204  205 write   101 read  GetItem BatchGetItem PutItem UpdateItem BatchExecuteStatement BatchExecuteStatement BatchExecuteStatement BatchExecuteStatement TransactWriteItems DeleteItem
+    PATCH displayName                  204    6 write     1 read  GetItem TransactWriteItems
+    GET User in 2 groups               200    0 write   4.5 read  GetItem Query BatchGetItem BatchGetItem
+    DELETE User in 2 groups            204   19 write   1.5 read  GetItem TransactWriteItems Query TransactWriteItems TransactWriteItems
+    DELETE Group                       204    9 write   1.5 read  GetItem TransactWriteItems Query
+    ");
     assert_eq!(many.await.unwrap(), one);
 }
