@@ -36,6 +36,8 @@ pub(crate) const DEACTIVATE: &str = r#"{"schemas":["urn:ietf:params:scim:api:mes
 
 pub(crate) struct Directory {
     endpoint: String,
+    /// Behind the endpoint, unless that is one of `SCIM_TEST_DYNAMODB`.
+    pub(crate) emulator: Option<dynoxide::Database>,
     table: String,
     world: World,
 }
@@ -68,9 +70,12 @@ impl Directory {
 
     #[expect(clippy::disallowed_methods, reason = "the environment says where to test, not what")]
     async fn with_ids(ids: impl Fn() -> Uuid + Send + Sync + 'static) -> Self {
-        let endpoint = match std::env::var("SCIM_TEST_DYNAMODB") {
-            Ok(endpoint) => endpoint,
-            Err(_) => local::emulator(None).await.unwrap(),
+        let (endpoint, emulator) = match std::env::var("SCIM_TEST_DYNAMODB") {
+            Ok(endpoint) => (endpoint, None),
+            Err(_) => {
+                let emulator = dynoxide::Database::memory().unwrap();
+                (local::emulate(emulator.clone()).await.unwrap(), Some(emulator))
+            }
         };
         let seconds = AtomicU64::new(0);
         let throws = AtomicU32::new(1);
@@ -84,7 +89,7 @@ impl Directory {
             dice: Arc::new(move || f64::from(throws.fetch_add(1, Ordering::Relaxed)) * 0.618_034 % 1.0),
         };
         let table = format!("scim-test-{}", unique_name());
-        let directory = Self { endpoint, table, world };
+        let directory = Self { endpoint, emulator, table, world };
         let client = aws_sdk_dynamodb::Client::from_conf(local::client_config(&directory.endpoint).build());
         local::create_table(&client, &directory.table).await.unwrap();
         directory.add_tenant("demo", Policy::default()).await;
