@@ -25,7 +25,7 @@ pub enum Event {
     Http(Box<ApiGatewayV2httpRequest>),
 }
 
-/// What EventBridge sends by a rule or by its scheduler. What it says beside
+/// What `EventBridge` sends by a rule or by its scheduler. What it says beside
 /// being one does not matter.
 #[derive(Debug, Deserialize)]
 pub struct Schedule {
@@ -89,10 +89,13 @@ pub enum Body {
     Binary(Vec<u8>),
 }
 
+/// Makes of an answer what API Gateway wants.
+pub type Replier = fn(Response) -> Reply;
+
 impl Event {
     /// The request, and the shape in which API Gateway wants the answer to it.
     /// `None` for what nobody waits for.
-    pub fn into_request(self) -> Option<(Request, fn(Response) -> Reply)> {
+    pub fn into_request(self) -> Option<(Request, Replier)> {
         match self {
             Self::Schedule(_) => None,
             Self::Rest(event) => Some((Request::from_rest(*event), Response::into_rest)),

@@ -8,6 +8,7 @@ use crate::cursor::Position;
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::list::{Parameters, Query};
 use crate::scim::matches::Matcher;
+use crate::scim::needs::Needs;
 use crate::scim::path::AttrPath;
 use crate::scim::plan::Plan;
 use crate::scim::resource::Resource;
@@ -22,8 +23,12 @@ const MAX_SORTED: usize = 10_000;
 /// A query as it concerns one resource type.
 pub(super) struct Leg<'a> {
     pub(super) kind: &'a ResourceType,
+    /// The tenant's types that have members.
+    groups: Vec<&'a ResourceType>,
     pub(super) matcher: Option<Matcher<'a>>,
     pub(super) plan: Plan<'a>,
+    /// What the filter looks at of what the store keeps apart.
+    pub(super) needs: Needs,
     pub(super) order: Option<Order<'a>>,
     pub(super) selection: Selection<'a>,
 }
@@ -93,7 +98,7 @@ impl App {
             return Ok(None);
         }
         Meter::note_plan(&leg.plan);
-        match self.planned(tenant, leg.kind, &leg.plan).await {
+        match self.looked_up(tenant, leg).await {
             Ok(found) => Ok(found.map(|mut found| {
                 found.retain(|resource| leg.keeps(resource));
                 found
@@ -103,9 +108,39 @@ impl App {
         }
     }
 
+    /// What the plan leads to, with what the filter looks at.
+    async fn looked_up(
+        &self,
+        tenant: &TenantName,
+        leg: &Leg<'_>,
+    ) -> Result<Option<Vec<Resource>>, StoreError> {
+        // Groups are read together with those of their members that are asked for.
+        if let (Needs::These(members), Some(_)) = (&leg.needs, &leg.kind.members) {
+            let ids = match &leg.plan {
+                Plan::Id(id) => Some(vec![(*id).to_owned()]),
+                Plan::Member(member) => Some(self.store.group_ids_of(tenant, leg.kind, member).await?),
+                _ => None,
+            };
+            if let Some(ids) = ids {
+                return self.store.with_these_members(tenant, leg.kind, &ids, members).await.map(Some);
+            }
+        }
+        match self.planned(tenant, leg.kind, &leg.groups, &leg.plan).await? {
+            Some(found) => {
+                self.store.complete(tenant, leg.kind, &leg.groups, found, &leg.needs).await.map(Some)
+            }
+            None => Ok(None),
+        }
+    }
+
     async fn by_scan(&self, tenant: &TenantName, leg: &Leg<'_>) -> Result<Vec<Resource>> {
         Meter::note_plan(&Plan::Scan);
-        match self.store.scan(tenant, leg.kind, |resource| leg.keeps(resource)).await {
+        let scanned = if leg.needs == Needs::Nothing {
+            self.store.scan(tenant, leg.kind, |resource| leg.keeps(resource)).await
+        } else {
+            self.scan_whole(tenant, leg).await
+        };
+        match scanned {
             Err(StoreError::TooMuchToRead) if leg.matcher.is_none() => Err(too_many_to_sort()),
             Err(StoreError::TooMuchToRead) => {
                 Err(too_much_to_filter(leg, leg.order.is_none() && self.config.cursor_key.is_some()))
@@ -114,11 +149,20 @@ impl App {
         }
     }
 
+    /// For a filter that looks at what is kept apart.
+    async fn scan_whole(&self, tenant: &TenantName, leg: &Leg<'_>) -> Result<Vec<Resource>, StoreError> {
+        let all = self.store.scan(tenant, leg.kind, |_| true).await?;
+        let mut found = self.store.complete(tenant, leg.kind, &leg.groups, all, &leg.needs).await?;
+        found.retain(|resource| leg.keeps(resource));
+        Ok(found)
+    }
+
     /// `None` where there is nothing but a scan.
     async fn planned(
         &self,
         tenant: &TenantName,
         kind: &ResourceType,
+        groups: &[&ResourceType],
         plan: &Plan<'_>,
     ) -> Result<Option<Vec<Resource>>, StoreError> {
         let found = match plan {
@@ -132,7 +176,7 @@ impl App {
             Plan::Union(legs) => {
                 let mut union: Vec<Resource> = Vec::new();
                 for leg in legs {
-                    let Some(found) = Box::pin(self.planned(tenant, kind, leg)).await? else {
+                    let Some(found) = Box::pin(self.planned(tenant, kind, groups, leg)).await? else {
                         return Ok(None);
                     };
                     union.extend(found);
@@ -142,6 +186,14 @@ impl App {
                 union
             }
             Plan::Nothing => Vec::new(),
+            Plan::Member(member) => {
+                let ids = self.store.group_ids_of(tenant, kind, member).await?;
+                self.store.by_ids(tenant, kind, ids).await?
+            }
+            Plan::MemberOf(group) => {
+                let ids = self.store.member_ids(tenant, groups, group).await?;
+                self.store.by_ids(tenant, kind, ids).await?
+            }
             Plan::Scan => return Ok(None),
         };
         Ok(Some(found))
@@ -152,13 +204,18 @@ impl<'a> Leg<'a> {
     pub(super) fn new(
         kind: &'a ResourceType,
         kinds: &[Arc<ResourceType>],
+        groups: Vec<&'a ResourceType>,
         query: &'a Query,
         parameters: &Parameters,
     ) -> Result<Self> {
+        let apart = kind.members.as_ref().or(kind.member_of.as_ref());
+        let needs = query.filter.as_ref().zip(apart).map(|(filter, name)| Needs::of(filter, kind, name));
         let matcher = query.filter.as_ref().map(|filter| Matcher::among(filter, kind, kinds));
         Ok(Self {
             kind,
+            groups,
             matcher: matcher.transpose()?,
+            needs: needs.unwrap_or(Needs::Nothing),
             plan: query.filter.as_ref().map_or(Plan::Scan, |filter| Plan::of(filter, kind)),
             order: query.sort.as_ref().map(|sort| Order::new(sort, kind, kinds)).transpose()?,
             selection: Selection::parse(

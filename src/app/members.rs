@@ -1,7 +1,7 @@
 //! What an answer shows of a group's members and of a user's groups, which the
 //! store keeps apart from both.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::App;
 use super::call::Call;
@@ -23,13 +23,13 @@ impl App {
         let tenant = &call.tenant.name;
         let shown = |name: &Option<String>| name.as_ref().is_some_and(|name| selection.shows(kind, name));
         let mut found = if shown(&kind.members) {
-            self.store.get_with_members(tenant, kind, id).await?.ok_or(StoreError::NotFound)?
+            Box::pin(self.store.get_with_members(tenant, kind, id)).await?.ok_or(StoreError::NotFound)?
         } else if shown(&kind.member_of) {
             let kinds = call.groups();
             let groups = self.store.groups_of(tenant, &kinds, id);
             let (found, groups) = tokio::try_join!(self.store.get(tenant, kind, id), groups)?;
             let mut found = found.ok_or(StoreError::NotFound)?;
-            show_groups(call, kind, &mut found, &groups);
+            show_groups(call, kind, &mut found, groups);
             found
         } else {
             self.store.get(tenant, kind, id).await?.ok_or(StoreError::NotFound)?
@@ -50,11 +50,16 @@ impl App {
     ) -> Result<Option<Resource>> {
         let tenant = &call.tenant.name;
         if kind.members.as_ref().is_some_and(|name| selection.shows(kind, name)) {
-            let Some(with_members) = self.store.get_with_members(tenant, kind, &found.id).await? else {
+            let Some(with_members) = Box::pin(self.store.get_with_members(tenant, kind, &found.id)).await?
+            else {
                 return Ok(None);
             };
             found = with_members;
             refer_to_members(call, kind, &mut found);
+        }
+        // A filter may have looked at them.
+        if let Some(name) = &kind.member_of {
+            found.attributes.shift_remove(name);
         }
         self.with_groups_if_asked(call, kind, &mut found, selection).await?;
         Ok(Some(found))
@@ -69,26 +74,20 @@ impl App {
     ) -> Result<()> {
         if kind.member_of.as_ref().is_some_and(|name| selection.asks_for(kind, name)) {
             let groups = self.store.groups_of(&call.tenant.name, &call.groups(), &found.id).await?;
-            show_groups(call, kind, found, &groups);
+            show_groups(call, kind, found, groups);
         }
         Ok(())
     }
 }
 
-/// RFC 7643 s4.1.2. Whoever is in a group that is in another is a member of the
-/// first alone: all are direct.
-fn show_groups(call: &Call<'_>, kind: &ResourceType, user: &mut Resource, groups: &[Belonging]) {
+fn show_groups(call: &Call<'_>, kind: &ResourceType, user: &mut Resource, groups: Vec<Belonging>) {
     let elements: Vec<Value> = groups
-        .iter()
-        .map(|Belonging { kind, group }| {
-            let mut element = json!({ "value": group.id, "type": "direct" });
-            if let Some(reference) = reference(call, kind, &group.id) {
-                element["$ref"] = reference.into();
+        .into_iter()
+        .map(|Belonging { kind, group, mut element }| {
+            if let Some(reference) = reference(call, &kind, &group) {
+                element.insert("$ref".to_owned(), reference.into());
             }
-            if let Some(name) = group.attributes.get("displayName") {
-                element["display"] = name.clone();
-            }
-            element
+            Value::Object(element)
         })
         .collect();
     if let Some(name) = kind.member_of.as_ref().filter(|_| !elements.is_empty()) {

@@ -6,6 +6,7 @@ use super::find::{Found, Leg, compare};
 use crate::cursor::Position;
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::list::{Query, Side};
+use crate::scim::needs::Needs;
 use crate::scim::path::AttrPath;
 use crate::scim::plan::Plan;
 use crate::scim::resource::Resource;
@@ -84,7 +85,8 @@ impl App {
         query: &Query,
         side: Option<Side<Position>>,
     ) -> Result<Shown> {
-        if !is_by_id(legs, query) {
+        // What is kept apart is read after the resources, and not one by one.
+        if !is_by_id(legs, query) || legs.iter().any(|leg| leg.needs != Needs::Nothing) {
             return Ok(part(self.all(tenant, legs, query).await?, query, side));
         }
         match self.all_by_plan(tenant, legs).await? {

@@ -41,8 +41,10 @@ impl App {
         parameters: &Parameters,
     ) -> Result<Response> {
         let query = parameters.query()?;
-        let legs: Vec<Leg<'_>> =
-            kinds.iter().map(|kind| Leg::new(kind, kinds, &query, parameters)).collect::<Result<_>>()?;
+        let legs: Vec<Leg<'_>> = kinds
+            .iter()
+            .map(|kind| Leg::new(kind, kinds, call.groups(), &query, parameters))
+            .collect::<Result<_>>()?;
         let tenant = &call.tenant.name;
         let (paged, resources) = match &query.page {
             Page::Index(start) => {

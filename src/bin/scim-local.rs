@@ -142,7 +142,7 @@ async fn run(options: Options) -> Result<()> {
 /// On AWS a schedule does this.
 async fn sweep_every_minute(app: Arc<App>) {
     loop {
-        tokio::time::sleep(Duration::from_secs(60)).await;
+        tokio::time::sleep(Duration::from_mins(1)).await;
         app.sweep().await;
     }
 }

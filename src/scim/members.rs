@@ -177,7 +177,8 @@ fn id_of(element: &Value) -> Result<&str> {
         .ok_or_else(|| ErrorKind::InvalidValue.with("a member needs the id of a user or group as its value"))
 }
 
-fn is_id(text: &str) -> bool {
+/// Whether a member can have this id.
+pub(super) fn is_id(text: &str) -> bool {
     (1..=MAX_ID_BYTES).contains(&text.len()) && !text.contains(char::is_control)
 }
 

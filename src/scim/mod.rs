@@ -12,6 +12,7 @@ pub mod input;
 pub mod list;
 pub mod matches;
 pub mod members;
+pub mod needs;
 pub mod patch;
 pub mod path;
 pub mod plan;

@@ -11,6 +11,7 @@ use super::compare::instant;
 use super::filter::{CompareOp, Filter};
 use super::fold::fold;
 use super::matches::resolve;
+use super::members::is_id;
 use super::path::AttrPath;
 use super::schema::{Place, ResourceType, Target};
 
@@ -21,12 +22,16 @@ pub enum Plan<'a> {
     Unique(&'a AttrPath, &'a str),
     /// A value of one of `kind.look_up`.
     LookUp(&'a AttrPath, &'a str),
+    /// Whose members the resource of this id is among.
+    Member(&'a str),
+    /// The members of the resource of this id.
+    MemberOf(&'a str),
     /// The folded beginning of a value of one of `kind.unique`.
     Prefix(&'a AttrPath, String),
     ChangedSince(Timestamp),
     /// What any of these finds.
     Union(Vec<Plan<'a>>),
-    /// The filter is about attributes that the type does not have.
+    /// No resource of the type can match.
     Nothing,
     Scan,
 }
@@ -44,7 +49,9 @@ impl<'a> Plan<'a> {
             Self::Unique(..) => 2,
             Self::LookUp(..) => 3,
             Self::Union(legs) => legs.iter().map(Self::cost).sum(),
+            Self::Member(_) => 100,
             Self::Prefix(..) => 1_000,
+            Self::MemberOf(_) => 2_000,
             Self::ChangedSince(_) => 10_000,
             Self::Scan => usize::MAX,
         }
@@ -57,6 +64,8 @@ impl fmt::Display for Plan<'_> {
         match self {
             Self::Id(_) => f.write_str("id"),
             Self::Unique(path, _) | Self::LookUp(path, _) => write!(f, "{path}"),
+            Self::Member(_) => f.write_str("member"),
+            Self::MemberOf(_) => f.write_str("member of"),
             Self::Prefix(path, _) => write!(f, "{path} prefix"),
             Self::ChangedSince(_) => f.write_str("changes"),
             Self::Union(legs) => {
@@ -124,6 +133,8 @@ fn comparison<'a>(kind: &'a ResourceType, place: Place<'a>, op: CompareOp, value
     let look_up = || kind.look_up.iter().find(is_here);
     match op {
         CompareOp::Eq if is_common("id") => Plan::Id(value),
+        CompareOp::Eq if kind.is_members(place.attribute) => membership(place, value, Plan::Member),
+        CompareOp::Eq if kind.is_member_of(place.attribute) => membership(place, value, Plan::MemberOf),
         // An empty value has no row.
         CompareOp::Eq | CompareOp::Sw if value.is_empty() => Plan::Scan,
         CompareOp::Eq => unique()
@@ -142,6 +153,14 @@ fn comparison<'a>(kind: &'a ResourceType, place: Place<'a>, op: CompareOp, value
         | CompareOp::Ew
         | CompareOp::Lt
         | CompareOp::Le => Plan::Scan,
+    }
+}
+
+fn membership<'a>(place: Place<'a>, id: &'a str, by: fn(&'a str) -> Plan<'a>) -> Plan<'a> {
+    match place.sub {
+        Some(sub) if sub.name != "value" => Plan::Scan,
+        Some(_) | None if !is_id(id) => Plan::Nothing,
+        Some(_) | None => by(id),
     }
 }
 
@@ -166,4 +185,55 @@ fn is_same(indexed: &Place<'_>, asked: &Place<'_>) -> bool {
     let sub = asked.sub.or(asked.attribute.sub_attribute("value"));
     std::ptr::eq(indexed.attribute, asked.attribute)
         && indexed.sub.map(|sub| &sub.name) == sub.map(|sub| &sub.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Plan;
+    use crate::scim::catalogue::Catalogue;
+    use crate::scim::filter::Filter;
+    use crate::scim::policy::Policy;
+
+    #[test]
+    fn memberships_are_found_by_the_id_of_either_side() {
+        let catalogue = Catalogue::new(&Policy::default());
+        let long = format!("members eq \"{}\"", "x".repeat(257));
+        for (name, text, expected) in [
+            ("Group", r#"members eq "u""#, Plan::Member("u")),
+            ("Group", r#"Members.Value eq "u""#, Plan::Member("u")),
+            ("Group", r#"members[value eq "u"]"#, Plan::Member("u")),
+            ("Group", r#"members[value eq "u" and type eq "User"]"#, Plan::Member("u")),
+            ("Group", r#"urn:ietf:params:scim:schemas:core:2.0:Group:members eq "u""#, Plan::Member("u")),
+            ("Group", r#"members eq "u" or id eq "g""#, Plan::Union(vec![Plan::Member("u"), Plan::Id("g")])),
+            ("Group", r#"id eq "g" and members eq "u""#, Plan::Id("g")),
+            ("Group", r#"displayName sw "d" and members eq "u""#, Plan::Member("u")),
+            ("Group", r#"members eq """#, Plan::Nothing),
+            ("Group", &long, Plan::Nothing),
+            ("Group", r#"members.display eq "u""#, Plan::Scan),
+            ("Group", r#"members[type eq "User"]"#, Plan::Scan),
+            ("Group", r#"members ne "u""#, Plan::Scan),
+            ("Group", r#"members sw "u""#, Plan::Scan),
+            ("Group", r#"not (members eq "u")"#, Plan::Scan),
+            ("Group", "members pr", Plan::Scan),
+            ("Group", r#"groups eq "g""#, Plan::Nothing),
+            ("User", r#"groups eq "g""#, Plan::MemberOf("g")),
+            ("User", r#"groups.value eq "g""#, Plan::MemberOf("g")),
+            ("User", r#"groups[value eq "g"]"#, Plan::MemberOf("g")),
+            ("User", r#"groups[type eq "direct" and value eq "g"]"#, Plan::MemberOf("g")),
+            (
+                "User",
+                r#"externalId eq "x" and groups eq "g""#,
+                Plan::LookUp(&"externalId".parse().unwrap(), "x"),
+            ),
+            ("User", r#"meta.lastModified gt "2026-01-31T09:30:00Z" and groups eq "g""#, Plan::MemberOf("g")),
+            ("User", r#"groups.display eq "g""#, Plan::Scan),
+        ] {
+            let filter: Filter = text.parse().unwrap();
+            assert_eq!(Plan::of(&filter, catalogue.resource_type(name).unwrap()), expected, "{text}");
+        }
+        assert_eq!(
+            Plan::Union(vec![Plan::Member("u"), Plan::MemberOf("g")]).to_string(),
+            "member or member of"
+        );
+    }
 }

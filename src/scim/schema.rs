@@ -194,8 +194,17 @@ impl ResourceType {
 
     /// Whether this is the attribute `members`.
     pub fn is_members(&self, attribute: &Attribute) -> bool {
-        let members = self.members.as_ref().and_then(|name| self.schema.attribute(name));
-        members.is_some_and(|members| std::ptr::eq(members, attribute))
+        self.is_named(attribute, self.members.as_deref())
+    }
+
+    /// Whether this is the attribute `member_of`.
+    pub fn is_member_of(&self, attribute: &Attribute) -> bool {
+        self.is_named(attribute, self.member_of.as_deref())
+    }
+
+    fn is_named(&self, attribute: &Attribute, name: Option<&str>) -> bool {
+        let named = name.and_then(|name| self.schema.attribute(name));
+        named.is_some_and(|named| std::ptr::eq(named, attribute))
     }
 
     /// Every attribute that a client may give a resource of this type, in the

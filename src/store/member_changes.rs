@@ -151,12 +151,12 @@ impl Store {
             return Ok(Some(after(seen, &edits, seen.version)));
         }
         let changed = after(seen, &edits, seen.version + 1);
-        let changes = edits.puts.len() + edits.deletes.len();
+        let moves = edits.puts.len() + edits.deletes.len();
         let (rows, _) = self.moved_rows(write, seen, &edits)?;
-        let done = if 1 + rows.len() + changes + usize::from(edits.nesting.is_some()) <= MAX_ACTIONS {
+        let done = if 1 + rows.len() + moves + usize::from(edits.nesting.is_some()) <= MAX_ACTIONS {
             self.change_at_once(write, seen, edits, write_id, retry).await?
-        } else if changes > MAX_STAGED {
-            return Err(Error::TooManyChanges { changes });
+        } else if moves > MAX_STAGED {
+            return Err(Error::TooManyChanges { changes: moves });
         } else {
             self.change_staged(write, seen, &edits, write_id, retry).await?
         };
@@ -205,7 +205,7 @@ impl Store {
         })?];
         match put {
             None => {
-                actions.push(self.delete_membership(Key::member(write.tenant, write.kind, id, member), &[])?)
+                actions.push(self.delete_membership(Key::member(write.tenant, write.kind, id, member), &[])?);
             }
             Some(put) => {
                 let display = put.display.clone();

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::Store;
 use super::error::Error;
@@ -18,6 +18,7 @@ use super::resources::is_id;
 use super::retry::Retry;
 use super::roster::{Roster, Tags};
 use crate::scim::members::Member;
+use crate::scim::needs::Needs;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
 
@@ -35,6 +36,12 @@ const ONE_PAGE: u64 = 4_000;
 
 /// Groups of one user that are read.
 const MAX_GROUPS: usize = 1_000;
+
+/// Resources of which more than their own item is read for a filter.
+const MAX_COMPLETED: usize = 1_000;
+
+/// Of them, at the same time.
+const COMPLETED_AT_ONCE: usize = 16;
 
 /// How often a group is read again that changes while its members are read.
 const MAX_READS: usize = 3;
@@ -67,8 +74,24 @@ pub(super) struct Known {
 /// A group that a resource is a member of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Belonging {
+    /// Resource type of the group.
     pub kind: String,
-    pub group: Resource,
+    pub group: String,
+    /// As an element of `groups` (RFC 7643 s4.1.2), without `$ref`. Whoever is in a
+    /// group that is in another is a member of the first alone: all are direct.
+    pub element: Map<String, Value>,
+}
+
+impl Belonging {
+    fn of(kind: &ResourceType, group: Stored) -> Self {
+        let mut element = Map::new();
+        element.insert("value".to_owned(), group.sk.as_str().into());
+        if let Some(name) = group.resource.get("displayName") {
+            element.insert("display".to_owned(), name.clone());
+        }
+        element.insert("type".to_owned(), "direct".into());
+        Self { kind: kind.name.clone(), group: group.sk, element }
+    }
 }
 
 impl Membership {
@@ -280,10 +303,58 @@ impl Store {
             }
             belongings = kept;
         }
-        let belongings = belongings
-            .into_iter()
-            .map(|(kind, group)| Belonging { kind: kind.name.clone(), group: group.into_resource() });
-        Ok(belongings.collect())
+        Ok(belongings.into_iter().map(|(kind, group)| Belonging::of(kind, group)).collect())
+    }
+
+    /// The ids of the groups of one type that a resource is a member of, or was a
+    /// moment ago.
+    pub async fn group_ids_of(
+        &self,
+        tenant: &TenantName,
+        kind: &ResourceType,
+        member: &str,
+    ) -> Result<Vec<String>, Error> {
+        let found = self.partitions_of(tenant, member, MAX_GROUPS).await?;
+        let groups = found.iter().filter_map(|partition| group_at(tenant, &[kind], partition));
+        Ok(groups.map(|(_, id)| id.to_owned()).collect())
+    }
+
+    /// Adds to resources what a filter looks at of their members, or of the groups
+    /// that they are in. Those that are gone are left out.
+    pub async fn complete(
+        &self,
+        tenant: &TenantName,
+        kind: &ResourceType,
+        groups: &[&ResourceType],
+        resources: Vec<Resource>,
+        needs: &Needs,
+    ) -> Result<Vec<Resource>, Error> {
+        if *needs == Needs::Nothing {
+            return Ok(resources);
+        }
+        if resources.len() > MAX_COMPLETED {
+            return Err(Error::TooMuchToRead);
+        }
+        if let (Needs::These(members), Some(_)) = (needs, &kind.members) {
+            let ids: Vec<String> = resources.into_iter().map(|resource| resource.id).collect();
+            return self.with_these_members(tenant, kind, &ids, members).await;
+        }
+        let completed = resources.into_iter().map(|mut resource| {
+            Box::pin(async move {
+                if kind.members.is_some() {
+                    return Box::pin(self.get_with_members(tenant, kind, &resource.id)).await;
+                }
+                let belongings = self.groups_of(tenant, groups, &resource.id).await?;
+                let elements: Vec<Value> =
+                    belongings.into_iter().map(|belonging| belonging.element.into()).collect();
+                if let Some(name) = kind.member_of.as_ref().filter(|_| !elements.is_empty()) {
+                    resource.attributes.insert(name.clone(), elements.into());
+                }
+                Ok(Some(resource))
+            })
+        });
+        let completed = stream::iter(completed.collect::<Vec<_>>()).buffered(COMPLETED_AT_ONCE);
+        completed.try_filter_map(async |resource| Ok(resource)).try_collect().await
     }
 
     /// The partitions with a membership of this resource, of at most `most`.
@@ -303,23 +374,24 @@ impl Store {
         self.texts(query, "pk", most).await
     }
 
-    /// The ids of a group's members, if there are at most `most`.
+    /// The ids of a group's members.
     pub async fn member_ids(
         &self,
         tenant: &TenantName,
-        kind: &ResourceType,
+        kinds: &[&ResourceType],
         id: &str,
-        most: u64,
     ) -> Result<Vec<String>, Error> {
-        let Some(group) = self.read(Key::resource(tenant, kind, id)).await? else {
-            return Ok(Vec::new());
-        };
-        let roster = group.roster.unwrap_or_default();
-        if roster.members > most {
-            return Err(Error::TooMuchToRead);
+        let mut ids = Vec::new();
+        for kind in kinds.iter().filter(|_| is_id(id)) {
+            let group = self.read(Key::resource(tenant, kind, id)).await?;
+            let roster = group.and_then(|group| group.roster).unwrap_or_default();
+            if roster.members > MAX_COMPLETED as u64 {
+                return Err(Error::TooMuchToRead);
+            }
+            let members = self.memberships(tenant, kind, id, &roster).await?;
+            ids.extend(members.into_iter().map(|membership| membership.sk));
         }
-        let members = self.memberships(tenant, kind, id, &roster).await?;
-        Ok(members.into_iter().map(|membership| membership.sk).collect())
+        Ok(ids)
     }
 
     /// Which of these members there are, and of which type: under the one that the

@@ -190,7 +190,7 @@ impl Store {
     }
 
     /// Those of these ids that there are, in their order.
-    pub(super) async fn by_ids(
+    pub async fn by_ids(
         &self,
         tenant: &TenantName,
         kind: &ResourceType,

@@ -258,10 +258,10 @@ fn found_as(key: Key, tags: Option<Tags>) -> (String, Vec<AttributeValue>) {
     {
         match tag {
             Some(epoch) => {
-                condition.push_str(&format!(" AND {name} = ?"));
+                condition = format!("{condition} AND {name} = ?");
                 parameters.push(number(epoch));
             }
-            None => condition.push_str(&format!(" AND {name} IS MISSING")),
+            None => condition = format!("{condition} AND {name} IS MISSING"),
         }
     }
     (condition, parameters)

@@ -40,6 +40,8 @@ pub(crate) struct Directory {
     pub(crate) emulator: Option<dynoxide::Database>,
     table: String,
     world: World,
+    /// Since the start, as the world's clock counts them.
+    seconds: Arc<AtomicU64>,
 }
 
 impl Directory {
@@ -70,26 +72,22 @@ impl Directory {
 
     #[expect(clippy::disallowed_methods, reason = "the environment says where to test, not what")]
     async fn with_ids(ids: impl Fn() -> Uuid + Send + Sync + 'static) -> Self {
-        let (endpoint, emulator) = match std::env::var("SCIM_TEST_DYNAMODB") {
-            Ok(endpoint) => (endpoint, None),
-            Err(_) => {
-                let emulator = dynoxide::Database::memory().unwrap();
-                (local::emulate(emulator.clone()).await.unwrap(), Some(emulator))
-            }
+        let (endpoint, emulator) = if let Ok(endpoint) = std::env::var("SCIM_TEST_DYNAMODB") {
+            (endpoint, None)
+        } else {
+            let emulator = dynoxide::Database::memory().unwrap();
+            (local::emulate(emulator.clone()).await.unwrap(), Some(emulator))
         };
-        let seconds = AtomicU64::new(0);
+        let seconds = Arc::new(AtomicU64::new(0));
         let throws = AtomicU32::new(1);
-        let start: Timestamp = "2026-01-31T09:00:00Z".parse().unwrap();
+        let clock = Arc::clone(&seconds);
         let world = World {
-            now: Arc::new(move || {
-                let elapsed = i64::try_from(seconds.fetch_add(1, Ordering::Relaxed)).unwrap();
-                start + SignedDuration::from_secs(elapsed)
-            }),
+            now: Arc::new(move || after(clock.fetch_add(1, Ordering::Relaxed))),
             ids: Arc::new(ids),
             dice: Arc::new(move || f64::from(throws.fetch_add(1, Ordering::Relaxed)) * 0.618_034 % 1.0),
         };
         let table = format!("scim-test-{}", unique_name());
-        let directory = Self { endpoint, emulator, table, world };
+        let directory = Self { endpoint, emulator, table, world, seconds };
         let client = aws_sdk_dynamodb::Client::from_conf(local::client_config(&directory.endpoint).build());
         local::create_table(&client, &directory.table).await.unwrap();
         directory.add_tenant("demo", Policy::default()).await;
@@ -99,6 +97,11 @@ impl Directory {
     /// Lets a second pass.
     pub(crate) fn tick(&self) {
         (self.world.now)();
+    }
+
+    /// What the next request takes for the time.
+    pub(crate) fn now(&self) -> Timestamp {
+        after(self.seconds.load(Ordering::Relaxed))
     }
 
     /// With a token like [`TOKEN`], of this tenant.
@@ -116,7 +119,10 @@ impl Directory {
     }
 
     fn store(&self) -> Store {
-        Store::new(self.dynamodb(), &self.table, Arc::clone(&self.world.ids), Arc::clone(&self.world.dice))
+        // The ids of the directory are for its resources.
+        static IDS: AtomicU64 = AtomicU64::new(0);
+        let ids = Arc::new(|| Uuid::from_u64_pair(0, IDS.fetch_add(1, Ordering::Relaxed)));
+        Store::new(self.dynamodb(), &self.table, ids, Arc::clone(&self.world.dice))
     }
 
     /// The table, past the handler.
@@ -159,6 +165,11 @@ impl Directory {
         let app = App::new(config, aws_sdk_dynamodb::Client::from_conf(dynamodb), self.world.clone());
         Client { app: Arc::new(app), faults, token: TOKEN.to_owned() }
     }
+}
+
+fn after(seconds: u64) -> Timestamp {
+    let start: Timestamp = "2026-01-31T09:00:00Z".parse().unwrap();
+    start + SignedDuration::from_secs(i64::try_from(seconds).unwrap())
 }
 
 fn numbers() -> impl Fn() -> Uuid + Send + Sync {

@@ -10,7 +10,14 @@ use crate::client::{Client, Directory};
 use crate::fill::fill;
 
 /// One line: what was called, and the units that DynamoDB reported.
-async fn measure(table: &mut String, client: &Client, name: &str, method: &str, path: &str, body: &Value) {
+pub(crate) async fn measure(
+    table: &mut String,
+    client: &Client,
+    name: &str,
+    method: &str,
+    path: &str,
+    body: &Value,
+) {
     client.faults.forget();
     let mut request = client.request(method, path);
     if !body.is_null() {

@@ -20,6 +20,7 @@ mod fill;
 mod filters;
 mod function;
 mod gateway;
+mod group_costs;
 mod groups;
 mod limits;
 mod listing;

@@ -1,0 +1,87 @@
+//! The cost contract of groups: an operation costs the same in a group of any
+//! size, in calls and in capacity units.
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use crate::client::Directory;
+use crate::costs::measure;
+use crate::fill::put;
+use crate::groups::{add, patch, remove, users};
+
+const GROUP: &str = "00000000-0000-4000-9000-000000000000";
+
+/// A group with so many members beside the real ones, put into the table past
+/// the handler.
+async fn fill(directory: &Directory, members: usize) {
+    let id = |n: usize| format!("{:08x}-0000-4000-8000-{n:012x}", n.wrapping_mul(0x9E37_79B9) & 0xFFFF_FFFF);
+    let mut items = vec![
+        json!({
+            "pk": "demo#Group", "sk": GROUP, "version": 1, "write_id": "-", "previous_write_id": "-",
+            "index_digest": "-", "created": "2026-01-31T09:00:00Z", "modified": "2026-01-31T09:00:00Z",
+            "change_pk": "demo#changed#Group", "hour": "2026-01-31T09", "resource": { "displayName": "All" },
+            "roster": { "members": members, "epoch": 0 },
+        }),
+        json!({ "pk": "demo#Group.displayName", "sk": "all", "owner": GROUP }),
+        json!({ "pk": "demo#census#Group", "sk": "00", "c00": 1 }),
+    ];
+    items.extend((0..members).map(|n| {
+        json!({
+            "pk": format!("demo#Group#{GROUP}"), "sk": id(n), "type": "User",
+            "member_pk": format!("demo#member#{}", id(n)),
+        })
+    }));
+    put(directory, items).await;
+}
+
+/// Every row of the contract, against a group of this size.
+async fn contract(members: usize) -> String {
+    let directory = Directory::new().await;
+    fill(&directory, members).await;
+    let client = directory.client();
+    let users = users(&client, 110).await;
+    let ids: Vec<&str> = users.iter().map(String::as_str).collect();
+    let group = format!("/Groups/{GROUP}");
+    let without = format!("{group}?excludedAttributes=members");
+    let mut table = String::new();
+    let line = async |table: &mut String, name: &str, method: &str, path: &str, body: &str| {
+        // The token stays warm.
+        client.get("/ServiceProviderConfig").await;
+        let body = if body.is_empty() { Value::Null } else { serde_json::from_str(body).unwrap() };
+        measure(table, &client, name, method, path, &body).await;
+    };
+    let three: Vec<Value> = users[..3].iter().map(|id| json!({ "value": id })).collect();
+    let new = json!({ "displayName": "New", "externalId": "e", "members": three }).to_string();
+    line(&mut table, "POST Group with 3 members", "POST", "/Groups", &new).await;
+    line(&mut table, "POST Group, duplicate", "POST", "/Groups", &new).await;
+    line(&mut table, "GET Group without members", "GET", &without, "").await;
+    line(
+        &mut table,
+        "displayName eq, hit",
+        "GET",
+        "/Groups?filter=displayName+eq+%22ALL%22&excludedAttributes=members",
+        "",
+    )
+    .await;
+    line(&mut table, "PATCH add one", "PATCH", &group, &add(&ids[..1])).await;
+    line(&mut table, "PATCH add one again", "PATCH", &group, &add(&ids[..1])).await;
+    line(&mut table, "PATCH add nobody known", "PATCH", &group, &add(&[GROUP])).await;
+    line(&mut table, "PATCH remove one", "PATCH", &group, &remove(ids[0])).await;
+    line(&mut table, "PATCH remove one again", "PATCH", &group, &remove(ids[0])).await;
+    line(&mut table, "PATCH add 10", "PATCH", &group, &add(&ids[..10])).await;
+    line(&mut table, "PATCH add 100, staged", "PATCH", &group, &add(&ids[10..110])).await;
+    let rename = patch(&json!([{ "op": "replace", "path": "displayName", "value": "Everybody" }]));
+    line(&mut table, "PATCH displayName", "PATCH", &group, &rename).await;
+    line(&mut table, "GET User in 2 groups", "GET", &format!("/Users/{}", ids[1]), "").await;
+    line(&mut table, "DELETE User in 2 groups", "DELETE", &format!("/Users/{}", ids[1]), "").await;
+    line(&mut table, "DELETE Group", "DELETE", &group, "").await;
+    table
+}
+
+#[tokio::test]
+async fn an_operation_costs_the_same_in_a_group_of_any_size() {
+    let [one, many] = [1, 1_000].map(|members| tokio::spawn(contract(members)));
+    let one = one.await.unwrap();
+    assert_snapshot!(one, @"");
+    assert_eq!(many.await.unwrap(), one);
+}
