@@ -48,6 +48,11 @@ pub async fn emulator(file: Option<&Path>) -> Result<String> {
         Some(file) => open(file)?,
         None => dynoxide::Database::memory()?,
     };
+    emulate(database).await
+}
+
+/// The same over a database that is open already.
+pub async fn emulate(database: dynoxide::Database) -> Result<String> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let endpoint = format!("http://{}", listener.local_addr()?);
     tokio::spawn(dynoxide::server::serve_on(listener, database));

@@ -36,6 +36,8 @@ pub(crate) const DEACTIVATE: &str = r#"{"schemas":["urn:ietf:params:scim:api:mes
 
 pub(crate) struct Directory {
     endpoint: String,
+    /// Behind the endpoint, unless that is one of `SCIM_TEST_DYNAMODB`.
+    pub(crate) emulator: Option<dynoxide::Database>,
     table: String,
     world: World,
     /// Since the start, as the world's clock counts them.
@@ -70,9 +72,11 @@ impl Directory {
 
     #[expect(clippy::disallowed_methods, reason = "the environment says where to test, not what")]
     async fn with_ids(ids: impl Fn() -> Uuid + Send + Sync + 'static) -> Self {
-        let endpoint = match std::env::var("SCIM_TEST_DYNAMODB") {
-            Ok(endpoint) => endpoint,
-            Err(_) => local::emulator(None).await.unwrap(),
+        let (endpoint, emulator) = if let Ok(endpoint) = std::env::var("SCIM_TEST_DYNAMODB") {
+            (endpoint, None)
+        } else {
+            let emulator = dynoxide::Database::memory().unwrap();
+            (local::emulate(emulator.clone()).await.unwrap(), Some(emulator))
         };
         let seconds = Arc::new(AtomicU64::new(0));
         let throws = AtomicU32::new(1);
@@ -83,7 +87,7 @@ impl Directory {
             dice: Arc::new(move || f64::from(throws.fetch_add(1, Ordering::Relaxed)) * 0.618_034 % 1.0),
         };
         let table = format!("scim-test-{}", unique_name());
-        let directory = Self { endpoint, table, world, seconds };
+        let directory = Self { endpoint, emulator, table, world, seconds };
         let client = aws_sdk_dynamodb::Client::from_conf(local::client_config(&directory.endpoint).build());
         local::create_table(&client, &directory.table).await.unwrap();
         directory.add_tenant("demo", Policy::default()).await;

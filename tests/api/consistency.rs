@@ -281,7 +281,7 @@ fn value_key(value: &str, exact: bool) -> String {
 }
 
 /// The unique rows and then the others, each in order.
-fn digest(rows: &BTreeMap<Key, Option<String>>) -> String {
+pub(crate) fn digest(rows: &BTreeMap<Key, Option<String>>) -> String {
     let mut hash = Sha256::new();
     let (unique, look_up): (Vec<_>, Vec<_>) = rows.iter().partition(|(_, owner)| owner.is_some());
     for ((pk, sk), _) in unique.into_iter().chain(look_up) {

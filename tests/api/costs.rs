@@ -1,66 +1,13 @@
 //! The cost contract: what each operation costs in calls and capacity units,
 //! and that it costs the same in a directory of any size.
 
-use std::collections::HashMap;
 use std::fmt::Write;
 
-use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use insta::assert_snapshot;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::client::{Client, Directory};
-
-type Item = HashMap<String, AttributeValue>;
-
-/// Users with a name and an e-mail, put into the table in batches past the
-/// handler.
-async fn fill(directory: &Directory, users: u32) {
-    let mut items: Vec<Item> = Vec::new();
-    let mut census: HashMap<(u32, u32), u32> = HashMap::new();
-    for n in 0..users {
-        // Spread over all prefixes, as random ids are.
-        let id = format!("{:08x}-0000-4000-8000-{n:012x}", n.wrapping_mul(0x9E37_79B9));
-        let prefix = n.wrapping_mul(0x9E37_79B9) >> 20;
-        *census.entry((prefix / 64, prefix % 64)).or_default() += 1;
-        items.push(item(json!({
-            "pk": "demo#User", "sk": id, "version": 1, "write_id": "-", "index_digest": "-",
-            "created": "2026-01-01T00:00:00Z", "modified": "2026-01-01T00:00:00Z",
-            "change_pk": "demo#changed#User", "hour": "2026-01-01T00",
-            "resource": {
-                "userName": format!("filler{n}@example.com"), "active": true,
-                "name": { "familyName": "Filler", "givenName": n.to_string() },
-                "emails": [{ "value": format!("filler{n}@example.com"), "type": "work", "primary": true }],
-            },
-        })));
-        items.push(item(
-            json!({ "pk": "demo#User.userName", "sk": format!("filler{n}@example.com"), "owner": id }),
-        ));
-        items.push(item(json!({ "pk": "demo#User.emails", "sk": format!("filler{n}@example.com#{id}") })));
-    }
-    let mut rows: HashMap<u32, Map<String, Value>> = HashMap::new();
-    for ((row, counter), count) in census {
-        let row = rows.entry(row).or_insert_with(|| {
-            let Value::Object(key) = json!({ "pk": "demo#census#User", "sk": format!("{row:02x}") }) else {
-                return Map::new();
-            };
-            key
-        });
-        row.insert(format!("c{counter:02x}"), count.into());
-    }
-    items.extend(rows.into_values().map(|row| item(Value::Object(row))));
-    let dynamodb = directory.dynamodb();
-    for batch in items.chunks(25) {
-        let puts = batch.iter().map(|item| {
-            let put = PutRequest::builder().set_item(Some(item.clone())).build().unwrap();
-            WriteRequest::builder().put_request(put).build()
-        });
-        dynamodb.batch_write_item().request_items(directory.table(), puts.collect()).send().await.unwrap();
-    }
-}
-
-pub(crate) fn item(value: Value) -> Item {
-    serde_dynamo::to_item(value).unwrap()
-}
+use crate::fill::fill;
 
 /// One line: what was called, and the units that DynamoDB reported.
 pub(crate) async fn measure(
@@ -86,10 +33,13 @@ fn patch(operation: &Value) -> Value {
     json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation] })
 }
 
-/// The contract in a directory of this size.
-async fn contract(users: u32) -> String {
+async fn filled(users: u32) -> Directory {
     let directory = Directory::spread().await;
     fill(&directory, users).await;
+    directory
+}
+
+async fn contract(directory: &Directory) -> String {
     let client = directory.client();
     let mut table = String::new();
     let user = json!({
@@ -149,11 +99,32 @@ async fn contract(users: u32) -> String {
     table
 }
 
-#[tokio::test]
+/// A page costs what its hundred users weigh and what the census does, wherever it
+/// begins.
+async fn pages(directory: &Directory, users: u32) -> String {
+    let client = directory.client();
+    let mut table = String::new();
+    client.get("/ServiceProviderConfig").await;
+    for (name, query) in [
+        ("first page", "/Users?count=100".to_owned()),
+        ("a page of the middle", format!("/Users?count=100&startIndex={}", users / 2 + 1)),
+        ("last page", format!("/Users?count=100&startIndex={}", users - 99)),
+        ("beyond the end", format!("/Users?count=100&startIndex={}", users + 1)),
+        ("first page by cursor", "/Users?count=100&cursor".to_owned()),
+        ("first page in another order", "/Users?count=100&sortBy=userName".to_owned()),
+        ("count 0", "/Users?count=0".to_owned()),
+    ] {
+        measure(&mut table, &client, name, "GET", &query, &Value::Null).await;
+    }
+    table
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_operation_costs_the_same_in_a_directory_of_any_size() {
-    let [small, large] = [10, 1_000].map(|users| tokio::spawn(contract(users)));
-    let small = small.await.unwrap();
-    assert_snapshot!(small, @"
+    let large = tokio::spawn(filled(20_000));
+    let (small, medium) = (filled(10).await, filled(1_000).await);
+    let costs = contract(&small).await;
+    assert_snapshot!(costs, @"
     token, cold; then discovery        200    0 write     2 read  BatchGetItem
     POST User                          201   11 write     0 read  TransactWriteItems
     POST User, duplicate               409    0 write     0 read  TransactWriteItems
@@ -171,31 +142,27 @@ async fn an_operation_costs_the_same_in_a_directory_of_any_size() {
     PUT that renames                   200    6 write     0 read  UpdateItem TransactWriteItems
     DELETE User                        204   13 write   1.5 read  GetItem TransactWriteItems Query
     ");
-    assert_eq!(large.await.unwrap(), small);
-}
-
-/// A page costs what its hundred users weigh, wherever it begins.
-#[tokio::test]
-async fn every_page_of_a_list_costs_the_same() {
-    let directory = Directory::spread().await;
-    fill(&directory, 1_000).await;
-    let client = directory.client();
-    let mut table = String::new();
-    client.get("/ServiceProviderConfig").await;
-    for (name, query) in [
-        ("startIndex 1", "/Users?count=100"),
-        ("startIndex 501", "/Users?count=100&startIndex=501"),
-        ("startIndex 901", "/Users?count=100&startIndex=901"),
-        ("startIndex 1001", "/Users?count=100&startIndex=1001"),
-        ("first page by cursor", "/Users?count=100&cursor"),
-    ] {
-        measure(&mut table, &client, name, "GET", query, &Value::Null).await;
-    }
-    assert_snapshot!(table, @"
-    startIndex 1                       200    0 write     5 read  Query Query
-    startIndex 501                     200    0 write     5 read  Query Query
-    startIndex 901                     200    0 write     5 read  Query Query
-    startIndex 1001                    200    0 write     1 read  Query
-    first page by cursor               200    0 write     5 read  Query Query
+    assert_eq!(contract(&medium).await, costs);
+    assert_snapshot!(pages(&medium, 1_000).await, @"
+    first page                         200    0 write   5.5 read  Query Query
+    a page of the middle               200    0 write   5.5 read  Query Query
+    last page                          200    0 write   5.5 read  Query Query
+    beyond the end                     200    0 write     1 read  Query
+    first page by cursor               200    0 write   5.5 read  Query Query
+    first page in another order        200    0 write 102.5 read  Query Query BatchGetItem
+    count 0                            200    0 write     1 read  Query
+    ");
+    let large = large.await.unwrap();
+    assert_eq!(contract(&large).await, costs);
+    // The census has all of its counters by now, and does not grow any more. A page
+    // that begins within one of them reads what is before it there.
+    assert_snapshot!(pages(&large, 20_000).await, @"
+    first page                         200    0 write   7.5 read  Query Query
+    a page of the middle               200    0 write     8 read  Query Query
+    last page                          200    0 write   7.5 read  Query Query
+    beyond the end                     200    0 write     3 read  Query
+    first page by cursor               200    0 write   7.5 read  Query Query
+    first page in another order        200    0 write 104.5 read  Query Query BatchGetItem
+    count 0                            200    0 write     3 read  Query
     ");
 }

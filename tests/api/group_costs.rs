@@ -1,13 +1,12 @@
 //! The cost contract of groups: an operation costs the same in a group of any
 //! size, in calls and in capacity units.
 
-use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
 use crate::client::Directory;
-use crate::costs::{item, measure};
+use crate::costs::measure;
+use crate::fill::put;
 use crate::groups::{add, patch, remove, users};
 
 const GROUP: &str = "00000000-0000-4000-9000-000000000000";
@@ -17,35 +16,22 @@ const GROUP: &str = "00000000-0000-4000-9000-000000000000";
 async fn fill(directory: &Directory, members: usize) {
     let id = |n: usize| format!("{:08x}-0000-4000-8000-{n:012x}", n.wrapping_mul(0x9E37_79B9) & 0xFFFF_FFFF);
     let mut items = vec![
-        item(json!({
+        json!({
             "pk": "demo#Group", "sk": GROUP, "version": 1, "write_id": "-", "previous_write_id": "-",
             "index_digest": "-", "created": "2026-01-31T09:00:00Z", "modified": "2026-01-31T09:00:00Z",
             "change_pk": "demo#changed#Group", "hour": "2026-01-31T09", "resource": { "displayName": "All" },
             "roster": { "members": members, "epoch": 0 },
-        })),
-        item(json!({ "pk": "demo#Group.displayName", "sk": "all", "owner": GROUP })),
-        item(json!({ "pk": "demo#census#Group", "sk": "00", "c00": 1 })),
+        }),
+        json!({ "pk": "demo#Group.displayName", "sk": "all", "owner": GROUP }),
+        json!({ "pk": "demo#census#Group", "sk": "00", "c00": 1 }),
     ];
     items.extend((0..members).map(|n| {
-        item(json!({
+        json!({
             "pk": format!("demo#Group#{GROUP}"), "sk": id(n), "type": "User",
             "member_pk": format!("demo#member#{}", id(n)),
-        }))
+        })
     }));
-    let dynamodb = directory.dynamodb();
-    let mut sent = JoinSet::new();
-    for batch in items.chunks(25) {
-        if sent.len() == 4 {
-            sent.join_next().await.unwrap().unwrap();
-        }
-        let puts = batch.iter().map(|item| {
-            let put = PutRequest::builder().set_item(Some(item.clone())).build().unwrap();
-            WriteRequest::builder().put_request(put).build()
-        });
-        let request = dynamodb.batch_write_item().request_items(directory.table(), puts.collect());
-        sent.spawn(async move { request.send().await.unwrap() });
-    }
-    sent.join_all().await;
+    put(directory, items).await;
 }
 
 /// Every row of the contract, against a group of this size.

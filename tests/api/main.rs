@@ -16,6 +16,7 @@ mod costs;
 mod discovery;
 mod events;
 mod faults;
+mod fill;
 mod filters;
 mod function;
 mod gateway;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, Directory};
 use crate::consistency::check;
+use crate::fill::fill;
 use crate::search::add_users;
 
 /// Every page of a query by cursor, and the names in the order shown.
@@ -370,4 +371,18 @@ async fn pages_by_index_are_sound_while_others_write() {
         everybody.extend(ids(&page));
     }
     assert_eq!((everybody.len(), check(&directory).await), (32, 32));
+}
+
+/// What more than 1,000 users share is not looked up, and need not be sorted.
+#[tokio::test]
+async fn a_cursor_leads_through_more_than_a_plan_may_find() {
+    let directory = Directory::spread().await;
+    fill(&directory, 1_100).await;
+    let client = directory.client();
+    for (query, most) in [("filter=userName+sw+%22filler%22", 12), ("filter=userName+sw+%22filler10%22", 3)] {
+        let found = client.get(&format!("/Users?{query}")).await.body["totalResults"].as_u64().unwrap();
+        let (pages, names) = all_by_cursor(&client, &format!("/Users?{query}")).await;
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len() as u64, found, "{query}");
+        assert!(names.len() as u64 == found && pages <= most, "{query}: {pages}");
+    }
 }
