@@ -99,6 +99,10 @@ impl Directory {
         (self.world.now)();
     }
 
+    pub(crate) fn pass(&self, seconds: u64) {
+        self.seconds.fetch_add(seconds, Ordering::Relaxed);
+    }
+
     /// What the next request takes for the time.
     pub(crate) fn now(&self) -> Timestamp {
         after(self.seconds.load(Ordering::Relaxed))
@@ -247,6 +251,16 @@ impl Client {
                 "requestContext": { "stage": "$default", "http": { "method": method } },
                 "isBase64Encoded": false,
             }),
+        }
+    }
+
+    /// Does the jobs that are due, as the schedule has it, and returns what Lambda
+    /// would.
+    pub(crate) async fn sweep(&self) -> Value {
+        let event = json!({ "version": "0", "detail-type": "Scheduled Event", "source": "aws.events" });
+        match self.app.handle(serde_json::from_value(event).unwrap()).await {
+            Reply::Swept(swept) => serde_json::to_value(swept).unwrap(),
+            Reply::Rest(_) | Reply::Http(_) => panic!("a schedule was taken for a request"),
         }
     }
 
