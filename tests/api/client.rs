@@ -4,8 +4,8 @@
 
 use std::fmt;
 use std::io::Read;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
@@ -34,6 +34,9 @@ pub(crate) const SARAH: &str = r#"{"schemas":["urn:ietf:params:scim:schemas:core
 pub(crate) const DEACTIVATE: &str = r#"{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
     "Operations":[{"op":"replace","path":"active","value":false}]}"#;
 
+/// An id that a test chooses.
+pub(crate) type NextId = Arc<Mutex<Option<Uuid>>>;
+
 pub(crate) struct Directory {
     endpoint: String,
     /// Behind the endpoint, unless that is one of `SCIM_TEST_DYNAMODB`.
@@ -52,11 +55,11 @@ impl Directory {
         Self::with_ids(numbers()).await
     }
 
-    /// The first resource gets this id, and the ids after it count up from 1.
-    pub(crate) async fn with_first_id(first: Uuid) -> Self {
-        let is_first = AtomicBool::new(true);
+    /// A resource gets the id that is in `next` when it is created, if there is one.
+    pub(crate) async fn with_next_id(next: &NextId) -> Self {
+        let next = Arc::clone(next);
         let others = numbers();
-        Self::with_ids(move || if is_first.swap(false, Ordering::Relaxed) { first } else { others() }).await
+        Self::with_ids(move || next.lock().unwrap().take().unwrap_or_else(&others)).await
     }
 
     /// Ids spread over their whole range, as those of production do.
