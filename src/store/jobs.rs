@@ -99,7 +99,7 @@ impl Store {
             .send()
             .await
             .map_err(|error| Error::sdk(OPERATION, &error))?;
-        Ok(put.attributes.is_none_or(|old| old.is_empty()))
+        Ok(put.attributes.is_none_or(|old| !old.contains_key("due")))
     }
 
     /// Part of the transaction that completes a creation: nobody has taken up its job.
