@@ -1,21 +1,19 @@
 //! Changing who is a member of a group: in one transaction, or as a staged
 //! change where that would not hold it.
 
-use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem};
 use serde_json::Value;
 
 use super::Store;
-use super::actions::{self, Joins, MARKED, Revision, SEEN, UNMARKED, not_owned, taken};
 use super::error::Error;
-use super::item::{Stored, attribute_value, number};
-use super::keys::{IndexKeys, Key};
+use super::item::Stored;
+use super::keys::Key;
 use super::members::{Known, Membership, member_types};
 use super::nesting::Nesting;
-use super::resources::{Apply, Write, checked_keys, is_id};
+use super::resources::{Apply, Write, is_id};
 use super::retry::Retry;
 use super::roster::{Roster, Tags};
 use super::staged::MAX_STAGED;
-use super::transaction::{self, Outcome};
+use super::transaction;
 use crate::scim::etag::{Precondition, Version};
 use crate::scim::members::{Member, MemberChanges, Touched};
 use crate::scim::policy::UnknownMembers;
@@ -36,12 +34,12 @@ pub struct MemberChange<'a> {
 pub(super) struct Edits {
     pub(super) puts: Vec<Known>,
     pub(super) deletes: Vec<(String, Tags)>,
-    attributes: Option<Attributes>,
+    pub(super) attributes: Option<Attributes>,
     /// Only right for the version that was seen.
-    exact: bool,
+    pub(super) exact: bool,
     /// All members afterwards, where they are known.
     members: Option<Vec<Value>>,
-    nesting: Option<Nesting>,
+    pub(super) nesting: Option<Nesting>,
 }
 
 impl Store {
@@ -163,66 +161,6 @@ impl Store {
         Ok(done.then_some(changed))
     }
 
-    /// One member more or less, in one trip: the conditions tell what a read would.
-    /// `false` if the group has to be looked at after all.
-    async fn change_one(
-        &self,
-        write: Write<'_>,
-        id: &str,
-        precondition: &Precondition,
-        (member, put): (&str, Option<&Member>),
-        write_id: &str,
-        retry: &mut Retry<'_>,
-    ) -> Result<bool, Error> {
-        let mut conditions = vec!["attribute_exists(pk)", UNMARKED, "attribute_not_exists(roster.aborted)"];
-        let mut values = Vec::new();
-        if let Precondition::OneOf(versions) = precondition {
-            let [version] = versions.as_slice() else {
-                return Ok(false);
-            };
-            conditions.push(SEEN);
-            values.push((":seen".to_owned(), number(version.0)));
-        }
-        // A client that says nothing means a user.
-        let mut kinds = member_types(write.kind);
-        let kind = match put {
-            Some(Member { kind: Some(named), .. }) => kinds.find(|kind| kind.eq_ignore_ascii_case(named)),
-            _ => kinds.next(),
-        };
-        let Some(kind) = kind.filter(|kind| is_id(member) && *kind != write.kind.name) else {
-            return Ok(false);
-        };
-        let key = Key::resource(write.tenant, write.kind, id);
-        let joins = Joins { members: if put.is_some() { 1 } else { -1 }, nest: false };
-        let mut actions = vec![self.update_resource(Revision {
-            write,
-            id,
-            write_id,
-            attributes: None,
-            joins: Some(joins),
-            conditions: &conditions,
-            values,
-        })?];
-        match put {
-            None => {
-                actions.push(self.delete_membership(Key::member(write.tenant, write.kind, id, member), &[])?);
-            }
-            Some(put) => {
-                let display = put.display.clone();
-                let known = Known { id: member.to_owned(), kind: kind.to_owned(), display };
-                actions.push(self.put_membership(Membership::new(write.tenant, &key, known), &[])?);
-                actions.push(self.check_there(Key::of_type(write.tenant, kind, member))?);
-            }
-        }
-        match self.transact(actions, retry).await? {
-            Outcome::Done => Ok(true),
-            Outcome::Failed { action: 0, old: None, .. } => Err(Error::NotFound),
-            // The membership is already as it should be.
-            Outcome::Failed { action: 1, others, .. } => Ok(others.is_empty()),
-            Outcome::Failed { .. } => Ok(false),
-        }
-    }
-
     /// Whoever is to be added, with his type.
     pub(super) async fn known(&self, write: Write<'_>, members: Vec<Member>) -> Result<Vec<Known>, Error> {
         let (mut known, missing) = self.find_members(write.tenant, write.kind, members).await?;
@@ -322,236 +260,6 @@ impl Store {
         Ok(())
     }
 
-    /// `false` if the group is no longer what was seen.
-    async fn change_at_once(
-        &self,
-        write: Write<'_>,
-        seen: &Stored,
-        mut edits: Edits,
-        write_id: &str,
-        retry: &mut Retry<'_>,
-    ) -> Result<bool, Error> {
-        let aborted = seen.roster.as_ref().map_or(&[][..], |roster| roster.aborted.as_slice());
-        let group = Key::resource(write.tenant, write.kind, &seen.sk);
-        loop {
-            let (rows, gained) = self.moved_rows(write, seen, &edits)?;
-            let mut actions =
-                vec![self.revision(write, seen, &edits, joins(write, &edits), write_id, UNMARKED)?];
-            actions.extend(rows.clone());
-            for known in &edits.puts {
-                let membership = Membership::new(write.tenant, &group, known.clone());
-                actions.push(self.put_membership(membership, aborted)?);
-            }
-            for (id, _) in &edits.deletes {
-                actions.push(
-                    self.delete_membership(Key::member(write.tenant, write.kind, &seen.sk, id), aborted)?,
-                );
-            }
-            if let Some(nesting) = edits.nesting {
-                actions.push(self.nest(write.tenant, nesting)?);
-            }
-            let first = 1 + rows.len();
-            let (failed, old) = match self.transact(actions, retry).await? {
-                Outcome::Done => return Ok(true),
-                Outcome::Failed { action: 0, old: None, .. } => return Err(Error::NotFound),
-                Outcome::Failed { action: 0, .. } => return Ok(false),
-                Outcome::Failed { action, old, others } => ([vec![action], others].concat(), old),
-            };
-            if let Some(action) = failed.iter().find(|action| **action < first) {
-                return Err(match gained.unique.len() {
-                    unique if *action <= unique => taken(write.kind, &gained, *action, old.as_ref()),
-                    _ => not_owned(*action),
-                });
-            }
-            if edits.exact
-                || failed.iter().any(|action| *action >= first + edits.puts.len() + edits.deletes.len())
-            {
-                return Ok(false);
-            }
-            // Those memberships are already as they should be.
-            let mut place = first;
-            let mut holds = || {
-                place += 1;
-                !failed.contains(&(place - 1))
-            };
-            edits.puts.retain(|_| holds());
-            edits.deletes.retain(|_| holds());
-            if edits.puts.is_empty() && edits.deletes.is_empty() {
-                return Ok(true);
-            }
-        }
-    }
-
-    async fn change_staged(
-        &self,
-        write: Write<'_>,
-        seen: &Stored,
-        edits: &Edits,
-        write_id: &str,
-        retry: &mut Retry<'_>,
-    ) -> Result<bool, Error> {
-        let group = Key::resource(write.tenant, write.kind, &seen.sk);
-        let only_job = self.put_staged(write, &seen.sk).await?;
-        let Some(roster) = self.mark(write, seen, write_id).await? else {
-            return Ok(false);
-        };
-        let committed = match self.stage(&group, write, &roster, edits, retry).await {
-            Ok(moved) if moved.added + moved.removed == 0 && edits.attributes.is_none() => {
-                return self.abort(group, &roster).await.map(|_| true);
-            }
-            Ok(moved) => {
-                let nest = joins(write, edits).nest;
-                let count = |members: usize| i64::try_from(members).unwrap_or(i64::MAX);
-                let joins = Joins { members: count(moved.added) - count(moved.removed), nest };
-                self.commit(write, seen, edits, joins, write_id, retry).await
-            }
-            Err(error) => Err(error),
-        };
-        match committed {
-            Ok(true) => {
-                if only_job
-                    && edits.deletes.is_empty()
-                    && roster.aborted.is_empty()
-                    && let Err(error) = self.drop_staged(write, &seen.sk).await
-                {
-                    tracing::warn!(%error, "a job that has nothing to do is left to the sweep");
-                }
-                Ok(true)
-            }
-            // Nobody should have to wait for the lease to end.
-            failed => {
-                if let Err(error) = self.abort(group, &roster).await {
-                    tracing::warn!(%error, "a staged change is left to its lease");
-                }
-                failed
-            }
-        }
-    }
-
-    async fn commit(
-        &self,
-        write: Write<'_>,
-        seen: &Stored,
-        edits: &Edits,
-        joins: Joins,
-        write_id: &str,
-        retry: &mut Retry<'_>,
-    ) -> Result<bool, Error> {
-        let (rows, gained) = self.moved_rows(write, seen, edits)?;
-        let mut actions = vec![self.revision(write, seen, edits, joins, write_id, MARKED)?];
-        let first = 1 + rows.len();
-        actions.extend(rows);
-        if let Some(nesting) = edits.nesting {
-            actions.push(self.nest(write.tenant, nesting)?);
-        }
-        match self.transact(actions, retry).await? {
-            Outcome::Done => Ok(true),
-            Outcome::Failed { action: 0, old: None, .. } => Err(Error::NotFound),
-            Outcome::Failed { action, old, .. } if (1..first).contains(&action) => {
-                Err(match gained.unique.len() {
-                    unique if action <= unique => taken(write.kind, &gained, action, old.as_ref()),
-                    _ => not_owned(action),
-                })
-            }
-            Outcome::Failed { .. } => Ok(false),
-        }
-    }
-
-    fn revision(
-        &self,
-        write: Write<'_>,
-        seen: &Stored,
-        edits: &Edits,
-        joins: Joins,
-        write_id: &str,
-        mark: &str,
-    ) -> Result<TransactWriteItem, Error> {
-        let mut conditions = vec!["attribute_exists(pk)", mark];
-        let mut values = Vec::new();
-        let aborted = seen.roster.as_ref().map_or(&[][..], |roster| roster.aborted.as_slice());
-        if aborted.is_empty() {
-            conditions.push("attribute_not_exists(roster.aborted)");
-        } else {
-            conditions.push("roster.aborted = :aborted");
-            values.push((":aborted".to_owned(), attribute_value(transaction::OPERATION, &aborted)?));
-        }
-        if edits.exact {
-            conditions.push(SEEN);
-            values.push((":seen".to_owned(), number(seen.version)));
-        }
-        let attributes = match &edits.attributes {
-            Some(attributes) => Some((attributes, checked_keys(write, &seen.sk, attributes)?.digest())),
-            None => None,
-        };
-        let id = &seen.sk;
-        self.update_resource(Revision {
-            write,
-            id,
-            write_id,
-            attributes,
-            joins: Some(joins),
-            conditions: &conditions,
-            values,
-        })
-    }
-
-    /// The rows that change with the group's own attributes, and which it gains.
-    fn moved_rows(
-        &self,
-        write: Write<'_>,
-        seen: &Stored,
-        edits: &Edits,
-    ) -> Result<(Vec<TransactWriteItem>, IndexKeys), Error> {
-        let Some(attributes) = &edits.attributes else {
-            return Ok((Vec::new(), IndexKeys::default()));
-        };
-        let new = checked_keys(write, &seen.sk, attributes)?;
-        let old = IndexKeys::of(write.tenant, write.kind, &seen.sk, &seen.resource);
-        let gained = new.without(&old);
-        let mut rows = self.put_rows(&gained, &seen.sk)?;
-        rows.extend(self.delete_rows(&old.without(&new), &seen.sk)?);
-        Ok((rows, gained))
-    }
-
-    /// Holds if the membership is not there, or does not count.
-    pub(super) fn put_membership(
-        &self,
-        membership: Membership,
-        aborted: &[u64],
-    ) -> Result<TransactWriteItem, Error> {
-        let (dead, values) = dead(aborted);
-        let mut put = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(membership.into_item()?))
-            .condition_expression(format!("attribute_not_exists(pk) OR {dead}"));
-        for (name, value) in values {
-            put = put.expression_attribute_values(name, value);
-        }
-        actions::put(put)
-    }
-
-    fn delete_membership(&self, key: Key, aborted: &[u64]) -> Result<TransactWriteItem, Error> {
-        let (dead, values) = dead(aborted);
-        let mut delete = Delete::builder()
-            .table_name(&self.table)
-            .set_key(Some(key.into_map()))
-            .condition_expression(format!("attribute_exists(pk) AND NOT ({dead})"));
-        for (name, value) in values {
-            delete = delete.expression_attribute_values(name, value);
-        }
-        actions::delete(delete)
-    }
-
-    pub(super) fn check_there(&self, key: Key) -> Result<TransactWriteItem, Error> {
-        let check = ConditionCheck::builder()
-            .table_name(&self.table)
-            .set_key(Some(key.into_map()))
-            .condition_expression("attribute_exists(pk)")
-            .build()
-            .map_err(actions::built)?;
-        Ok(TransactWriteItem::builder().condition_check(check).build())
-    }
-
     /// A group that no staged change has a hold of. One that is past its lease is
     /// aborted.
     pub(super) async fn unmarked(
@@ -588,30 +296,9 @@ impl Known {
     }
 }
 
-fn joins(write: Write<'_>, edits: &Edits) -> Joins {
-    let count = |members: usize| i64::try_from(members).unwrap_or(i64::MAX);
-    Joins {
-        members: count(edits.puts.len()) - count(edits.deletes.len()),
-        nest: edits.puts.iter().any(|known| known.kind == write.kind.name),
-    }
-}
-
 fn single(changes: &MemberChanges) -> Option<(&str, Option<&Member>)> {
     match changes.named.iter().collect::<Vec<_>>().as_slice() {
         [(id, member)] => Some((id, member.as_ref())),
         _ => None,
     }
-}
-
-/// Holds for a membership that does not count under a group that has no mark and
-/// these aborted changes.
-fn dead(aborted: &[u64]) -> (String, Vec<(String, AttributeValue)>) {
-    if aborted.is_empty() {
-        return ("attribute_exists(removed_by)".to_owned(), Vec::new());
-    }
-    let values: Vec<(String, AttributeValue)> =
-        aborted.iter().enumerate().map(|(n, epoch)| (format!(":x{n}"), number(*epoch))).collect();
-    let names: Vec<&str> = values.iter().map(|(name, _)| name.as_str()).collect();
-    let list = names.join(", ");
-    (format!("(attribute_exists(removed_by) AND NOT removed_by IN ({list})) OR added_by IN ({list})"), values)
 }

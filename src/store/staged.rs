@@ -16,16 +16,18 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailur
 use jiff::SignedDuration;
 
 use super::Store;
-use super::actions::{SEEN, UNMARKED};
+use super::actions::{Joins, MARKED, SEEN, UNMARKED, not_owned, taken};
 use super::batch::Statement;
 use super::error::Error;
 use super::item::{Stored, attribute_value, number};
 use super::keys::Key;
+use super::member_actions::joins;
 use super::member_changes::Edits;
 use super::members::{Known, Membership};
 use super::resources::Write;
 use super::retry::Retry;
 use super::roster::{Roster, Staged, Tags};
+use super::transaction::Outcome;
 
 const OPERATION: &str = "UpdateItem";
 
@@ -50,6 +52,81 @@ pub(super) struct Moved {
 }
 
 impl Store {
+    pub(super) async fn change_staged(
+        &self,
+        write: Write<'_>,
+        seen: &Stored,
+        edits: &Edits,
+        write_id: &str,
+        retry: &mut Retry<'_>,
+    ) -> Result<bool, Error> {
+        let group = Key::resource(write.tenant, write.kind, &seen.sk);
+        let only_job = self.put_staged(write, &seen.sk).await?;
+        let Some(roster) = self.mark(write, seen, write_id).await? else {
+            return Ok(false);
+        };
+        let committed = match self.stage(&group, write, &roster, edits, retry).await {
+            Ok(moved) if moved.added + moved.removed == 0 && edits.attributes.is_none() => {
+                return self.abort(group, &roster).await.map(|_| true);
+            }
+            Ok(moved) => {
+                let nest = joins(write, edits).nest;
+                let count = |members: usize| i64::try_from(members).unwrap_or(i64::MAX);
+                let joins = Joins { members: count(moved.added) - count(moved.removed), nest };
+                self.commit(write, seen, edits, joins, write_id, retry).await
+            }
+            Err(error) => Err(error),
+        };
+        match committed {
+            Ok(true) => {
+                if only_job
+                    && edits.deletes.is_empty()
+                    && roster.aborted.is_empty()
+                    && let Err(error) = self.drop_staged(write, &seen.sk).await
+                {
+                    tracing::warn!(%error, "a job that has nothing to do is left to the sweep");
+                }
+                Ok(true)
+            }
+            // Nobody should have to wait for the lease to end.
+            failed => {
+                if let Err(error) = self.abort(group, &roster).await {
+                    tracing::warn!(%error, "a staged change is left to its lease");
+                }
+                failed
+            }
+        }
+    }
+
+    async fn commit(
+        &self,
+        write: Write<'_>,
+        seen: &Stored,
+        edits: &Edits,
+        joins: Joins,
+        write_id: &str,
+        retry: &mut Retry<'_>,
+    ) -> Result<bool, Error> {
+        let (rows, gained) = self.moved_rows(write, seen, edits)?;
+        let mut actions = vec![self.revision(write, seen, edits, joins, write_id, MARKED)?];
+        let first = 1 + rows.len();
+        actions.extend(rows);
+        if let Some(nesting) = edits.nesting {
+            actions.push(self.nest(write.tenant, nesting)?);
+        }
+        match self.transact(actions, retry).await? {
+            Outcome::Done => Ok(true),
+            Outcome::Failed { action: 0, old: None, .. } => Err(Error::NotFound),
+            Outcome::Failed { action, old, .. } if (1..first).contains(&action) => {
+                Err(match gained.unique.len() {
+                    unique if action <= unique => taken(write.kind, &gained, action, old.as_ref()),
+                    _ => not_owned(action),
+                })
+            }
+            Outcome::Failed { .. } => Ok(false),
+        }
+    }
+
     /// The group with the mark of this change, or `None` if it has changed since.
     pub(super) async fn mark(
         &self,
