@@ -31,6 +31,7 @@ mod outages;
 mod pages;
 mod panics;
 mod patch;
+mod plans;
 mod properties;
 mod search;
 mod users;
