@@ -269,6 +269,9 @@ impl Store {
         kinds: &[&ResourceType],
         member: &str,
     ) -> Result<Vec<Belonging>, Error> {
+        if !is_id(member) {
+            return Ok(Vec::new());
+        }
         let found = self.partitions_of(tenant, member, MAX_GROUPS).await?;
         let found: Vec<(&ResourceType, &str)> =
             found.iter().filter_map(|partition| group_at(tenant, kinds, partition)).collect();

@@ -4,8 +4,8 @@
 
 use std::fmt;
 use std::io::Read;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
@@ -34,6 +34,11 @@ pub(crate) const SARAH: &str = r#"{"schemas":["urn:ietf:params:scim:schemas:core
 pub(crate) const DEACTIVATE: &str = r#"{"schemas":["urn:ietf:params:scim:api:messages:2.0:PatchOp"],
     "Operations":[{"op":"replace","path":"active","value":false}]}"#;
 
+/// An id that a test chooses.
+pub(crate) type NextId = Arc<Mutex<Option<Uuid>>>;
+
+const SWEEP: &str = include_str!("../../events/eventbridge/sweep.json");
+
 pub(crate) struct Directory {
     endpoint: String,
     /// Behind the endpoint, unless that is one of `SCIM_TEST_DYNAMODB`.
@@ -52,11 +57,11 @@ impl Directory {
         Self::with_ids(numbers()).await
     }
 
-    /// The first resource gets this id, and the ids after it count up from 1.
-    pub(crate) async fn with_first_id(first: Uuid) -> Self {
-        let is_first = AtomicBool::new(true);
+    /// A resource gets the id that is in `next` when it is created, if there is one.
+    pub(crate) async fn with_next_id(next: &NextId) -> Self {
+        let next = Arc::clone(next);
         let others = numbers();
-        Self::with_ids(move || if is_first.swap(false, Ordering::Relaxed) { first } else { others() }).await
+        Self::with_ids(move || next.lock().unwrap().take().unwrap_or_else(&others)).await
     }
 
     /// Ids spread over their whole range, as those of production do.
@@ -97,6 +102,10 @@ impl Directory {
     /// Lets a second pass.
     pub(crate) fn tick(&self) {
         (self.world.now)();
+    }
+
+    pub(crate) fn pass(&self, seconds: u64) {
+        self.seconds.fetch_add(seconds, Ordering::Relaxed);
     }
 
     /// What the next request takes for the time.
@@ -250,6 +259,15 @@ impl Client {
         }
     }
 
+    /// Does the jobs that are due, as the schedule has it, and returns what Lambda
+    /// would.
+    pub(crate) async fn sweep(&self) -> Value {
+        match self.app.handle(serde_json::from_str(SWEEP).unwrap()).await {
+            Reply::Swept(swept) => serde_json::to_value(swept).unwrap(),
+            Reply::Rest(_) | Reply::Http(_) => panic!("a schedule was taken for a request"),
+        }
+    }
+
     /// A whole event, as API Gateway would send it.
     pub(crate) async fn send(&self, event: Value) -> Answer {
         let event: Event = serde_json::from_value(event).unwrap();
@@ -332,8 +350,7 @@ impl Answer {
 
     /// The path of the resource that was answered.
     pub(crate) fn path(&self) -> String {
-        let kind =
-            self.body["meta"]["resourceType"].as_str().unwrap_or_else(|| panic!("no resource: {self}"));
+        let kind = self.body["meta"]["resourceType"].as_str().unwrap_or("User");
         format!("/{kind}s/{}", self.id())
     }
 

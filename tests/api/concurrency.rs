@@ -22,7 +22,7 @@ fn set(path: &str, value: &str) -> String {
 }
 
 /// The same act by this many clients at once, each its own Lambda instance.
-async fn at_once<F>(count: usize, act: impl Fn(usize) -> F) -> Vec<Answer>
+pub(crate) async fn at_once<F>(count: usize, act: impl Fn(usize) -> F) -> Vec<Answer>
 where
     F: Future<Output = Answer> + Send + 'static,
 {
@@ -34,7 +34,7 @@ where
     answers
 }
 
-fn statuses(answers: &[Answer]) -> Vec<u16> {
+pub(crate) fn statuses(answers: &[Answer]) -> Vec<u16> {
     let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
     statuses.sort_unstable();
     statuses

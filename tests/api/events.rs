@@ -6,11 +6,16 @@ use std::fmt::Write;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::client::{Answer, Directory};
+use crate::client::{Answer, Client, Directory, NextId};
 
 /// The user who is in the directory before each event, in version 1.
 const BJENSEN: &str = include_str!("bjensen.json");
 const BJENSEN_ID: Uuid = Uuid::from_u128(0x2819c223_7f76_453a_919d_413861904646);
+
+/// Who is there too, each in version 1, before an event whose file is named for
+/// a group or a member: the group Tour Guides, in which bjensen is, above all.
+const TOUR_GUIDES: &str = include_str!("tour_guides.json");
+const TOUR_GUIDES_PATH: &str = "/Groups/e9e30dba-f08f-4109-8486-d5c6a331660a";
 
 /// What an answer says besides its body.
 const HEADERS: [&str; 7] =
@@ -20,8 +25,17 @@ const HEADERS: [&str; 7] =
 fn every_event_has_its_answer() {
     insta::glob!("../../events", "**/*.json", |path| {
         let event = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        // Nobody waits for its answer: see `Client::sweep`.
+        if name == "sweep" {
+            return;
+        }
         insta::with_settings!({ description => request_line(&event), omit_expression => true }, {
-            insta::assert_snapshot!(answer(event));
+            insta::assert_snapshot!(if ["group", "member"].iter().any(|word| name.contains(word)) {
+                answer_about_groups(event)
+            } else {
+                answer(event)
+            });
         });
     });
 }
@@ -29,10 +43,36 @@ fn every_event_has_its_answer() {
 /// From a directory of its own: events change it.
 #[tokio::main(flavor = "current_thread")]
 async fn answer(event: Value) -> String {
-    let client = Directory::with_first_id(BJENSEN_ID).await.client();
+    show(&with_bjensen().await.0.send(event).await)
+}
+
+/// With what has become of the group, of which many answers say nothing.
+#[tokio::main(flavor = "current_thread")]
+async fn answer_about_groups(event: Value) -> String {
+    let (client, next_id) = with_bjensen().await;
+    for resource in serde_json::from_str::<Vec<Value>>(TOUR_GUIDES).unwrap() {
+        let id = resource["id"].as_str().unwrap();
+        *next_id.lock().unwrap() = Some(id.parse().unwrap());
+        let created = client.post(resource["path"].as_str().unwrap(), &resource["body"].to_string()).await;
+        assert_eq!((created.status, created.id()), (201, id), "{created}");
+    }
+    let line = request_line(&event);
+    let answer = client.send(event).await;
+    if line.starts_with("GET") || line.starts_with("POST") {
+        return show(&answer);
+    }
+    let afterwards = client.get(TOUR_GUIDES_PATH).await;
+    format!("{}\n\nGET {TOUR_GUIDES_PATH}\n\n{}", show(&answer), show(&afterwards))
+}
+
+/// Of a directory with bjensen, and where to put the id of the next resource.
+async fn with_bjensen() -> (Client, NextId) {
+    let next_id = NextId::default();
+    let client = Directory::with_next_id(&next_id).await.client();
+    *next_id.lock().unwrap() = Some(BJENSEN_ID);
     let bjensen = client.post("/Users", BJENSEN).await;
     assert_eq!((bjensen.status, bjensen.id()), (201, BJENSEN_ID.to_string().as_str()));
-    show(&client.send(event).await)
+    (client, next_id)
 }
 
 fn request_line(event: &Value) -> String {

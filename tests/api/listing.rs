@@ -286,8 +286,8 @@ async fn requests_make_these_calls() {
     create: 201 TransactWriteItems
     create a duplicate: 409 TransactWriteItems
     create nobody: 400 -
-    get: 200 GetItem
-    get nobody: 404 GetItem
+    get: 200 GetItem Query
+    get nobody: 404 GetItem Query
     get by what is no id: 404 -
     userName eq, hit: 200 GetItem GetItem
     userName eq, miss: 200 GetItem
@@ -312,7 +312,7 @@ async fn requests_make_these_calls() {
     list, a later page: 200 Query Query
     list, count 0: 200 Query
     list, beyond the end: 200 Query
-    delete: 204 GetItem TransactWriteItems
+    delete: 204 GetItem TransactWriteItems Query
     delete again: 404 GetItem
     schemas: 200 -
     no such route: 404 -

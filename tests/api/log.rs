@@ -66,7 +66,7 @@ async fn an_explained_request_says_its_plan_and_cost_and_no_value() {
     }
     assert_snapshot!(shown, @r#"
     {"level":"INFO","message":"request","request_id":"","method":"POST","path":"/scim/v2/Users","status":201,"dynamodb_calls":2,"items_read":2,"read_units":2.0,"write_units":9.0}
-    {"level":"INFO","message":"request","request_id":"","method":"GET","path":"/scim/v2/Users/00000000-0000-4000-8000-000000000001","status":200,"dynamodb_calls":1,"items_read":1,"read_units":1.0,"write_units":0.0}
+    {"level":"INFO","message":"request","request_id":"","method":"GET","path":"/scim/v2/Users/00000000-0000-4000-8000-000000000001","status":200,"dynamodb_calls":2,"items_read":1,"read_units":1.5,"write_units":0.0}
     {"level":"INFO","message":"request","request_id":"","method":"GET","path":"/scim/v2/Users","status":200,"dynamodb_calls":2,"plan":"userName","items_read":2,"read_units":2.0,"write_units":0.0}
     {"level":"INFO","message":"request","request_id":"","method":"GET","path":"/scim/v2/Users","status":200,"dynamodb_calls":2,"plan":"emails.value or id","items_read":2,"read_units":2.0,"write_units":0.0}
     {"level":"INFO","message":"request","request_id":"","method":"GET","path":"/scim/v2/Users","status":200,"dynamodb_calls":4,"plan":"scan","items_read":1,"read_units":2.0,"write_units":0.0}
