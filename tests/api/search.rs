@@ -207,3 +207,46 @@ async fn who_asks_for_too_much_is_told_what_to_ask_for() {
         assert_eq!(names.len(), 10, "{query}");
     }
 }
+
+/// s3.4.2.1: what a type does not have is absent, and there is nothing to read.
+#[tokio::test]
+async fn a_query_of_the_base_finds_what_has_the_attribute() {
+    let client = Directory::spread().await.client();
+    add_users(&client, 0..3).await;
+    for name in ["n001", "staff"] {
+        let created = client.post("/Groups", &json!({ "displayName": name }).to_string()).await;
+        assert_eq!(created.status, 201, "{created}");
+    }
+    client.get("/ServiceProviderConfig").await;
+    let mut answers = String::new();
+    for (query, attribute) in [
+        ("filter=userName+eq+%22N001@example.com%22", "userName"),
+        ("filter=userName+sw+%22n%22&sortBy=userName&sortOrder=descending", "userName"),
+        ("filter=displayName+eq+%22STAFF%22+and+not+(userName+pr)", "displayName"),
+        ("filter=userName+pr", "userName"),
+        ("filter=userName+pr&cursor=", "userName"),
+        ("sortBy=userName", "userName"),
+        ("sortBy=displayName&count=2", "displayName"),
+    ] {
+        client.faults.forget();
+        let found = client.get(&format!("/?{query}&attributes=userName,displayName")).await;
+        let calls = client.faults.calls().join(" ");
+        writeln!(answers, "{query}: {} ({calls})", found.list(attribute)).unwrap();
+    }
+    for query in ["filter=shoeSize+pr", "filter=active+gt+true", "sortBy=shoeSize"] {
+        let Answer { status, body, .. } = client.get(&format!("/?{query}")).await;
+        writeln!(answers, "{query}: {status} {} {}", body["scimType"], body["detail"]).unwrap();
+    }
+    assert_snapshot!(answers, @r#"
+    filter=userName+eq+%22N001@example.com%22: n001@Example.com (GetItem GetItem)
+    filter=userName+sw+%22n%22&sortBy=userName&sortOrder=descending: n002@Example.com n001@Example.com n000@Example.com (Query BatchGetItem)
+    filter=displayName+eq+%22STAFF%22+and+not+(userName+pr): staff (Query Query Query Query GetItem GetItem)
+    filter=userName+pr: n002@Example.com n001@Example.com n000@Example.com (Query Query Query Query)
+    filter=userName+pr&cursor=: n002@Example.com n001@Example.com n000@Example.com (Query)
+    sortBy=userName: n000@Example.com n001@Example.com n002@Example.com - - (Query Query Query Query Query Query Query Query)
+    sortBy=displayName&count=2: n001 staff (Query Query Query Query Query Query Query Query)
+    filter=shoeSize+pr: 400 "invalidFilter" "no resource type has an attribute shoeSize: /Schemas lists what each has"
+    filter=active+gt+true: 400 "invalidFilter" "active is a boolean: use eq, ne or pr instead of gt"
+    sortBy=shoeSize: 400 "invalidValue" "sortBy shoeSize: no resource type has such an attribute"
+    "#);
+}
