@@ -143,7 +143,8 @@ impl App {
         match scanned {
             Err(StoreError::TooMuchToRead) if leg.matcher.is_none() => Err(too_many_to_sort()),
             Err(StoreError::TooMuchToRead) => {
-                Err(too_much_to_filter(leg, leg.order.is_none() && self.config.cursor_key.is_some()))
+                let is_read_on = leg.order.is_none() && leg.needs == Needs::Nothing;
+                Err(too_much_to_filter(leg, is_read_on && self.config.cursor_key.is_some()))
             }
             scanned => Ok(scanned?),
         }

@@ -58,7 +58,7 @@ pub(crate) async fn fill(directory: &Directory, users: u32) {
         let row = census.entry(spread >> 26).or_default();
         let counter = row.entry(format!("c{:02x}", spread >> 20 & 63)).or_insert(0.into());
         *counter = (counter.as_u64().unwrap() + 1).into();
-        items.extend(user(n, &format!("{spread:08x}-0000-4000-8000-{n:012x}")));
+        items.extend(filler(n, &format!("{spread:08x}-0000-4000-8000-{n:012x}")));
     }
     items.extend(census.into_iter().map(|(row, mut counters)| {
         counters.insert("pk".to_owned(), "demo#census#User".into());
@@ -68,7 +68,8 @@ pub(crate) async fn fill(directory: &Directory, users: u32) {
     put(directory, items).await;
 }
 
-fn user(n: u32, id: &str) -> [Value; 3] {
+/// The item of a user, and its rows.
+pub(crate) fn filler(n: u32, id: &str) -> [Value; 3] {
     let name = format!("filler{n}@example.com");
     let unique = ("demo#User.userName".to_owned(), name.clone());
     let look_up = ("demo#User.emails".to_owned(), format!("{name}#{id}"));

@@ -32,6 +32,7 @@ mod outages;
 mod pages;
 mod panics;
 mod patch;
+mod plans;
 mod properties;
 mod search;
 mod users;

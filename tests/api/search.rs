@@ -8,6 +8,7 @@ use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, Directory};
+use crate::fill::{filler, put};
 use crate::pages::all_by_cursor;
 
 /// Users named `n<number>`, with what the number makes of the other attributes.
@@ -121,43 +122,6 @@ async fn a_list_is_sorted_and_what_has_no_value_comes_last_in_ascending_order() 
     assert_eq!(ascending.split(' ').rev().collect::<Vec<_>>(), descending.split(' ').collect::<Vec<_>>());
 }
 
-/// The plans find what a look at every resource would.
-#[tokio::test]
-async fn a_planned_filter_finds_what_a_scan_would() {
-    let client = Directory::spread().await.client();
-    add_users(&client, 0..40).await;
-    let (_, everybody) = all_by_cursor(&client, "/Users?count=100").await;
-    assert_eq!(everybody.len(), 40);
-    let terms = [
-        r#"userName eq "N012@example.com""#,
-        r#"userName sw "n00""#,
-        r#"externalId eq "e3""#,
-        r#"emails.value eq "SHARED1@example.com""#,
-        r#"emails[type eq "home" and value eq "shared2@example.com"]"#,
-        r#"emails[type eq "work" and value eq "shared2@example.com"]"#,
-        r#"meta.lastModified ge "2026-01-31T09:00:20Z""#,
-        r#"meta.lastModified gt "2026-02-01T00:00:00Z""#,
-        "active eq true",
-        "title pr",
-    ];
-    let mut filters: Vec<String> = terms.iter().map(|term| (*term).to_owned()).collect();
-    for (index, a) in terms.iter().enumerate() {
-        for b in &terms[index + 1..] {
-            filters.push(format!("{a} and {b}"));
-            filters.push(format!("{a} or {b}"));
-            filters.push(format!("not ({a}) and ({b} or userName eq \"n005@example.com\")"));
-        }
-    }
-    for filter in filters {
-        // `not (not (..))` means the same and has no plan.
-        let scanned =
-            client.get(&format!("/Users?filter={}", encoded(&format!("not (not ({filter}))")))).await;
-        let planned = client.get(&format!("/Users?filter={}", encoded(&filter))).await;
-        assert_eq!(planned.status, 200, "{filter}: {planned}");
-        assert_eq!(planned.body, scanned.body, "{filter}");
-    }
-}
-
 #[tokio::test]
 async fn a_plan_reads_rows_and_not_the_directory() {
     let client = Directory::spread().await.client();
@@ -208,10 +172,12 @@ async fn who_asks_for_too_much_is_told_what_to_ask_for() {
     let client = directory.client();
     // All ids are in one of the ranges that a scan reads 3 MB of.
     let long = "x".repeat(380_000);
-    for n in 0..10 {
-        let user = json!({ "userName": format!("u{n}"), "profileUrl": long }).to_string();
-        assert_eq!(client.post("/Users", &user).await.status, 201);
-    }
+    let users = (0..10).flat_map(|n| {
+        let [mut user, unique, look_up] = filler(n, &format!("0000000{n}-0000-4000-8000-000000000000"));
+        user["resource"]["profileUrl"] = long.as_str().into();
+        [user, unique, look_up]
+    });
+    put(&directory, users.collect()).await;
     let mut answers = String::new();
     let without_cursors = directory.client_with(scim_lambda::config::Config::new(directory.table()));
     for (client, query) in [
@@ -235,9 +201,52 @@ async fn who_asks_for_too_much_is_told_what_to_ask_for() {
     sortBy=userName&startIndex=19902: 400 "tooMany" "only the first 20000 resources are listed in the order of userName: ask for fewer by a filter, or leave sortBy out"
     sortBy=userName&sortOrder=descending&startIndex=9223372036854775807: 400 "tooMany" "only the first 20000 resources are listed in the order of userName: ask for fewer by a filter, or leave sortBy out"
     "#);
-    assert_eq!(client.get("/Users?sortBy=userName&startIndex=19901").await.body["totalResults"], 10);
+    assert_eq!(client.get("/Users?sortBy=userName&startIndex=19901").await.status, 200);
     for query in ["filter=userName+ne+%22x%22&count=100", "filter=userName+pr&sortBy=id&count=3"] {
         let (_, names) = all_by_cursor(&client, &format!("/Users?{query}")).await;
         assert_eq!(names.len(), 10, "{query}");
     }
+}
+
+/// s3.4.2.1: what a type does not have is absent, and there is nothing to read.
+#[tokio::test]
+async fn a_query_of_the_base_finds_what_has_the_attribute() {
+    let client = Directory::spread().await.client();
+    add_users(&client, 0..3).await;
+    for name in ["n001", "staff"] {
+        let created = client.post("/Groups", &json!({ "displayName": name }).to_string()).await;
+        assert_eq!(created.status, 201, "{created}");
+    }
+    client.get("/ServiceProviderConfig").await;
+    let mut answers = String::new();
+    for (query, attribute) in [
+        ("filter=userName+eq+%22N001@example.com%22", "userName"),
+        ("filter=userName+sw+%22n%22&sortBy=userName&sortOrder=descending", "userName"),
+        ("filter=displayName+eq+%22STAFF%22+and+not+(userName+pr)", "displayName"),
+        ("filter=userName+pr", "userName"),
+        ("filter=userName+pr&cursor=", "userName"),
+        ("sortBy=userName", "userName"),
+        ("sortBy=displayName&count=2", "displayName"),
+    ] {
+        client.faults.forget();
+        let found = client.get(&format!("/?{query}&attributes=userName,displayName")).await;
+        let calls = client.faults.calls().join(" ");
+        writeln!(answers, "{query}: {} ({calls})", found.list(attribute)).unwrap();
+    }
+    for query in ["filter=shoeSize+pr", "filter=active+gt+true", "sortBy=shoeSize"] {
+        let Answer { status, body, .. } = client.get(&format!("/?{query}")).await;
+        writeln!(answers, "{query}: {status} {} {}", body["scimType"], body["detail"]).unwrap();
+    }
+    assert_snapshot!(answers, @r#"
+    filter=userName+eq+%22N001@example.com%22: n001@Example.com (GetItem GetItem)
+    filter=userName+sw+%22n%22&sortBy=userName&sortOrder=descending: n002@Example.com n001@Example.com n000@Example.com (Query BatchGetItem)
+    filter=displayName+eq+%22STAFF%22+and+not+(userName+pr): staff (Query Query Query Query GetItem GetItem)
+    filter=userName+pr: n002@Example.com n001@Example.com n000@Example.com (Query Query Query Query)
+    filter=userName+pr&cursor=: n002@Example.com n001@Example.com n000@Example.com (Query)
+    sortBy=userName: n000@Example.com n001@Example.com n002@Example.com - - (Query Query Query Query Query Query Query Query)
+    sortBy=displayName&count=2: n001 staff (Query Query Query Query Query Query Query Query)
+    filter=shoeSize+pr: 400 "invalidFilter" "no resource type has an attribute shoeSize: /Schemas lists what each has"
+    filter=active+gt+true: 400 "invalidFilter" "active is a boolean: use eq, ne or pr instead of gt"
+    sortBy=shoeSize: 400 "invalidValue" "sortBy shoeSize: no resource type has such an attribute"
+    "#);
 }
