@@ -52,10 +52,11 @@ impl App {
         if kind.members.is_some() {
             let touched = Touched::Named(MemberChanges::only(members));
             let change = MemberChange { apply: Some(&apply), touched: &touched };
-            return match self.change_members(call, kind, id, change).await? {
-                Some(resource) => Ok(call.resource(200, kind, &resource, &selection)),
-                None => self.get(call, kind, id).await,
+            let resource = match self.change_members(call, kind, id, change).await? {
+                Some(resource) => resource,
+                None => self.whole(call, kind, id, &selection).await?,
             };
+            return Ok(call.resource(200, kind, &resource, &selection));
         }
         // What is immutable has to be compared with what is there.
         let immutable = kind.places().any(|place| place.attribute.mutability == Mutability::Immutable);

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
-use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, TransactWriteItem};
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::Store;
 use super::actions::{self, UNMARKED};
 use super::error::Error;
-use super::item::{Item, attribute_value};
+use super::item::attribute_value;
 use super::keys::{self, Key, TenantName};
 use super::member_changes::MemberChange;
 use super::members::group_at;
@@ -81,14 +81,25 @@ impl Store {
     }
 
     /// Before the first membership is written. One job is enough for all staged
-    /// changes of a group, due after the last.
-    pub(super) async fn put_staged(&self, write: Write<'_>, id: &str) -> Result<(), Error> {
-        const OPERATION: &str = "PutItem";
-        let item: Item = serde_dynamo::to_item(Self::job(write, STAGED, id))
-            .map_err(|error| Error::fault(OPERATION, error))?;
-        let request = self.client.put_item().table_name(&self.table).set_item(Some(item));
-        request.send().await.map_err(|error| Error::sdk(OPERATION, &error))?;
-        Ok(())
+    /// changes of a group, due after the last. Whether there was none yet.
+    pub(super) async fn put_staged(&self, write: Write<'_>, id: &str) -> Result<bool, Error> {
+        const OPERATION: &str = "UpdateItem";
+        let job = Self::job(write, STAGED, id);
+        let key = Key { pk: job.pk, sk: job.sk };
+        let put = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(key.into_map()))
+            .update_expression("SET #type = :type, due = :due")
+            .expression_attribute_names("#type", "type")
+            .expression_attribute_values(":type", AttributeValue::S(job.kind))
+            .expression_attribute_values(":due", attribute_value(OPERATION, &job.due)?)
+            .return_values(ReturnValue::AllOld)
+            .send()
+            .await
+            .map_err(|error| Error::sdk(OPERATION, &error))?;
+        Ok(put.attributes.is_none_or(|old| !old.contains_key("due")))
     }
 
     /// Part of the transaction that completes a creation: nobody has taken up its job.
@@ -301,6 +312,10 @@ impl Store {
         let statements = memberships.into_iter().filter_map(|membership| {
             let tags = membership.tags();
             let key = Key { pk: membership.pk, sk: membership.sk };
+            // What began since the group was read is none of the job's.
+            if tags.added_by.max(tags.removed_by) > Some(roster.epoch) {
+                return None;
+            }
             match (roster.shows(tags), tags.removed_by) {
                 (false, _) => Some(self.delete_statement(key, Some(tags))),
                 (true, Some(_)) => Some(self.untag_statement(key, tags)),

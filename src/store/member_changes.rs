@@ -391,7 +391,7 @@ impl Store {
         retry: &mut Retry<'_>,
     ) -> Result<bool, Error> {
         let group = Key::resource(write.tenant, write.kind, &seen.sk);
-        self.put_staged(write, &seen.sk).await?;
+        let only_job = self.put_staged(write, &seen.sk).await?;
         let Some(roster) = self.mark(write, seen, write_id).await? else {
             return Ok(false);
         };
@@ -409,7 +409,8 @@ impl Store {
         };
         match committed {
             Ok(true) => {
-                if edits.deletes.is_empty()
+                if only_job
+                    && edits.deletes.is_empty()
                     && roster.aborted.is_empty()
                     && let Err(error) = self.drop_staged(write, &seen.sk).await
                 {

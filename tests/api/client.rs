@@ -37,6 +37,8 @@ pub(crate) const DEACTIVATE: &str = r#"{"schemas":["urn:ietf:params:scim:api:mes
 /// An id that a test chooses.
 pub(crate) type NextId = Arc<Mutex<Option<Uuid>>>;
 
+const SWEEP: &str = include_str!("../../events/eventbridge/sweep.json");
+
 pub(crate) struct Directory {
     endpoint: String,
     /// Behind the endpoint, unless that is one of `SCIM_TEST_DYNAMODB`.
@@ -260,8 +262,7 @@ impl Client {
     /// Does the jobs that are due, as the schedule has it, and returns what Lambda
     /// would.
     pub(crate) async fn sweep(&self) -> Value {
-        let event = json!({ "version": "0", "detail-type": "Scheduled Event", "source": "aws.events" });
-        match self.app.handle(serde_json::from_value(event).unwrap()).await {
+        match self.app.handle(serde_json::from_str(SWEEP).unwrap()).await {
             Reply::Swept(swept) => serde_json::to_value(swept).unwrap(),
             Reply::Rest(_) | Reply::Http(_) => panic!("a schedule was taken for a request"),
         }

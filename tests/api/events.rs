@@ -26,6 +26,10 @@ fn every_event_has_its_answer() {
     insta::glob!("../../events", "**/*.json", |path| {
         let event = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         let name = path.file_stem().unwrap().to_str().unwrap();
+        // Nobody waits for its answer: see `Client::sweep`.
+        if name == "sweep" {
+            return;
+        }
         insta::with_settings!({ description => request_line(&event), omit_expression => true }, {
             insta::assert_snapshot!(if ["group", "member"].iter().any(|word| name.contains(word)) {
                 answer_about_groups(event)

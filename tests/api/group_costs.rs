@@ -98,7 +98,7 @@ async fn an_operation_costs_the_same_in_a_group_of_any_size() {
     PATCH remove one                   204    5 write     0 read  TransactWriteItems
     PATCH remove one again             204    0 write     0 read  TransactWriteItems
     PATCH add 10                       204   32 write    11 read  GetItem BatchGetItem TransactWriteItems
-    PATCH add 100, staged              204  205 write   101 read  GetItem BatchGetItem PutItem UpdateItem BatchExecuteStatement BatchExecuteStatement BatchExecuteStatement BatchExecuteStatement TransactWriteItems DeleteItem
+    PATCH add 100, staged              204  205 write   101 read  GetItem BatchGetItem UpdateItem UpdateItem BatchExecuteStatement BatchExecuteStatement BatchExecuteStatement BatchExecuteStatement TransactWriteItems DeleteItem
     PATCH displayName                  204    6 write     1 read  GetItem TransactWriteItems
     GET User in 2 groups               200    0 write   4.5 read  GetItem Query BatchGetItem BatchGetItem
     DELETE User in 2 groups            204   19 write   1.5 read  GetItem TransactWriteItems Query TransactWriteItems TransactWriteItems
