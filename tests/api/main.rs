@@ -21,6 +21,7 @@ mod filters;
 mod function;
 mod gateway;
 mod group_costs;
+mod group_filters;
 mod group_races;
 mod groups;
 mod limits;
