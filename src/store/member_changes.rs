@@ -199,7 +199,10 @@ impl Store {
                 members: None,
                 nesting: None,
             };
-            if edits.puts.len() + edits.deletes.len() >= MAX_ACTIONS {
+            // A limit is on those who are members.
+            let limited = edits.deletes.len() > 1 && write.policy.mass_removal.is_limited();
+            if limited || edits.puts.len() + edits.deletes.len() >= MAX_ACTIONS {
+                edits.exact = !edits.deletes.is_empty();
                 self.find_tags(write, seen, &mut edits.deletes).await?;
             }
             return Ok(edits);

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::client::Directory;
 use crate::faults::Fault;
+use crate::fill::fill;
 
 type Item = HashMap<String, AttributeValue>;
 type Key = (String, String);
@@ -41,6 +42,18 @@ pub(crate) async fn check_at(directory: &Directory, now: Timestamp) -> usize {
     let findings = findings(&items, now);
     assert!(findings.is_empty(), "{}", findings.join("\n"));
     items.keys().filter(|(pk, _)| matches!(pk.split('#').collect::<Vec<_>>()[..], [_, "User"])).count()
+}
+
+/// How many items there are in the partitions whose keys begin so.
+pub(crate) async fn count(directory: &Directory, partitions: &str) -> usize {
+    read(directory).await.keys().filter(|(pk, _)| pk.starts_with(partitions)).count()
+}
+
+/// So many users, put into the table past the handler. Their ids, in order.
+pub(crate) async fn populate(directory: &Directory, users: u32) -> Vec<String> {
+    fill(directory, users).await;
+    let items = read(directory).await.into_keys();
+    items.filter(|(pk, _)| pk == "demo#User").map(|(_, id)| id).collect()
 }
 
 /// Every item of the directory's table.
