@@ -58,3 +58,131 @@ impl Roster {
         epoch <= self.epoch && !pending && !self.aborted.contains(&epoch)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::{Roster, Staged, Tags};
+
+    /// Two processes that each add the same two members in a staged change, either
+    /// of which may be aborted at any time and goes on writing, and a reader.
+    #[derive(Clone, PartialEq, Eq, Hash)]
+    struct State {
+        version: u64,
+        epoch: u64,
+        staged: bool,
+        aborted: Vec<u64>,
+        memberships: [Option<u64>; 2],
+        /// Of each process: its number once it has marked the group, what it has
+        /// written, and whether it has committed.
+        writers: [(Option<u64>, [bool; 2], bool); 2],
+        /// What the reader has: the group, then one membership after the other.
+        reader: Option<(u64, u64, bool, Vec<u64>)>,
+        read: Vec<Option<u64>>,
+    }
+
+    fn roster(epoch: u64, staged: bool, aborted: &[u64]) -> Roster {
+        let until = jiff::Timestamp::UNIX_EPOCH;
+        let staged = staged.then(|| Staged { write_id: String::new(), until });
+        Roster { members: 0, epoch, staged, nests: false, aborted: aborted.to_vec() }
+    }
+
+    fn shows(roster: &Roster, added_by: u64) -> bool {
+        roster.shows(Tags { added_by: Some(added_by), removed_by: None })
+    }
+
+    impl State {
+        fn roster(&self) -> Roster {
+            roster(self.epoch, self.staged, &self.aborted)
+        }
+
+        /// Every state that one step of anybody leads to.
+        fn next(&self) -> Vec<Self> {
+            let mut next = Vec::new();
+            for (who, (number, written, done)) in self.writers.into_iter().enumerate() {
+                let mut after = self.clone();
+                match number {
+                    None if !self.staged => {
+                        (after.epoch, after.staged) = (self.epoch + 1, true);
+                        after.writers[who].0 = Some(after.epoch);
+                        next.push(after);
+                    }
+                    Some(number) if written == [true; 2] && !done => {
+                        if self.staged && self.epoch == number {
+                            (after.staged, after.version) = (false, self.version + 1);
+                        }
+                        after.writers[who].2 = true;
+                        next.push(after);
+                    }
+                    _ => {}
+                }
+                for place in (0..2).filter(|place| number.is_some() && !written[*place]) {
+                    let mut after = self.clone();
+                    let own = number.unwrap_or_default();
+                    // One that stands and counts stays; one that does not is taken over, by
+                    // a condition that a dead process cannot meet any more.
+                    let dead = |tag| !shows(&self.roster(), tag) && self.staged && self.epoch == own;
+                    if self.memberships[place].is_none_or(dead) {
+                        after.memberships[place] = Some(own);
+                    }
+                    after.writers[who].1[place] = true;
+                    next.push(after);
+                }
+            }
+            if self.staged {
+                let mut after = self.clone();
+                after.staged = false;
+                after.aborted.push(self.epoch);
+                next.push(after);
+            }
+            let mut after = self.clone();
+            match (&self.reader, self.read.len()) {
+                (None, _) => {
+                    after.reader = Some((self.version, self.epoch, self.staged, self.aborted.clone()));
+                }
+                (Some(_), read @ 0..2) => after.read.push(self.memberships[read]),
+                (Some(_), _) => (after.reader, after.read) = (None, Vec::new()),
+            }
+            next.push(after);
+            next
+        }
+
+        fn check(&self) {
+            let members = |roster: &Roster, memberships: &[Option<u64>]| {
+                memberships.iter().filter(|tag| tag.is_some_and(|tag| shows(roster, tag))).count()
+            };
+            let now = members(&self.roster(), &self.memberships);
+            assert_eq!(now, if self.version == 0 { 0 } else { 2 }, "the group itself");
+            if let Some((version, epoch, staged, aborted)) = &self.reader
+                && self.read.len() == 2
+                && *version == self.version
+            {
+                let seen = members(&roster(*epoch, *staged, aborted), &self.read);
+                assert_eq!(seen, now, "a reader");
+            }
+        }
+    }
+
+    #[test]
+    fn a_staged_change_is_seen_whole_or_not_at_all_in_every_order_of_steps() {
+        let mut states = vec![State {
+            version: 0,
+            epoch: 0,
+            staged: false,
+            aborted: Vec::new(),
+            memberships: [None; 2],
+            writers: [(None, [false; 2], false); 2],
+            reader: None,
+            read: Vec::new(),
+        }];
+        let mut seen = HashSet::new();
+        while let Some(state) = states.pop() {
+            if seen.insert(state.clone()) {
+                state.check();
+                states.extend(state.next());
+            }
+        }
+        assert!(seen.len() > 1_000, "{}", seen.len());
+    }
+}
