@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, Directory};
+use crate::consistency::{check, populate};
 
 pub(crate) fn patch(operations: &Value) -> String {
     json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations })
@@ -59,4 +60,34 @@ async fn a_group_lives_from_creation_to_deletion() {
     assert_eq!(client.delete(&path).await.status, 204);
     assert_eq!(client.get(&path).await.status, 404);
     insta::assert_snapshot!(client.get(&format!("/Users/{}", users[0])).await);
+}
+
+#[tokio::test]
+async fn a_group_is_created_with_any_number_of_members() {
+    let directory = Directory::spread().await;
+    let ids = populate(&directory, 150).await;
+    let client = directory.client();
+    let inner = client.post("/Groups", r#"{"displayName":"Inner"}"#).await;
+    for count in [0, 1, 47, 48, 49, 95, 96, 97, 99, 100, 150] {
+        let mut members: Vec<Value> = ids[..count].iter().map(|id| json!({ "value": id })).collect();
+        members.push(json!({ "value": inner.id() }));
+        let group = json!({ "displayName": format!("G{count}"), "members": members });
+        let created = client.post("/Groups", &group.to_string()).await;
+        assert_eq!(created.status, 201, "{created}");
+        assert_eq!(self::members(&client.get(&created.path()).await).len(), count + 1);
+    }
+    check(&directory).await;
+}
+
+#[tokio::test]
+async fn a_request_that_changes_more_than_20000_members_is_413() {
+    let client = Directory::new().await.client();
+    let group = client.post("/Groups", r#"{"displayName":"All"}"#).await;
+    let ids: Vec<String> = (0..20_001).map(|n| format!("{n:032x}")).collect();
+    let members: Vec<Value> = ids.iter().map(|id| json!({ "value": id })).collect();
+    let created =
+        client.post("/Groups", &json!({ "displayName": "B", "members": members }).to_string()).await;
+    let expected = "the request changes 20001 members, at most 20000 are allowed: send several requests";
+    assert_eq!((created.status, created.detail()), (413, expected));
+    assert_eq!(client.get(&group.path()).await.header("etag"), Some("W/\"1\""));
 }
