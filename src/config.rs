@@ -1,5 +1,7 @@
 //! The environment, read once at cold start.
 
+use std::time::Duration;
+
 use http::Uri;
 
 use crate::cursor::CursorKey;
@@ -7,6 +9,14 @@ use crate::cursor::CursorKey;
 /// A body above this is refused with 413. Lambda takes 6 MB of event, in which
 /// a body can be base64 and the JSON around it escaped.
 pub const DEFAULT_MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+
+/// API Gateway gives up after 29 s and tells the client nothing.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(25);
+
+pub const DEFAULT_MAX_BULK_OPERATIONS: usize = 1_000;
+
+/// As in the examples of RFC 7644 s3.7.4.
+pub const DEFAULT_MAX_BULK_BYTES: usize = 1024 * 1024;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -17,6 +27,13 @@ pub struct Config {
     pub base_url: Option<String>,
     /// `SCIM_MAX_BODY_BYTES`
     pub max_body_bytes: usize,
+    /// `SCIM_MAX_BULK_OPERATIONS`: RFC 7643 s5, `bulk.maxOperations`.
+    pub max_bulk_operations: usize,
+    /// `SCIM_MAX_BULK_BYTES`: RFC 7643 s5, `bulk.maxPayloadSize`.
+    pub max_bulk_bytes: usize,
+    /// `SCIM_TIMEOUT_SECONDS`: what a request may take. Below the timeout of the
+    /// function and the 29 s of API Gateway, so that the client gets an answer.
+    pub timeout: Duration,
     /// `SCIM_CURSOR_KEY`: 64 hexadecimal digits, the same in every instance.
     /// Without it there is no cursor pagination.
     pub cursor_key: Option<CursorKey>,
@@ -37,6 +54,9 @@ impl Config {
             table: table.into(),
             base_url: None,
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
+            max_bulk_operations: DEFAULT_MAX_BULK_OPERATIONS,
+            max_bulk_bytes: DEFAULT_MAX_BULK_BYTES,
+            timeout: DEFAULT_TIMEOUT,
             log: "info".to_owned(),
             explain: false,
             cursor_key: None,
@@ -51,9 +71,22 @@ impl Config {
         let url = |name| get(name).map(|value| absolute_url(name, value)).transpose();
         let mut config = Self::new(get("SCIM_TABLE").ok_or("SCIM_TABLE has to name the DynamoDB table")?);
         config.base_url = url("SCIM_BASE_URL")?;
-        if let Some(limit) = get("SCIM_MAX_BODY_BYTES") {
-            config.max_body_bytes =
-                limit.parse().map_err(|_| format!("SCIM_MAX_BODY_BYTES has to be a number, not {limit}"))?;
+        for (name, limit) in [
+            ("SCIM_MAX_BODY_BYTES", &mut config.max_body_bytes),
+            ("SCIM_MAX_BULK_OPERATIONS", &mut config.max_bulk_operations),
+            ("SCIM_MAX_BULK_BYTES", &mut config.max_bulk_bytes),
+        ] {
+            if let Some(text) = get(name) {
+                *limit = text.parse().map_err(|_| format!("{name} has to be a number, not {text}"))?;
+            }
+        }
+        if let Some(seconds) = get("SCIM_TIMEOUT_SECONDS") {
+            config.timeout = seconds
+                .parse()
+                .ok()
+                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+                .filter(|timeout| !timeout.is_zero())
+                .ok_or_else(|| format!("SCIM_TIMEOUT_SECONDS has to be a number above 0, not {seconds}"))?;
         }
         if let Some(key) = get("SCIM_CURSOR_KEY") {
             let key = CursorKey::parse(&key).ok_or("SCIM_CURSOR_KEY has to be 64 hexadecimal digits")?;

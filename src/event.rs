@@ -71,6 +71,8 @@ pub struct Request {
 #[derive(Debug)]
 pub enum Payload {
     Bytes(Vec<u8>),
+    /// A part of another body, which has been read.
+    Json(serde_json::Value),
     /// The event says that its body is base64, and it is not.
     NotBase64,
 }
@@ -173,6 +175,10 @@ fn payload(body: Option<String>, is_base64: bool) -> Payload {
 }
 
 impl Response {
+    pub fn header(&self, name: &HeaderName) -> Option<String> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.clone())
+    }
+
     fn header_map(&self) -> HeaderMap {
         self.headers
             .iter()

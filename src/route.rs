@@ -24,6 +24,8 @@ pub enum Route {
     Replace(Arc<ResourceType>, String),
     Patch(Arc<ResourceType>, String),
     Delete(Arc<ResourceType>, String),
+    /// s3.7.
+    Bulk,
     ServiceProviderConfig,
     ResourceTypes,
     ResourceType(String),
@@ -75,7 +77,8 @@ impl Route {
             [name, id] if is(name, "ResourceTypes") => only_get(method, Self::ResourceType((*id).to_owned())),
             [name] if is(name, "Schemas") => only_get(method, Self::Schemas),
             [name, id] if is(name, "Schemas") => only_get(method, Self::Schema((*id).to_owned())),
-            [name, ..] if is(name, "Me") || is(name, "Bulk") => {
+            [name] if is(name, "Bulk") => only_post(method, Self::Bulk),
+            [name, ..] if is(name, "Me") => {
                 Err(ErrorKind::NotImplemented.with(format!("/{name} is not supported")))
             }
             [] if method == Method::GET => Ok(Self::ListAll),

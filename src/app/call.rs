@@ -24,6 +24,9 @@ pub(super) struct Call<'a> {
     pub(super) tenant: &'a Tenant,
     pub(super) base: String,
     pub(super) now: Timestamp,
+    /// Whether it is an operation of a bulk request: nobody sees the resource in
+    /// its answer.
+    pub(super) in_bulk: bool,
 }
 
 impl Call<'_> {
@@ -40,8 +43,19 @@ impl Call<'_> {
         Selection::parse(kind, parameter("attributes").as_deref(), parameter("excludedAttributes").as_deref())
     }
 
-    /// The body as JSON. A request without a content type is taken at its word.
+    /// The body as JSON.
     pub(super) fn body(&self, config: &Config) -> Result<Value> {
+        self.body_up_to(config.max_body_bytes, |bytes, limit| {
+            format!("the body has {bytes} bytes, at most {limit} are allowed")
+        })
+    }
+
+    /// A request without a content type is taken at its word.
+    pub(super) fn body_up_to(
+        &self,
+        limit: usize,
+        too_large: impl FnOnce(usize, usize) -> String,
+    ) -> Result<Value> {
         let media_type = self.request.header("content-type").next().map(media_type);
         if let Some(media_type) = media_type
             && !["application/scim+json", "application/json", ""].contains(&media_type.as_str())
@@ -50,15 +64,13 @@ impl Call<'_> {
                 "the content type {media_type} is not supported: send application/scim+json"
             )));
         }
-        let Payload::Bytes(bytes) = &self.request.body else {
-            return Err(ErrorKind::InvalidSyntax.with("the body is not valid base64"));
+        let bytes = match &self.request.body {
+            Payload::Bytes(bytes) => bytes,
+            Payload::Json(value) => return Ok(value.clone()),
+            Payload::NotBase64 => return Err(ErrorKind::InvalidSyntax.with("the body is not valid base64")),
         };
-        if bytes.len() > config.max_body_bytes {
-            return Err(ErrorKind::TooLarge.with(format!(
-                "the body has {} bytes, at most {} are allowed",
-                bytes.len(),
-                config.max_body_bytes
-            )));
+        if bytes.len() > limit {
+            return Err(ErrorKind::TooLarge.with(too_large(bytes.len(), limit)));
         }
         serde_json::from_slice(bytes)
             .map_err(|error| ErrorKind::InvalidSyntax.with(format!("the body is not valid JSON: {error}")))
@@ -76,6 +88,9 @@ impl Call<'_> {
         selection: &Selection<'_>,
     ) -> Response {
         let etag = resource.version.to_string();
+        if self.in_bulk {
+            return Response::empty(status).with(header::ETAG, etag);
+        }
         // RFC 7240 s4.2: a creation is still told as 201, with its `Location`.
         if self.request.method != Method::GET && self.prefers("return=minimal") {
             return Response::empty(if status == 201 { 201 } else { 204 })
@@ -97,7 +112,7 @@ impl Call<'_> {
     /// Whether a client wants to see a group that it has changed. Its members would
     /// have to be read for the answer, so that most are told 204.
     pub(super) fn wants_group(&self) -> bool {
-        let policy = self.tenant.policy.patch_answer == PatchAnswer::Representation;
+        let policy = !self.in_bulk && self.tenant.policy.patch_answer == PatchAnswer::Representation;
         let asked = self.request.parameter("attributes").is_some();
         (policy || asked || self.prefers("return=representation")) && !self.prefers("return=minimal")
     }

@@ -1,6 +1,7 @@
 //! One request, from the event to the reply.
 
 mod answer;
+mod bulk;
 mod call;
 mod find;
 mod members;
@@ -10,7 +11,6 @@ mod search;
 mod sweep;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::{Timestamp, Unit};
 use tokio::time::Instant;
@@ -21,7 +21,7 @@ use crate::auth::Auth;
 use crate::config::Config;
 use crate::event::{Event, Reply, Request, Response};
 use crate::route::{Location, Route, base_url};
-use crate::scim::discovery;
+use crate::scim::discovery::{self, Offered};
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::store::{Dice, Meter, RETRY_AFTER, Store};
 
@@ -44,11 +44,6 @@ impl World {
         }
     }
 }
-
-/// API Gateway gives up after 29 s and tells the client nothing. What is cut off
-/// here is what a crash would cut off: it happened or it did not, and the client
-/// is told to look.
-const DEADLINE: Duration = Duration::from_secs(25);
 
 pub struct App {
     config: Config,
@@ -74,7 +69,8 @@ impl App {
     async fn answer_to(&self, request: &Request) -> Response {
         let started = Instant::now();
         // Boxed: the futures of the SDK are deeper than the compiler likes to nest.
-        let work = tokio::time::timeout(DEADLINE, Box::pin(self.respond(request)));
+        let deadline = started + self.config.timeout;
+        let work = tokio::time::timeout_at(deadline, Box::pin(self.respond(request, started)));
         let (response, reading) = Meter::measure(work).await;
         let response = response.unwrap_or_else(|_| Err(too_late())).unwrap_or_else(Response::from);
         let explained = self.config.explain.then_some(&reading);
@@ -94,14 +90,14 @@ impl App {
         response.negotiated(request)
     }
 
-    async fn respond(&self, request: &Request) -> Result<Response> {
+    async fn respond(&self, request: &Request, started: Instant) -> Result<Response> {
         let now = (self.world.now)();
         let now = now.round(Unit::Millisecond).unwrap_or(now);
         let location = Location::parse(&request.path, request.stage.as_deref());
         let base = base_url(self.config.base_url.as_deref(), request, &location);
         let tenant = self.auth.tenant(&self.store, request, now).await?;
         let route = Route::parse(&request.method, &location, &tenant.catalogue)?;
-        let call = Call { request, tenant: &tenant, base, now };
+        let call = Call { request, tenant: &tenant, base, now, in_bulk: false };
         match route {
             Route::Create(kind) => self.create(&call, &kind).await,
             Route::List(kind) => self.list(&call, &[kind]).await,
@@ -112,9 +108,14 @@ impl App {
             Route::Replace(kind, id) => self.replace(&call, &kind, &id).await,
             Route::Patch(kind, id) => self.patch(&call, &kind, &id).await,
             Route::Delete(kind, id) => self.delete(&call, &kind, &id).await,
+            Route::Bulk => self.bulk(&call, started).await,
             Route::ServiceProviderConfig => {
-                let cursor = self.config.cursor_key.is_some();
-                call.description(&discovery::service_provider_config(&call.base, cursor))
+                let offered = Offered {
+                    cursor: self.config.cursor_key.is_some(),
+                    max_bulk_operations: self.config.max_bulk_operations,
+                    max_bulk_bytes: self.config.max_bulk_bytes,
+                };
+                call.description(&discovery::service_provider_config(&call.base, &offered))
             }
             Route::ResourceTypes => call.documents(discovery::resource_types(&tenant.catalogue, &call.base)),
             Route::ResourceType(name) => {
@@ -132,6 +133,8 @@ impl App {
     }
 }
 
+/// What is cut off is what a crash would cut off: it happened or it did not, and
+/// the client is told to look.
 fn too_late() -> Error {
     ErrorKind::Unavailable { retry_after: RETRY_AFTER }
         .with("the directory took too long: read the resource, or send the request again later")

@@ -54,6 +54,7 @@ impl App {
             let change = MemberChange { apply: Some(&apply), touched: &touched };
             let resource = match self.change_members(call, kind, id, change).await? {
                 Some(resource) => resource,
+                None if call.in_bulk => return Ok(Response::empty(200)),
                 None => self.whole(call, kind, id, &selection).await?,
             };
             return Ok(call.resource(200, kind, &resource, &selection));

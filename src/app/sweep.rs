@@ -3,7 +3,7 @@
 
 use tokio::time::timeout;
 
-use super::{App, DEADLINE};
+use super::App;
 use crate::scim::catalogue::Catalogue;
 use crate::store::{Error, Swept};
 
@@ -11,7 +11,7 @@ impl App {
     /// As far as the time allows. What is left over is done by the next sweep.
     pub async fn sweep(&self) -> Swept {
         let mut swept = Swept::default();
-        let ended = timeout(DEADLINE, Box::pin(self.sweep_tenants(&mut swept))).await;
+        let ended = timeout(self.config.timeout, Box::pin(self.sweep_tenants(&mut swept))).await;
         match ended {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the sweep failed"),

@@ -10,19 +10,30 @@ const SPC: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig";
 const RESOURCE_TYPE: &str = "urn:ietf:params:scim:schemas:core:2.0:ResourceType";
 const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:Schema";
 
+/// What depends on the deployment.
+pub struct Offered {
+    pub cursor: bool,
+    pub max_bulk_operations: usize,
+    pub max_bulk_bytes: usize,
+}
+
 /// s5, and RFC 9865 s4. `base` is the URL under which the client sees the
 /// endpoint.
-pub fn service_provider_config(base: &str, cursor: bool) -> Value {
+pub fn service_provider_config(base: &str, offered: &Offered) -> Value {
     json!({
         "schemas": [SPC],
         "patch": { "supported": true },
-        "bulk": { "supported": false, "maxOperations": 0, "maxPayloadSize": 0 },
+        "bulk": {
+            "supported": true,
+            "maxOperations": offered.max_bulk_operations,
+            "maxPayloadSize": offered.max_bulk_bytes
+        },
         "filter": { "supported": true, "maxResults": MAX_RESULTS },
         "changePassword": { "supported": false },
         "sort": { "supported": true },
         "etag": { "supported": true },
         "pagination": {
-            "cursor": cursor,
+            "cursor": offered.cursor,
             "index": true,
             "defaultPaginationMethod": "index",
             "defaultPageSize": MAX_RESULTS,

@@ -29,6 +29,8 @@ pub enum ErrorKind {
         allow: &'static str,
     },
     Uniqueness,
+    /// A reference to what another operation of the request failed to create (s3.7.1).
+    Conflict,
     /// An `If-Match` that does not hold (s3.14).
     VersionMismatch,
     TooLarge,
@@ -66,7 +68,7 @@ impl ErrorKind {
             Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed { .. } => 405,
-            Self::Uniqueness => 409,
+            Self::Uniqueness | Self::Conflict => 409,
             Self::VersionMismatch => 412,
             Self::TooLarge => 413,
             Self::UnsupportedMediaType => 415,
@@ -95,6 +97,7 @@ impl ErrorKind {
             | Self::Forbidden
             | Self::NotFound
             | Self::MethodNotAllowed { .. }
+            | Self::Conflict
             | Self::VersionMismatch
             | Self::TooLarge
             | Self::UnsupportedMediaType

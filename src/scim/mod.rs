@@ -1,5 +1,8 @@
 //! The protocol. Pure: no I/O, no clock, no randomness, no AWS.
 
+pub mod agenda;
+pub mod bulk;
+pub mod bulk_id;
 pub mod catalogue;
 mod change;
 mod compare;
@@ -12,6 +15,7 @@ pub mod input;
 pub mod list;
 pub mod matches;
 pub mod members;
+pub mod message;
 pub mod needs;
 pub mod patch;
 pub mod path;

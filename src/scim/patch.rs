@@ -2,12 +2,13 @@
 //! against the schema, before any resource is looked at; then its operations
 //! apply one after the other to a copy. Either all of them do or none.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::change::{Budget, Change, Elements, Operation};
 use super::error::{ErrorKind, Result};
 use super::input::{Reader, check_immutable, check_required, excerpt, is_read_only, label};
 use super::members::{self, Touched};
+use super::message::{self, member};
 use super::path::Path;
 use super::resource::Attributes;
 use super::schema::{Mutability, Place, ResourceType, Schema, Target, Type};
@@ -43,10 +44,15 @@ struct Reading<'a, 'r> {
     operations: Vec<Operation<'a>>,
 }
 
+/// The body that adds these attributes.
+pub fn add(attributes: &Value) -> Value {
+    json!({ "schemas": [MESSAGE], "Operations": [{ "op": "add", "value": attributes }] })
+}
+
 impl<'a> Patch<'a> {
     /// `id` is that of the resource which the request names.
     pub fn parse(reader: &Reader<'a>, id: &str, body: &Value) -> Result<Self> {
-        if reader.is_strict() && !names_message(body) {
+        if reader.is_strict() && !message::names(body, MESSAGE) {
             return Err(ErrorKind::InvalidSyntax.with(format!("schemas has to hold {MESSAGE}")));
         }
         let operations = member(body, "Operations")
@@ -341,16 +347,4 @@ fn resolve<'a>(kind: &'a ResourceType, path: &Path) -> Option<Target<'a>> {
         }
         (target, _) => Some(target),
     }
-}
-
-fn names_message(body: &Value) -> bool {
-    let schemas = member(body, "schemas").and_then(Value::as_array);
-    schemas.is_some_and(|schemas| {
-        schemas.iter().filter_map(Value::as_str).any(|schema| schema.eq_ignore_ascii_case(MESSAGE))
-    })
-}
-
-/// Names in a PATCH body are matched without case, as attribute names are.
-fn member<'v>(object: &'v Value, name: &str) -> Option<&'v Value> {
-    object.as_object()?.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
 }

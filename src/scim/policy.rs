@@ -11,6 +11,7 @@ pub struct Policy {
     pub user_name: Mutable,
     pub group_names: GroupNames,
     pub unknown_members: UnknownMembers,
+    pub group_cycles: GroupCycles,
     pub patch_answer: PatchAnswer,
     pub mass_removal: MassRemoval,
 }
@@ -47,6 +48,16 @@ pub enum GroupNames {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum UnknownMembers {
+    #[default]
+    Refuse,
+    Accept,
+}
+
+/// Whether a group may be in itself, through other groups: RFC 7644 s3.7.1 has an
+/// example of that. Who follows the members of such groups down does not arrive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum GroupCycles {
     #[default]
     Refuse,
     Accept,
@@ -102,7 +113,7 @@ impl MassRemoval {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{GroupNames, MassRemoval, PatchAnswer, Policy, UnknownMembers};
+    use super::{GroupCycles, GroupNames, MassRemoval, PatchAnswer, Policy, UnknownMembers};
 
     #[test]
     fn a_policy_that_was_kept_before_a_setting_existed_has_its_default() {
@@ -115,13 +126,15 @@ mod tests {
         let set = Policy {
             group_names: GroupNames::Free,
             unknown_members: UnknownMembers::Accept,
+            group_cycles: GroupCycles::Accept,
             patch_answer: PatchAnswer::Representation,
             mass_removal: MassRemoval { members: Some(100), percent: None },
             ..Policy::default()
         };
         let written = json!({
             "interpretation": "tolerant", "userName": "readWrite", "groupNames": "free",
-            "unknownMembers": "accept", "patchAnswer": "representation", "massRemoval": { "members": 100 },
+            "unknownMembers": "accept", "groupCycles": "accept", "patchAnswer": "representation",
+            "massRemoval": { "members": 100 },
         });
         assert_eq!(serde_json::to_value(&set).unwrap(), written);
         assert_eq!(serde_json::from_value::<Policy>(written).unwrap(), set);

@@ -16,7 +16,7 @@ use super::staged::MAX_STAGED;
 use super::transaction;
 use crate::scim::etag::{Precondition, Version};
 use crate::scim::members::{Member, MemberChanges, Touched};
-use crate::scim::policy::UnknownMembers;
+use crate::scim::policy::{GroupCycles, UnknownMembers};
 use crate::scim::resource::{Attributes, Resource};
 
 /// What DynamoDB takes in one transaction.
@@ -127,7 +127,7 @@ impl Store {
         let members = usize::try_from(seen.roster.as_ref().map_or(0, |roster| roster.members));
         write.policy.mass_removal.check(edits.deletes.len(), members.unwrap_or(usize::MAX))?;
         let groups = || edits.puts.iter().filter(|known| known.kind == write.kind.name);
-        if groups().next().is_some() {
+        if write.policy.group_cycles == GroupCycles::Refuse && groups().next().is_some() {
             let groups = groups().map(|known| known.id.clone());
             edits.nesting = Some(self.check_nesting(write, &seen.sk, groups).await?);
         }

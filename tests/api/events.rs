@@ -31,7 +31,9 @@ fn every_event_has_its_answer() {
             return;
         }
         insta::with_settings!({ description => request_line(&event), omit_expression => true }, {
-            insta::assert_snapshot!(if ["group", "member"].iter().any(|word| name.contains(word)) {
+            insta::assert_snapshot!(if name.contains("bulk") {
+                answer_to_bulk(event)
+            } else if ["group", "member"].iter().any(|word| name.contains(word)) {
                 answer_about_groups(event)
             } else {
                 answer(event)
@@ -44,6 +46,15 @@ fn every_event_has_its_answer() {
 #[tokio::main(flavor = "current_thread")]
 async fn answer(event: Value) -> String {
     show(&with_bjensen().await.0.send(event).await)
+}
+
+/// With whoever is there afterwards.
+#[tokio::main(flavor = "current_thread")]
+async fn answer_to_bulk(event: Value) -> String {
+    let (client, _) = with_bjensen().await;
+    let answer = show(&client.send(event).await);
+    let afterwards = client.get("/?attributes=userName,displayName,members,manager").await;
+    format!("{answer}\n\nGET /?attributes=userName,displayName,members,manager\n\n{}", show(&afterwards))
 }
 
 /// With what has become of the group, of which many answers say nothing.

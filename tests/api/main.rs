@@ -8,6 +8,7 @@
 )]
 
 mod auth;
+mod bulk;
 mod client;
 mod concurrency;
 mod conditions;
