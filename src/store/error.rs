@@ -127,7 +127,7 @@ impl From<Error> for ScimError {
             )),
             Error::UnknownMembers { ids } => ErrorKind::InvalidValue.with(unknown(&ids)),
             Error::Cycle => ErrorKind::InvalidValue.with(
-                "the group would become a member of itself: a group cannot have a member that it is in, directly or through others",
+                "the group would become a member of itself: a group cannot have a member that it is in, directly or through others, unless the operator accepts it by the policy groupCycles",
             ),
             Error::TooManyGroups => ErrorKind::InvalidValue
                 .with("too many groups are within each other: a group that is added may hold a thousand others at most"),
