@@ -30,6 +30,14 @@ pub struct Tenant {
     pub catalogue: Catalogue,
 }
 
+/// Who sends a request.
+#[derive(Debug)]
+pub struct Caller {
+    pub tenant: Arc<Tenant>,
+    /// The id of the user to whom the token is bound.
+    pub user: Option<String>,
+}
+
 #[derive(Default)]
 pub struct Auth {
     cache: Mutex<HashMap<(TenantName, String), Cached>>,
@@ -51,14 +59,14 @@ pub struct Token<'a> {
 }
 
 impl Auth {
-    pub async fn tenant(&self, store: &Store, request: &Request, now: Timestamp) -> Result<Arc<Tenant>> {
+    pub async fn caller(&self, store: &Store, request: &Request, now: Timestamp) -> Result<Caller> {
         let token =
             request.header("authorization").next().and_then(Token::of_header).ok_or_else(unauthorized)?;
         let (record, tenant) = self.look_up(store, &token, now).await?.ok_or_else(unauthorized)?;
         if !record.is_of(token.secret) {
             return Err(unauthorized());
         }
-        Ok(tenant)
+        Ok(Caller { tenant, user: record.user })
     }
 
     async fn look_up(

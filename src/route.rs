@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::event::Request;
 use crate::scim::catalogue::Catalogue;
-use crate::scim::error::{ErrorKind, Result};
+use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::schema::ResourceType;
 
 /// One variant for each thing that can be asked.
@@ -26,6 +26,12 @@ pub enum Route {
     Delete(Arc<ResourceType>, String),
     /// s3.7.
     Bulk,
+    /// The resource of whoever asks (s3.11).
+    Me,
+    /// RFC 9110 s9.3.7: the methods that there are.
+    Options {
+        allow: &'static str,
+    },
     ServiceProviderConfig,
     ResourceTypes,
     ResourceType(String),
@@ -68,7 +74,17 @@ impl Location {
 }
 
 impl Route {
+    /// A HEAD is routed as the GET that it stands for.
     pub fn parse(method: &Method, location: &Location, catalogue: &Catalogue) -> Result<Self> {
+        match Self::find(method, location, catalogue) {
+            Err(Error { kind: ErrorKind::MethodNotAllowed { allow }, .. }) if method == Method::OPTIONS => {
+                Ok(Self::Options { allow })
+            }
+            found => found,
+        }
+    }
+
+    fn find(method: &Method, location: &Location, catalogue: &Catalogue) -> Result<Self> {
         let segments: Vec<&str> = location.segments.iter().map(String::as_str).collect();
         let is = |name: &str, expected: &str| name.eq_ignore_ascii_case(expected);
         match segments.as_slice() {
@@ -78,11 +94,9 @@ impl Route {
             [name] if is(name, "Schemas") => only_get(method, Self::Schemas),
             [name, id] if is(name, "Schemas") => only_get(method, Self::Schema((*id).to_owned())),
             [name] if is(name, "Bulk") => only_post(method, Self::Bulk),
-            [name, ..] if is(name, "Me") => {
-                Err(ErrorKind::NotImplemented.with(format!("/{name} is not supported")))
-            }
-            [] if method == Method::GET => Ok(Self::ListAll),
-            [] => Err(not_allowed(method, "GET")),
+            [name] if is(name, "Me") && method == Method::OPTIONS => Err(not_allowed(method, OF_A_RESOURCE)),
+            [name] if is(name, "Me") => Ok(Self::Me),
+            [] => only_get(method, Self::ListAll),
             [name] if is(name, ".search") => only_post(method, Self::SearchAll),
             [endpoint, name] if is(name, ".search") => match catalogue.at(endpoint) {
                 None => Err(no_such_endpoint(location)),
@@ -92,34 +106,43 @@ impl Route {
                 (None, _) => Err(no_such_endpoint(location)),
                 (Some(kind), &Method::GET) => Ok(Self::List(Arc::clone(kind))),
                 (Some(kind), &Method::POST) => Ok(Self::Create(Arc::clone(kind))),
-                (Some(_), _) => Err(not_allowed(method, "GET, POST")),
+                (Some(_), _) => Err(not_allowed(method, "GET, HEAD, POST, OPTIONS")),
             },
-            [endpoint, id] => match (catalogue.at(endpoint), method) {
-                (None, _) => Err(no_such_endpoint(location)),
-                (Some(kind), &Method::GET) => Ok(Self::Get(Arc::clone(kind), (*id).to_owned())),
-                (Some(kind), &Method::PUT) => Ok(Self::Replace(Arc::clone(kind), (*id).to_owned())),
-                (Some(kind), &Method::PATCH) => Ok(Self::Patch(Arc::clone(kind), (*id).to_owned())),
-                (Some(kind), &Method::DELETE) => Ok(Self::Delete(Arc::clone(kind), (*id).to_owned())),
-                (Some(_), _) => Err(not_allowed(method, "GET, PUT, PATCH, DELETE")),
+            [endpoint, id] => match catalogue.at(endpoint) {
+                None => Err(no_such_endpoint(location)),
+                Some(kind) => Self::of_resource(method, kind, id),
             },
             _ => Err(no_such_endpoint(location)),
         }
     }
+
+    pub fn of_resource(method: &Method, kind: &Arc<ResourceType>, id: &str) -> Result<Self> {
+        let (kind, id) = (Arc::clone(kind), id.to_owned());
+        match *method {
+            Method::GET => Ok(Self::Get(kind, id)),
+            Method::PUT => Ok(Self::Replace(kind, id)),
+            Method::PATCH => Ok(Self::Patch(kind, id)),
+            Method::DELETE => Ok(Self::Delete(kind, id)),
+            _ => Err(not_allowed(method, OF_A_RESOURCE)),
+        }
+    }
 }
 
+const OF_A_RESOURCE: &str = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS";
+
 fn only_get(method: &Method, route: Route) -> Result<Route> {
-    if method == Method::GET { Ok(route) } else { Err(not_allowed(method, "GET")) }
+    if method == Method::GET { Ok(route) } else { Err(not_allowed(method, "GET, HEAD, OPTIONS")) }
 }
 
 fn only_post(method: &Method, route: Route) -> Result<Route> {
-    if method == Method::POST { Ok(route) } else { Err(not_allowed(method, "POST")) }
+    if method == Method::POST { Ok(route) } else { Err(not_allowed(method, "POST, OPTIONS")) }
 }
 
-fn not_allowed(method: &Method, allow: &'static str) -> crate::scim::error::Error {
+fn not_allowed(method: &Method, allow: &'static str) -> Error {
     ErrorKind::MethodNotAllowed { allow }.with(format!("{method} is not allowed here: use {allow}"))
 }
 
-fn no_such_endpoint(location: &Location) -> crate::scim::error::Error {
+fn no_such_endpoint(location: &Location) -> Error {
     ErrorKind::NotFound.with(format!(
         "there is no endpoint /{}: check the base URL, which ends in {}",
         location.segments.join("/"),

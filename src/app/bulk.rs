@@ -53,7 +53,7 @@ struct Done {
 }
 
 impl App {
-    pub(super) async fn bulk(&self, call: &Call<'_>, started: Instant) -> Result<Response> {
+    pub(super) async fn bulk(&self, call: &Call<'_>) -> Result<Response> {
         let body = call.body_up_to(self.config.max_bulk_bytes, |bytes, limit| {
             format!("the bulk request has {bytes} bytes, which exceeds maxPayloadSize ({limit}): send several requests")
         })?;
@@ -62,7 +62,7 @@ impl App {
         let mut agenda = Agenda::new(&bulk, &call.tenant.catalogue);
         // To know what is not to be begun takes the errors of all before it.
         let at_once = if bulk.fail_on_errors.is_some() { 1 } else { AT_ONCE };
-        let part = |share: f64| started + self.config.timeout.mul_f64(share);
+        let part = |share: f64| call.started + self.config.timeout.mul_f64(share);
         let (begin, end) = (part(BEGIN), part(END));
         let mut job = Job::new(call, bulk);
         let mut under_way = FuturesUnordered::new();

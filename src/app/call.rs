@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::{HeaderName, Method, header};
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::answer::media_type;
 use crate::auth::Tenant;
@@ -12,6 +13,7 @@ use crate::config::Config;
 use crate::event::{Payload, Request, Response};
 use crate::scim::error::{ErrorKind, Result};
 use crate::scim::etag::Precondition;
+use crate::scim::json;
 use crate::scim::list::{self, Paged};
 use crate::scim::policy::PatchAnswer;
 use crate::scim::resource::Resource;
@@ -22,8 +24,11 @@ use crate::store::Write;
 pub(super) struct Call<'a> {
     pub(super) request: &'a Request,
     pub(super) tenant: &'a Tenant,
+    /// The id of the user to whom the token is bound.
+    pub(super) user: Option<&'a str>,
     pub(super) base: String,
     pub(super) now: Timestamp,
+    pub(super) started: Instant,
     /// Whether it is an operation of a bulk request: nobody sees the resource in
     /// its answer.
     pub(super) in_bulk: bool,
@@ -72,7 +77,7 @@ impl Call<'_> {
         if bytes.len() > limit {
             return Err(ErrorKind::TooLarge.with(too_large(bytes.len(), limit)));
         }
-        serde_json::from_slice(bytes)
+        json::parse(bytes)
             .map_err(|error| ErrorKind::InvalidSyntax.with(format!("the body is not valid JSON: {error}")))
     }
 
@@ -115,6 +120,14 @@ impl Call<'_> {
         let policy = !self.in_bulk && self.tenant.policy.patch_answer == PatchAnswer::Representation;
         let asked = self.request.parameter("attributes").is_some();
         (policy || asked || self.prefers("return=representation")) && !self.prefers("return=minimal")
+    }
+
+    /// The resource that `/Me` stands for (RFC 7644 s3.11).
+    pub(super) fn me(&self) -> Result<(&Arc<ResourceType>, &str)> {
+        self.tenant.catalogue.resource_type("User").zip(self.user).ok_or_else(|| {
+            ErrorKind::NotImplemented
+                .with("/Me is not supported: the token is that of a service, not of a user")
+        })
     }
 
     /// The types whose resources have members.

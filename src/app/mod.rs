@@ -12,14 +12,15 @@ mod sweep;
 
 use std::sync::Arc;
 
+use http::{Method, header};
 use jiff::{Timestamp, Unit};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::call::Call;
-use crate::auth::Auth;
+use crate::auth::{Auth, Caller};
 use crate::config::Config;
-use crate::event::{Event, Reply, Request, Response};
+use crate::event::{Body, Event, Reply, Request, Response};
 use crate::route::{Location, Route, base_url};
 use crate::scim::discovery::{self, Offered};
 use crate::scim::error::{Error, ErrorKind, Result};
@@ -61,13 +62,19 @@ impl App {
     /// Cannot fail: a failure is an answer too.
     pub async fn handle(&self, event: Event) -> Reply {
         match event.into_request() {
-            Some((request, reply)) => reply(self.answer_to(&request).await),
+            Some((request, reply)) => reply(self.answer_to(request).await),
             None => Reply::Swept(self.sweep().await),
         }
     }
 
-    async fn answer_to(&self, request: &Request) -> Response {
+    async fn answer_to(&self, mut request: Request) -> Response {
         let started = Instant::now();
+        let method = request.method.clone();
+        // RFC 9110 s9.3.2: all that a GET would say, but for the body.
+        if method == Method::HEAD {
+            request.method = Method::GET;
+        }
+        let request = &request;
         // Boxed: the futures of the SDK are deeper than the compiler likes to nest.
         let deadline = started + self.config.timeout;
         let work = tokio::time::timeout_at(deadline, Box::pin(self.respond(request, started)));
@@ -76,7 +83,7 @@ impl App {
         let explained = self.config.explain.then_some(&reading);
         tracing::info!(
             request_id = request.request_id,
-            method = %request.method,
+            %method,
             path = request.path,
             status = response.status,
             duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
@@ -87,7 +94,8 @@ impl App {
             write_units = explained.map(|reading| reading.write_units),
             "request"
         );
-        response.negotiated(request)
+        let response = response.negotiated(request);
+        if method == Method::HEAD { Response { body: Body::None, ..response } } else { response }
     }
 
     async fn respond(&self, request: &Request, started: Instant) -> Result<Response> {
@@ -95,20 +103,32 @@ impl App {
         let now = now.round(Unit::Millisecond).unwrap_or(now);
         let location = Location::parse(&request.path, request.stage.as_deref());
         let base = base_url(self.config.base_url.as_deref(), request, &location);
-        let tenant = self.auth.tenant(&self.store, request, now).await?;
-        let route = Route::parse(&request.method, &location, &tenant.catalogue)?;
-        let call = Call { request, tenant: &tenant, base, now, in_bulk: false };
+        let Caller { tenant, user } = self.auth.caller(&self.store, request, now).await?;
+        let call =
+            Call { request, tenant: &tenant, user: user.as_deref(), base, now, started, in_bulk: false };
+        self.follow(&call, Route::parse(&request.method, &location, &tenant.catalogue)?).await
+    }
+
+    async fn follow(&self, call: &Call<'_>, route: Route) -> Result<Response> {
+        let catalogue = &call.tenant.catalogue;
         match route {
-            Route::Create(kind) => self.create(&call, &kind).await,
-            Route::List(kind) => self.list(&call, &[kind]).await,
-            Route::ListAll => self.list(&call, &tenant.catalogue.resource_types).await,
-            Route::Search(kind) => self.search(&call, &[kind]).await,
-            Route::SearchAll => self.search(&call, &tenant.catalogue.resource_types).await,
-            Route::Get(kind, id) => self.get(&call, &kind, &id).await,
-            Route::Replace(kind, id) => self.replace(&call, &kind, &id).await,
-            Route::Patch(kind, id) => self.patch(&call, &kind, &id).await,
-            Route::Delete(kind, id) => self.delete(&call, &kind, &id).await,
-            Route::Bulk => self.bulk(&call, started).await,
+            Route::Create(kind) => self.create(call, &kind).await,
+            Route::List(kind) => self.list(call, &[kind]).await,
+            Route::ListAll => self.list(call, &catalogue.resource_types).await,
+            Route::Search(kind) => self.search(call, &[kind]).await,
+            Route::SearchAll => self.search(call, &catalogue.resource_types).await,
+            Route::Get(kind, id) => self.get(call, &kind, &id).await,
+            Route::Replace(kind, id) => self.replace(call, &kind, &id).await,
+            Route::Patch(kind, id) => self.patch(call, &kind, &id).await,
+            Route::Delete(kind, id) => self.delete(call, &kind, &id).await,
+            Route::Me => {
+                let (kind, id) = call.me()?;
+                let route = Route::of_resource(&call.request.method, kind, id)?;
+                let response = Box::pin(self.follow(call, route)).await.unwrap_or_else(Response::from);
+                Ok(response.with(header::LOCATION, call.location(kind, id)))
+            }
+            Route::Options { allow } => Ok(Response::empty(204).with(header::ALLOW, allow.to_owned())),
+            Route::Bulk => self.bulk(call).await,
             Route::ServiceProviderConfig => {
                 let offered = Offered {
                     cursor: self.config.cursor_key.is_some(),
@@ -117,18 +137,16 @@ impl App {
                 };
                 call.description(&discovery::service_provider_config(&call.base, &offered))
             }
-            Route::ResourceTypes => call.documents(discovery::resource_types(&tenant.catalogue, &call.base)),
+            Route::ResourceTypes => call.documents(discovery::resource_types(catalogue, &call.base)),
             Route::ResourceType(name) => {
-                call.document("resource type", &name, tenant.catalogue.resource_type(&name), |kind, base| {
+                call.document("resource type", &name, catalogue.resource_type(&name), |kind, base| {
                     discovery::resource_type(kind, base)
                 })
             }
-            Route::Schemas => call.documents(discovery::schemas(&tenant.catalogue, &call.base)),
-            Route::Schema(urn) => {
-                call.document("schema", &urn, tenant.catalogue.schema(&urn), |schema, base| {
-                    discovery::schema(schema, base)
-                })
-            }
+            Route::Schemas => call.documents(discovery::schemas(catalogue, &call.base)),
+            Route::Schema(urn) => call.document("schema", &urn, catalogue.schema(&urn), |schema, base| {
+                discovery::schema(schema, base)
+            }),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! `cargo local`: the endpoint on this machine, over an emulator of DynamoDB.
 
-use std::fmt::Write;
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,13 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use jiff::Timestamp;
 use scim_lambda::app::{App, World};
 use scim_lambda::auth::Token;
 use scim_lambda::config::Config;
 use scim_lambda::cursor::CursorKey;
 use scim_lambda::local;
+use scim_lambda::scim::catalogue::Catalogue;
 use scim_lambda::scim::policy::Policy;
-use scim_lambda::store::{Store, TenantRecord, TokenRecord};
+use scim_lambda::scim::resource::Attributes;
+use scim_lambda::store::{Store, TenantName, TenantRecord, TokenRecord, Write};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,10 +44,13 @@ struct Options {
     #[arg(long, value_parser = demo_token)]
     token: Option<String>,
     /// Set a policy of the tenant: interpretation=tolerant|strict, userName=readWrite|immutable,
-    /// groupNames=unique|free, unknownMembers=refuse|accept, groupCycles=refuse|accept, patchAnswer=default|representation,
-    /// massRemoval.members=N|null, massRemoval.percent=N|null
+    /// groupNames=unique|free, unknownMembers=refuse|accept, groupCycles=refuse|accept,
+    /// patchAnswer=default|representation, massRemoval.members=N|null, massRemoval.percent=N|null
     #[arg(long, value_name = "KEY=VALUE", value_parser = policy_setting)]
     policy: Vec<(String, String)>,
+    /// Bind the token to the user of this userName, for /Me; made if there is none
+    #[arg(long, value_name = "USERNAME")]
+    me: Option<String>,
 }
 
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
@@ -124,7 +130,7 @@ async fn run(options: Options) -> Result<()> {
         Some(token) => token.clone(),
         None => new_token(&world)?,
     };
-    create_demo(&store, &world, &token, &options.policy).await?;
+    create_demo(&store, &world, &token, &options).await?;
     if options.json {
         let ready = json!({ "baseUrl": base_url, "token": token, "tenant": TENANT, "dynamodb": dynamodb, "table": TABLE });
         println!("{ready}");
@@ -174,23 +180,49 @@ fn random_digits() -> Result<String> {
     Ok(digits)
 }
 
-/// The tenant, unless it is there; a token for it; what `settings` change of its
-/// policy.
-async fn create_demo(store: &Store, world: &World, token: &str, settings: &[(String, String)]) -> Result<()> {
+/// The tenant, unless it is there; what the options change of its policy; a token
+/// for it.
+async fn create_demo(store: &Store, world: &World, token: &str, options: &Options) -> Result<()> {
     let Token { tenant, kid, secret } = Token::parse(token).ok_or("the token is not valid")?;
     let now = (world.now)();
-    let token = TokenRecord::new(secret, now);
     store.create_tenant(&tenant, &TenantRecord { created: now, policy: Policy::default() }).await?;
-    store.create_token(&tenant, kid, &token).await?;
-    let (kept, TenantRecord { policy, .. }) =
-        store.token(&tenant, kid).await?.ok_or("the token was not kept")?;
-    if kept.sha256 != token.sha256 {
+    let TenantRecord { policy, .. } = store.tenant(&tenant).await?.ok_or("the tenant was not kept")?;
+    let policy = with(&policy, &options.policy)?;
+    if !options.policy.is_empty() {
+        store.set_policy(&tenant, &policy).await?;
+    }
+    let user = match &options.me {
+        Some(name) => Some(user(store, &tenant, &policy, name, now).await?),
+        None => None,
+    };
+    let wanted = TokenRecord { user, ..TokenRecord::new(secret, now) };
+    store.create_token(&tenant, kid, &wanted).await?;
+    let (kept, _) = store.token(&tenant, kid).await?.ok_or("the token was not kept")?;
+    if kept.sha256 != wanted.sha256 {
         return Err(format!("--token: the key id {kid} is in use with another secret").into());
     }
-    if !settings.is_empty() {
-        store.set_policy(&tenant, &with(&policy, settings)?).await?;
+    if wanted.user.is_some() && kept.user != wanted.user {
+        return Err(format!("--me: the token with the key id {kid} is not bound to this user").into());
     }
     Ok(())
+}
+
+/// The id of the user of this name, who is made if there is none.
+async fn user(
+    store: &Store,
+    tenant: &TenantName,
+    policy: &Policy,
+    name: &str,
+    now: Timestamp,
+) -> Result<String> {
+    let catalogue = Catalogue::new(policy);
+    let kind = catalogue.resource_type("User").ok_or("there is no resource type User")?;
+    if let Some(there) = store.owner(tenant, kind, &"userName".parse()?, name).await? {
+        return Ok(there.id);
+    }
+    let attributes = Attributes::from_iter([("userName".to_owned(), name.into())]);
+    let made = store.create(Write { tenant, kind, policy, now }, attributes, Vec::new()).await;
+    made.map(|made| made.id).map_err(|error| format!("--me: {error}").into())
 }
 
 fn greeting(base_url: &str, token: &str, dynamodb: &str) -> String {

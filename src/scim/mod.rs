@@ -12,6 +12,7 @@ pub mod etag;
 pub mod filter;
 pub mod fold;
 pub mod input;
+pub mod json;
 pub mod list;
 pub mod matches;
 pub mod members;

@@ -25,6 +25,9 @@ pub struct TokenRecord {
     /// bits, so nothing is gained by a slow hash but a way to keep us busy.
     pub sha256: String,
     pub created: Timestamp,
+    /// The id of the user who is behind `/Me`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 impl Store {
@@ -129,7 +132,7 @@ impl Store {
 
 impl TokenRecord {
     pub fn new(secret: &str, created: Timestamp) -> Self {
-        Self { sha256: sha256(secret), created }
+        Self { sha256: sha256(secret), created, user: None }
     }
 }
 

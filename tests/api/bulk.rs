@@ -141,8 +141,8 @@ async fn an_operation_that_fails_says_why_and_the_others_are_done() {
     PATCH 412 the resource has changed since the version in If-Match: read it again and repeat the change
     DELETE 404 there is no such resource: it was deleted, or never existed
     POST 2 404 there is no endpoint /Printers: check the base URL, which ends in /scim/v2
-    POST 3 405 POST is not allowed here: use GET, PUT, PATCH, DELETE
-    DELETE 405 DELETE is not allowed here: use GET, POST
+    POST 3 405 POST is not allowed here: use GET, HEAD, PUT, PATCH, DELETE, OPTIONS
+    DELETE 405 DELETE is not allowed here: use GET, HEAD, POST, OPTIONS
     POST 4 400 /Users/.search cannot be part of a bulk request: send a request of its own
     POST 5 400 /Bulk cannot be part of a bulk request: send a request of its own
     GET 400 method has to be POST, PUT, PATCH or DELETE
@@ -204,7 +204,7 @@ async fn a_request_that_is_no_bulk_request_is_refused_as_a_whole() {
     "#);
     assert_eq!(client.get("/Users").await.body["totalResults"], 0);
     let get = client.get("/Bulk").await;
-    assert_eq!((get.status, get.header("allow")), (405, Some("POST")));
+    assert_eq!((get.status, get.header("allow")), (405, Some("POST, OPTIONS")));
 }
 
 #[tokio::test]

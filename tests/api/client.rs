@@ -123,6 +123,15 @@ impl Directory {
         assert!(store.create_token(&tenant, "events", &token).await.unwrap());
     }
 
+    /// A client whose token is bound to the user of this id.
+    pub(crate) async fn client_of(&self, user: &str) -> Client {
+        let token =
+            TokenRecord { user: Some(user.to_owned()), ..TokenRecord::new(&"1".repeat(64), self.now()) };
+        let tenant = TenantName::parse("demo").unwrap();
+        assert!(self.store().create_token(&tenant, "me", &token).await.unwrap());
+        self.client().with_token(&format!("scim_demo_me_{}", "1".repeat(64)))
+    }
+
     pub(crate) async fn set_policy(&self, name: &str, policy: Policy) {
         self.store().set_policy(&TenantName::parse(name).unwrap(), &policy).await.unwrap();
     }

@@ -130,7 +130,7 @@ async fn a_description_is_read_whole_and_only_read() {
         assert_eq!(queried.to_string(), client.get(path).await.to_string(), "{path}");
         for method in ["POST", "PUT", "PATCH", "DELETE"] {
             let answer = client.request(method, path).body("{}").send().await;
-            assert_eq!((answer.status, answer.header("allow")), (405, Some("GET")), "{method} {path}");
+            assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD, OPTIONS")), "{method} {path}");
         }
     }
     assert_snapshot!(table, @"
@@ -158,7 +158,6 @@ async fn what_is_not_there_is_said_so() {
         ("GET", "/ServiceProviderConfigs"),
         ("GET", "/Me"),
         ("PATCH", "/me"),
-        ("POST", "/Bulk"),
         ("GET", "/Bulk"),
         ("PUT", "/Users"),
         ("PATCH", "/Users"),
@@ -168,8 +167,6 @@ async fn what_is_not_there_is_said_so() {
         ("DELETE", "/.search"),
         ("POST", "/Robots/.search"),
         ("POST", ""),
-        ("HEAD", "/Users"),
-        ("OPTIONS", "/Users/1"),
         ("TRACE", "/Schemas"),
     ] {
         let answer = client.request(method, path).body("{}").send().await;
@@ -187,21 +184,59 @@ async fn what_is_not_there_is_said_so() {
     GET /Schemas/urn:ietf:params:scim:schemas:core:2.0:User/name: 404 there is no endpoint /Schemas/urn:ietf:params:scim:schemas:core:2.0:User/name: check the base URL, which ends in /scim/v2
     GET /ServiceProviderConfig/1: 404 there is no endpoint /ServiceProviderConfig/1: check the base URL, which ends in /scim/v2
     GET /ServiceProviderConfigs: 404 there is no endpoint /ServiceProviderConfigs: check the base URL, which ends in /scim/v2
-    GET /Me: 501 /Me is not supported
-    PATCH /me: 501 /me is not supported
-    POST /Bulk: 501 /Bulk is not supported
-    GET /Bulk: 501 /Bulk is not supported
-    PUT /Users: 405 (Allow: GET, POST) PUT is not allowed here: use GET, POST
-    PATCH /Users: 405 (Allow: GET, POST) PATCH is not allowed here: use GET, POST
-    DELETE /Users: 405 (Allow: GET, POST) DELETE is not allowed here: use GET, POST
-    POST /Users/1: 405 (Allow: GET, PUT, PATCH, DELETE) POST is not allowed here: use GET, PUT, PATCH, DELETE
-    GET /Users/.search: 405 (Allow: POST) GET is not allowed here: use POST
-    DELETE /.search: 405 (Allow: POST) DELETE is not allowed here: use POST
+    GET /Me: 501 /Me is not supported: the token is that of a service, not of a user
+    PATCH /me: 501 /Me is not supported: the token is that of a service, not of a user
+    GET /Bulk: 405 (Allow: POST, OPTIONS) GET is not allowed here: use POST, OPTIONS
+    PUT /Users: 405 (Allow: GET, HEAD, POST, OPTIONS) PUT is not allowed here: use GET, HEAD, POST, OPTIONS
+    PATCH /Users: 405 (Allow: GET, HEAD, POST, OPTIONS) PATCH is not allowed here: use GET, HEAD, POST, OPTIONS
+    DELETE /Users: 405 (Allow: GET, HEAD, POST, OPTIONS) DELETE is not allowed here: use GET, HEAD, POST, OPTIONS
+    POST /Users/1: 405 (Allow: GET, HEAD, PUT, PATCH, DELETE, OPTIONS) POST is not allowed here: use GET, HEAD, PUT, PATCH, DELETE, OPTIONS
+    GET /Users/.search: 405 (Allow: POST, OPTIONS) GET is not allowed here: use POST, OPTIONS
+    DELETE /.search: 405 (Allow: POST, OPTIONS) DELETE is not allowed here: use POST, OPTIONS
     POST /Robots/.search: 404 there is no endpoint /Robots/.search: check the base URL, which ends in /scim/v2
-    POST : 405 (Allow: GET) POST is not allowed here: use GET
-    HEAD /Users: 405 (Allow: GET, POST) HEAD is not allowed here: use GET, POST
-    OPTIONS /Users/1: 405 (Allow: GET, PUT, PATCH, DELETE) OPTIONS is not allowed here: use GET, PUT, PATCH, DELETE
-    TRACE /Schemas: 405 (Allow: GET) TRACE is not allowed here: use GET
+    POST : 405 (Allow: GET, HEAD, OPTIONS) POST is not allowed here: use GET, HEAD, OPTIONS
+    TRACE /Schemas: 405 (Allow: GET, HEAD, OPTIONS) TRACE is not allowed here: use GET, HEAD, OPTIONS
+    ");
+}
+
+#[tokio::test]
+async fn head_says_what_get_says_but_for_the_body() {
+    let client = Client::new().await;
+    let user = client.post("/Users", r#"{"userName":"bo"}"#).await.path();
+    for path in [user.as_str(), "/Users?filter=userName+pr", "/Schemas", "/Users/none", "/"] {
+        let (get, head) = (client.get(path).await, client.request("HEAD", path).send().await);
+        assert_eq!(
+            (head.status, &head.headers, &head.body),
+            (get.status, &get.headers, &Value::Null),
+            "{path}"
+        );
+        assert!(!get.body.is_null() && head.header("content-type").is_some(), "{path}");
+    }
+    let known = client.request("HEAD", &user).header("if-none-match", "W/\"1\"").send().await;
+    assert_eq!((known.status, known.header("etag")), (304, Some("W/\"1\"")));
+    assert_eq!(client.request("HEAD", "/.search").send().await.header("allow"), Some("POST, OPTIONS"));
+}
+
+#[tokio::test]
+async fn options_tells_the_methods_that_there_are() {
+    let client = Client::new().await;
+    let mut table = String::new();
+    for path in
+        ["/Users", "/Users/1", "/", "/.search", "/Users/.search", "/Bulk", "/Me", "/Schemas", "/Robots"]
+    {
+        let answer = client.request("OPTIONS", path).send().await;
+        writeln!(table, "{path} {} {}", answer.status, answer.header("allow").unwrap_or_default()).unwrap();
+    }
+    assert_snapshot!(table, @"
+    /Users 204 GET, HEAD, POST, OPTIONS
+    /Users/1 204 GET, HEAD, PUT, PATCH, DELETE, OPTIONS
+    / 204 GET, HEAD, OPTIONS
+    /.search 204 POST, OPTIONS
+    /Users/.search 204 POST, OPTIONS
+    /Bulk 204 POST, OPTIONS
+    /Me 204 GET, HEAD, PUT, PATCH, DELETE, OPTIONS
+    /Schemas 204 GET, HEAD, OPTIONS
+    /Robots 404
     ");
 }
 

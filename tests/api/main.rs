@@ -30,6 +30,7 @@ mod limits;
 mod listing;
 mod local;
 mod log;
+mod me;
 mod members;
 mod outages;
 mod pages;

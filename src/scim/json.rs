@@ -1,0 +1,109 @@
+//! JSON as a client has to send it (RFC 8259, RFC 7493 s2.3): in an object that has
+//! a name twice nobody can tell which value is meant.
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+struct Unambiguous(Value);
+
+/// The error says where and what.
+pub fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
+    serde_json::from_slice(bytes).map(|Unambiguous(value)| value)
+}
+
+impl<'de> Deserialize<'de> for Unambiguous {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader).map(Self)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        let mut array = Vec::new();
+        while let Some(Unambiguous(element)) = elements.next_element()? {
+            array.push(element);
+        }
+        Ok(array.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let mut object = Map::new();
+        while let Some(name) = members.next_key::<String>()? {
+            let Unambiguous(value) = members.next_value()?;
+            if object.contains_key(&name) {
+                return Err(A::Error::custom(format_args!("an object has the name {name:?} twice")));
+            }
+            object.insert(name, value);
+        }
+        Ok(object.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::parse;
+
+    #[test]
+    fn a_value_is_read_as_it_was_written() {
+        let text = r#"{"a":[null,true,-1,18446744073709551615,0.1,1e300,"x","\u00e9\ud83d\ude00"],"b":{"a":{}},"A":1}"#;
+        assert_eq!(parse(text.as_bytes()).unwrap(), serde_json::from_str::<Value>(text).unwrap());
+        assert_eq!(parse(b" [] ").unwrap(), json!([]));
+    }
+
+    #[test]
+    fn what_is_ambiguous_or_no_json_is_refused() {
+        let deep = "[".repeat(1_000);
+        for (bytes, expected) in [
+            (&br#"{"a":1,"b":{"c":1,"c":1}}"#[..], "an object has the name \"c\" twice at line 1 column 24"),
+            (b"{\"a\":1,\"\\u0061\":2}", "an object has the name \"a\" twice at line 1 column 18"),
+            (b"\"\xff\"", "invalid unicode code point at line 1 column 3"),
+            (b"\"\\ud800\"", "unexpected end of hex escape at line 1 column 8"),
+            (b"1e999", "number out of range at line 1 column 5"),
+            (b"[1] 2", "trailing characters at line 1 column 5"),
+            (b"", "EOF while parsing a value at line 1 column 0"),
+            (deep.as_bytes(), "recursion limit exceeded at line 1 column 128"),
+        ] {
+            assert_eq!(parse(bytes).unwrap_err().to_string(), expected, "{}", bytes.escape_ascii());
+        }
+    }
+}
