@@ -19,16 +19,16 @@ fn body(operations: &[Value]) -> Value {
     json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": operations })
 }
 
-fn post(bulk_id: &str, path: &str, data: Value) -> Value {
-    json!({ "method": "POST", "path": path, "bulkId": bulk_id, "data": data })
+fn post(bulk_id: &str, path: &str, data: impl Into<Value>) -> Value {
+    json!({ "method": "POST", "path": path, "bulkId": bulk_id, "data": data.into() })
 }
 
 fn user(name: &str) -> Value {
     post(name, "/Users", json!({ "userName": name }))
 }
 
-fn patch(path: &str, op: &str, name: &str, value: Value) -> Value {
-    json!({ "method": "PATCH", "path": path, "data": { "Operations": [{ "op": op, "path": name, "value": value }] } })
+fn patch(path: &str, op: &str, name: &str, value: impl Into<Value>) -> Value {
+    json!({ "method": "PATCH", "path": path, "data": { "Operations": [{ "op": op, "path": name, "value": value.into() }] } })
 }
 
 fn delete(path: &str) -> Value {

@@ -130,7 +130,11 @@ async fn a_description_is_read_whole_and_only_read() {
         assert_eq!(queried.to_string(), client.get(path).await.to_string(), "{path}");
         for method in ["POST", "PUT", "PATCH", "DELETE"] {
             let answer = client.request(method, path).body("{}").send().await;
-            assert_eq!((answer.status, answer.header("allow")), (405, Some("GET, HEAD, OPTIONS")), "{method} {path}");
+            assert_eq!(
+                (answer.status, answer.header("allow")),
+                (405, Some("GET, HEAD, OPTIONS")),
+                "{method} {path}"
+            );
         }
     }
     assert_snapshot!(table, @"
