@@ -61,6 +61,16 @@ impl Response {
             .into()
     }
 
+    /// RFC 9110 s9.3.2: all that the answer to a GET would say.
+    pub(super) fn without_body(mut self) -> Self {
+        let length = match std::mem::replace(&mut self.body, Body::None) {
+            Body::None => return self,
+            Body::Text(text) => text.len(),
+            Body::Binary(bytes) => bytes.len(),
+        };
+        self.with(header::CONTENT_LENGTH, length.to_string())
+    }
+
     fn packed(mut self) -> Self {
         if let Body::Text(text) = &self.body
             && text.len() > MIN_PACKED

@@ -20,7 +20,7 @@ use uuid::Uuid;
 use self::call::Call;
 use crate::auth::{Auth, Caller};
 use crate::config::Config;
-use crate::event::{Body, Event, Reply, Request, Response};
+use crate::event::{Event, Reply, Request, Response};
 use crate::route::{Location, Route, base_url};
 use crate::scim::discovery::{self, Offered};
 use crate::scim::error::{Error, ErrorKind, Result};
@@ -95,7 +95,7 @@ impl App {
             "request"
         );
         let response = response.negotiated(request);
-        if method == Method::HEAD { Response { body: Body::None, ..response } } else { response }
+        if method == Method::HEAD { response.without_body() } else { response }
     }
 
     async fn respond(&self, request: &Request, started: Instant) -> Result<Response> {

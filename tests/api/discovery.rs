@@ -208,13 +208,16 @@ async fn head_says_what_get_says_but_for_the_body() {
     let client = Client::new().await;
     let user = client.post("/Users", r#"{"userName":"bo"}"#).await.path();
     for path in [user.as_str(), "/Users?filter=userName+pr", "/Schemas", "/Users/none", "/"] {
-        let (get, head) = (client.get(path).await, client.request("HEAD", path).send().await);
+        let get = client.request("GET", path).send_raw().await;
+        let mut head = client.request("HEAD", path).send_raw().await;
+        let length = head.headers.remove("content-length").unwrap();
         assert_eq!(
-            (head.status, &head.headers, &head.body),
-            (get.status, &get.headers, &Value::Null),
+            (head.status, &head.headers, head.bytes),
+            (get.status, &get.headers, Vec::new()),
             "{path}"
         );
-        assert!(!get.body.is_null() && head.header("content-type").is_some(), "{path}");
+        assert_eq!(length, get.bytes.len().to_string(), "{path}");
+        assert!(head.headers.contains_key("content-type"), "{path}");
     }
     let known = client.request("HEAD", &user).header("if-none-match", "W/\"1\"").send().await;
     assert_eq!((known.status, known.header("etag")), (304, Some("W/\"1\"")));
