@@ -277,6 +277,11 @@ impl Client {
         }
     }
 
+    /// Sends what was made for another client.
+    pub(crate) async fn replay(&self, request: Request) -> Answer {
+        self.send(request.event).await
+    }
+
     /// A whole event, as API Gateway would send it.
     pub(crate) async fn send(&self, event: Value) -> Answer {
         let event: Event = serde_json::from_value(event).unwrap();

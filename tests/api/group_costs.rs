@@ -12,11 +12,11 @@ use crate::costs::measure;
 use crate::fill::put;
 use crate::groups::{add, patch, remove, users};
 
-const GROUP: &str = "00000000-0000-4000-9000-000000000000";
+pub(crate) const GROUP: &str = "00000000-0000-4000-9000-000000000000";
 
 /// A group with so many members beside the real ones, put into the table past
 /// the handler.
-async fn fill(directory: &Directory, members: usize) {
+pub(crate) async fn fill(directory: &Directory, members: usize) {
     let row = ("demo#Group.displayName".to_owned(), "all".to_owned());
     let index_digest = digest(&BTreeMap::from([(row.clone(), Some(GROUP.to_owned()))]));
     let mut items = vec![

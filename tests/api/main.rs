@@ -14,6 +14,7 @@ mod concurrency;
 mod conditions;
 mod consistency;
 mod costs;
+mod deletions;
 mod discovery;
 mod events;
 mod faults;
