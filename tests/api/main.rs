@@ -27,6 +27,7 @@ mod group_filters;
 mod group_policies;
 mod group_races;
 mod groups;
+mod large_groups;
 mod limits;
 mod listing;
 mod local;
