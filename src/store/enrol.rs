@@ -9,7 +9,7 @@ use super::error::Error;
 use super::item::Stored;
 use super::keys::{IndexKeys, Key};
 use super::member_changes::MAX_ACTIONS;
-use super::members::{Known, Membership, member_types};
+use super::membership::{Known, Membership, member_types};
 use super::resources::{Write, is_id};
 use super::staged::MAX_STAGED;
 use crate::scim::members::Member;

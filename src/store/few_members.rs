@@ -8,7 +8,7 @@ use super::item::{Stored, number};
 use super::keys::Key;
 use super::member_actions::joins;
 use super::member_changes::Edits;
-use super::members::{Known, Membership, member_types};
+use super::membership::{Known, Membership, member_types};
 use super::resources::{Write, is_id};
 use super::retry::Retry;
 use super::transaction::Outcome;

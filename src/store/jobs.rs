@@ -15,11 +15,11 @@ use serde::{Deserialize, Serialize};
 
 use super::Store;
 use super::actions::{self, UNMARKED};
+use super::belongings::group_at;
 use super::error::Error;
 use super::item::attribute_value;
 use super::keys::{self, Key, TenantName};
 use super::member_changes::MemberChange;
-use super::members::group_at;
 use super::resources::Write;
 use super::roster::Roster;
 use crate::scim::etag::Precondition;

@@ -8,7 +8,7 @@ use super::error::Error;
 use super::item::{Stored, attribute_value, number};
 use super::keys::{IndexKeys, Key};
 use super::member_changes::Edits;
-use super::members::Membership;
+use super::membership::Membership;
 use super::resources::{Write, checked_keys};
 use super::transaction;
 

@@ -7,7 +7,7 @@ use super::Store;
 use super::error::Error;
 use super::item::Stored;
 use super::keys::Key;
-use super::members::{Known, Membership, member_types};
+use super::membership::{Known, Membership, member_types};
 use super::nesting::Nesting;
 use super::resources::{Apply, Write, is_id};
 use super::retry::Retry;

@@ -6,7 +6,9 @@
 
 mod actions;
 mod batch;
+mod belongings;
 mod changes;
+mod complete;
 mod enrol;
 mod error;
 mod few_members;
@@ -17,6 +19,7 @@ mod listing;
 mod member_actions;
 mod member_changes;
 mod members;
+mod membership;
 mod meter;
 mod nesting;
 mod resources;
@@ -37,13 +40,13 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use uuid::Uuid;
 
+pub use belongings::Belonging;
 pub use error::{Error, RETRY_AFTER};
 pub use item::MAX_RESOURCE_BYTES;
 pub use jobs::Swept;
 pub use keys::TenantName;
 pub(crate) use keys::hex;
 pub use member_changes::MemberChange;
-pub use members::Belonging;
 pub use meter::{Meter, Reading};
 pub use resources::{Apply, Change, MAX_INDEX_ROWS, Unseen, Write};
 pub(crate) use tenants::sha256;

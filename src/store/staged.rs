@@ -23,7 +23,7 @@ use super::item::{Stored, attribute_value, number};
 use super::keys::Key;
 use super::member_actions::joins;
 use super::member_changes::Edits;
-use super::members::{Known, Membership};
+use super::membership::{Known, Membership};
 use super::resources::Write;
 use super::retry::Retry;
 use super::roster::{Roster, Staged, Tags};
