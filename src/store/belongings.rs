@@ -1,6 +1,6 @@
 //! The groups that a resource is a member of, from the index `members`.
 
-use serde_json::Map;
+use serde_json::{Map, Value};
 
 use super::Store;
 use super::error::Error;
