@@ -80,7 +80,9 @@ async fn directory(items: Vec<Item>) -> Result<App> {
     let store = Store::new(client.clone(), TABLE, Arc::clone(&world.ids), Arc::clone(&world.dice));
     let tenant = TenantName::parse("demo").ok_or("no tenant")?;
     let created = (world.now)();
-    store.create_tenant(&tenant, &TenantRecord { created, policy: Policy::default() }).await?;
+    store
+        .create_tenant(&tenant, &TenantRecord { created, policy: Policy::default(), definitions: None })
+        .await?;
     store.create_token(&tenant, "bench", &TokenRecord::new("secret", created)).await?;
     let mut config = Config::new(TABLE);
     config.timeout = Duration::from_mins(10);

@@ -11,9 +11,10 @@ use subtle::ConstantTimeEq;
 
 use crate::event::Request;
 use crate::scim::catalogue::Catalogue;
+use crate::scim::definitions::Definitions;
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::policy::Policy;
-use crate::store::{Store, TenantName, TokenRecord};
+use crate::store::{Store, TenantName, TenantRecord, TokenRecord};
 
 /// A token that is revoked, or a policy that is changed, stays in force in a
 /// running instance for so long.
@@ -38,8 +39,9 @@ pub struct Caller {
     pub user: Option<String>,
 }
 
-#[derive(Default)]
 pub struct Auth {
+    /// What the function is packaged with, for every tenant.
+    definitions: Definitions,
     cache: Mutex<HashMap<(TenantName, String), Cached>>,
 }
 
@@ -59,6 +61,10 @@ pub struct Token<'a> {
 }
 
 impl Auth {
+    pub fn new(definitions: Definitions) -> Self {
+        Self { definitions, cache: Mutex::default() }
+    }
+
     pub async fn caller(&self, store: &Store, request: &Request, now: Timestamp) -> Result<Caller> {
         let token =
             request.header("authorization").next().and_then(Token::of_header).ok_or_else(unauthorized)?;
@@ -79,10 +85,10 @@ impl Auth {
         if let Some(cached) = self.lock().get(&key).filter(|cached| cached.is_fresh(now)) {
             return Ok(cached.known.clone());
         }
-        let known = store.token(&token.tenant, token.kid).await?.map(|(record, tenant)| {
-            let catalogue = Catalogue::new(&tenant.policy);
-            (record, Arc::new(Tenant { name: token.tenant.clone(), policy: tenant.policy, catalogue }))
-        });
+        let known = match store.token(&token.tenant, token.kid).await? {
+            Some((record, tenant)) => Some((record, Arc::new(self.tenant(&token.tenant, tenant)?))),
+            None => None,
+        };
         let mut cache = self.lock();
         if cache.len() >= CACHE_SIZE {
             cache.retain(|_, cached| cached.is_fresh(now));
@@ -92,6 +98,23 @@ impl Auth {
         }
         cache.insert(key, Cached { read: now, known: known.clone() });
         Ok(known)
+    }
+
+    /// A directory is not served by half of its schemas.
+    fn tenant(&self, name: &TenantName, record: TenantRecord) -> Result<Tenant> {
+        let own =
+            record.definitions.as_deref().map_or_else(|| Ok(Definitions::default()), Definitions::parse);
+        let catalogue =
+            own.and_then(|own| Catalogue::with(&record.policy, &self.definitions.clone().and(own)));
+        match catalogue {
+            Ok(catalogue) => Ok(Tenant { name: name.clone(), policy: record.policy, catalogue }),
+            Err(error) => {
+                tracing::error!(tenant = name.as_str(), %error, "the definitions of a tenant cannot be used");
+                Err(ErrorKind::Internal.with(
+                    "the schemas of this tenant cannot be used: tell the operator the time and the id of this request",
+                ))
+            }
+        }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(TenantName, String), Cached>> {

@@ -1,10 +1,15 @@
 //! The environment, read once at cold start.
 
+use std::fs;
+use std::path::Path;
 use std::time::Duration;
 
 use http::Uri;
 
 use crate::cursor::CursorKey;
+use crate::scim::catalogue::Catalogue;
+use crate::scim::definitions::{Definitions, Unsound};
+use crate::scim::policy::Policy;
 
 /// A body above this is refused with 413. Lambda takes 6 MB of event, in which
 /// a body can be base64 and the JSON around it escaped.
@@ -18,7 +23,7 @@ pub const DEFAULT_MAX_BULK_OPERATIONS: usize = 1_000;
 /// As in the examples of RFC 7644 s3.7.4.
 pub const DEFAULT_MAX_BULK_BYTES: usize = 1024 * 1024;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `SCIM_TABLE`: the DynamoDB table.
     pub table: String,
@@ -37,6 +42,9 @@ pub struct Config {
     /// `SCIM_CURSOR_KEY`: 64 hexadecimal digits, the same in every instance.
     /// Without it there is no cursor pagination.
     pub cursor_key: Option<CursorKey>,
+    /// `SCIM_DEFINITIONS`: a JSON file, or a folder of them, with schemas and resource
+    /// types for every tenant.
+    pub definitions: Definitions,
     /// `SCIM_LOG`: the level of the log, in the syntax of `tracing-subscriber`:
     /// `info`, `scim_lambda=debug`.
     pub log: String,
@@ -59,6 +67,7 @@ impl Config {
             timeout: DEFAULT_TIMEOUT,
             log: "info".to_owned(),
             explain: false,
+            definitions: Definitions::default(),
             cursor_key: None,
             dynamodb_endpoint: None,
         }
@@ -97,6 +106,10 @@ impl Config {
             Some("1") => true,
             Some(other) => return Err(format!("SCIM_EXPLAIN has to be 0 or 1, not {other}")),
         };
+        if let Some(path) = get("SCIM_DEFINITIONS") {
+            config.definitions =
+                read_definitions(Path::new(&path)).map_err(|error| format!("SCIM_DEFINITIONS: {error}"))?;
+        }
         if let Some(log) = get("SCIM_LOG") {
             config.log = log;
         }
@@ -106,6 +119,25 @@ impl Config {
         };
         Ok(config)
     }
+}
+
+/// Of a file, or of all the `.json` files of a folder. The error names the file.
+pub fn read_definitions(path: &Path) -> Result<Definitions, String> {
+    let text = |path: &Path| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
+    let mut files = vec![path.to_owned()];
+    if path.is_dir() {
+        let entries = fs::read_dir(path).map_err(|error| format!("{}: {error}", path.display()))?;
+        files = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+        files.sort();
+    }
+    let mut definitions = Definitions::default();
+    for file in files {
+        let error = |error: Unsound| format!("{}: {error}", file.display());
+        definitions = definitions.and(Definitions::parse(&text(&file)?).map_err(error)?);
+        Catalogue::with(&Policy::default(), &definitions).map_err(error)?;
+    }
+    Ok(definitions)
 }
 
 fn absolute_url(name: &str, value: String) -> Result<String, String> {

@@ -56,7 +56,8 @@ pub struct App {
 impl App {
     pub fn new(config: Config, client: aws_sdk_dynamodb::Client, world: World) -> Self {
         let store = Store::new(client, config.table.clone(), Arc::clone(&world.ids), Arc::clone(&world.dice));
-        Self { config, world, auth: Auth::default(), store }
+        let auth = Auth::new(config.definitions.clone());
+        Self { config, world, auth, store }
     }
 
     /// Cannot fail: a failure is an answer too.

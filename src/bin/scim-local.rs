@@ -11,7 +11,7 @@ use clap::Parser;
 use jiff::Timestamp;
 use scim_lambda::app::{App, World};
 use scim_lambda::auth::Token;
-use scim_lambda::config::Config;
+use scim_lambda::config::{Config, read_definitions};
 use scim_lambda::cursor::CursorKey;
 use scim_lambda::local;
 use scim_lambda::scim::catalogue::Catalogue;
@@ -48,6 +48,9 @@ struct Options {
     /// patchAnswer=default|representation, massRemoval.members=N|null, massRemoval.percent=N|null
     #[arg(long, value_name = "KEY=VALUE", value_parser = policy_setting)]
     policy: Vec<(String, String)>,
+    /// Add the schemas and resource types of this JSON file, or of those of this folder
+    #[arg(long, value_name = "PATH")]
+    definitions: Option<PathBuf>,
     /// Bind the token to the user of this userName, for /Me; made if there is none
     #[arg(long, value_name = "USERNAME")]
     me: Option<String>,
@@ -138,6 +141,9 @@ async fn run(options: Options) -> Result<()> {
         println!("{}", greeting(&base_url, &token, &dynamodb));
     }
     let mut config = Config::new(TABLE);
+    if let Some(path) = &options.definitions {
+        config.definitions = read_definitions(path).map_err(|error| format!("--definitions {error}"))?;
+    }
     config.cursor_key = CursorKey::parse(&random_digits()?);
     let app = Arc::new(App::new(config, client, world));
     tokio::spawn(sweep_every_minute(Arc::clone(&app)));
@@ -185,7 +191,9 @@ fn random_digits() -> Result<String> {
 async fn create_demo(store: &Store, world: &World, token: &str, options: &Options) -> Result<()> {
     let Token { tenant, kid, secret } = Token::parse(token).ok_or("the token is not valid")?;
     let now = (world.now)();
-    store.create_tenant(&tenant, &TenantRecord { created: now, policy: Policy::default() }).await?;
+    store
+        .create_tenant(&tenant, &TenantRecord { created: now, policy: Policy::default(), definitions: None })
+        .await?;
     let TenantRecord { policy, .. } = store.tenant(&tenant).await?.ok_or("the tenant was not kept")?;
     let policy = with(&policy, &options.policy)?;
     if !options.policy.is_empty() {

@@ -1,13 +1,16 @@
 //! The schemas and resource types that one tenant is served: the documents of
 //! `schema/`, adjusted by the tenant's policy.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde::Deserialize;
 
+use super::definitions::{Declaration, Definitions, Unsound, is_unique, unsound};
 use super::path::AttrPath;
 use super::policy::{GroupNames, Mutable, Policy};
-use super::schema::{Extension, Mutability, ResourceType, Schema, Uniqueness};
+use super::schema::{
+    Attribute, Extension, Mutability, Place, ResourceType, Schema, Target, Type, Uniqueness,
+};
 
 #[derive(Debug, Clone)]
 pub struct Catalogue {
@@ -15,68 +18,67 @@ pub struct Catalogue {
     pub resource_types: Vec<Arc<ResourceType>>,
 }
 
-/// A resource type as `schema/resource_types.json` declares it.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Declaration {
-    name: String,
-    endpoint: String,
-    description: String,
-    schema: String,
-    schema_extensions: Vec<SchemaExtension>,
-    unique: Vec<String>,
-    look_up: Vec<String>,
-    members: Option<String>,
-    member_of: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct SchemaExtension {
-    schema: String,
-    required: bool,
-}
-
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 
-const COMMON: &str = include_str!("schema/common.json");
-const SCHEMAS: [&str; 6] = [
-    include_str!("schema/user.json"),
-    include_str!("schema/enterprise_user.json"),
-    include_str!("schema/group.json"),
-    include_str!("schema/service_provider_config.json"),
-    include_str!("schema/resource_type.json"),
-    include_str!("schema/schema.json"),
-];
-const RESOURCE_TYPES: &str = include_str!("schema/resource_types.json");
+/// The documents of `schema/`.
+struct BuiltIn {
+    common: Arc<Schema>,
+    definitions: Definitions,
+}
+
+static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(|| {
+    fn read<'a, T: Deserialize<'a>>(text: &'a str) -> T {
+        serde_json::from_str(text)
+            .unwrap_or_else(|error| unreachable!("the documents of src/scim/schema are tested: {error}"))
+    }
+    BuiltIn {
+        common: Arc::new(read(include_str!("schema/common.json"))),
+        definitions: Definitions {
+            schemas: vec![
+                read(include_str!("schema/user.json")),
+                read(include_str!("schema/enterprise_user.json")),
+                read(include_str!("schema/group.json")),
+                read(include_str!("schema/service_provider_config.json")),
+                read(include_str!("schema/resource_type.json")),
+                read(include_str!("schema/schema.json")),
+            ],
+            resource_types: read(include_str!("schema/resource_types.json")),
+        },
+    }
+});
 
 impl Catalogue {
     pub fn new(policy: &Policy) -> Self {
-        Self::read(policy, RESOURCE_TYPES)
+        Self::with(policy, &Definitions::default())
             .unwrap_or_else(|error| unreachable!("the documents of src/scim/schema are tested: {error}"))
     }
 
-    /// With resource types of these declarations, over the schemas of `schema/`.
-    pub fn read(policy: &Policy, resource_types: &str) -> Result<Self, String> {
-        Self::with_schemas(policy, &[], resource_types)
-    }
-
-    /// The same with more schemas to declare them over.
-    pub fn with_schemas(policy: &Policy, more: &[&str], resource_types: &str) -> Result<Self, String> {
-        let common: Arc<Schema> = Arc::new(parse(COMMON)?);
-        let mut schemas = Vec::with_capacity(SCHEMAS.len() + more.len());
-        for text in SCHEMAS.iter().chain(more) {
-            let mut schema: Schema = parse(text)?;
+    /// With what these definitions add.
+    pub fn with(policy: &Policy, more: &Definitions) -> Result<Self, Unsound> {
+        let BuiltIn { common, definitions } = &*BUILT_IN;
+        let mut schemas: Vec<Arc<Schema>> = Vec::new();
+        for schema in definitions.schemas.iter().chain(&more.schemas) {
+            if schemas.iter().any(|other| other.id.eq_ignore_ascii_case(&schema.id)) {
+                return Err(unsound(format!("schema {}: there is one of this id already", schema.id)));
+            }
+            let mut schema = schema.clone();
             apply(policy, &mut schema);
             schemas.push(Arc::new(schema));
         }
-        let mut declarations: Vec<Declaration> = parse(resource_types)?;
-        for declaration in &mut declarations {
-            declaration.apply(policy);
+        let mut declarations = definitions.resource_types.clone();
+        for declaration in &more.resource_types {
+            let error = |error: String| unsound(format!("resource type {}: {error}", declaration.name));
+            add(&mut declarations, declaration).map_err(error)?;
         }
         let resource_types = declarations
             .into_iter()
-            .map(|declaration| declaration.into_resource_type(&common, &schemas).map(Arc::new))
+            .map(|mut declaration| {
+                declaration.apply(policy);
+                let name = declaration.name.clone();
+                let kind = declaration.into_resource_type(common, &schemas);
+                kind.map(Arc::new).map_err(|error| unsound(format!("resource type {name}: {error}")))
+            })
             .collect::<Result<_, _>>()?;
         Ok(Self { schemas, resource_types })
     }
@@ -93,6 +95,28 @@ impl Catalogue {
     pub fn schema(&self, urn: &str) -> Option<&Arc<Schema>> {
         self.schemas.iter().find(|schema| schema.id.eq_ignore_ascii_case(urn))
     }
+}
+
+/// A type of its own, or more of one that is there.
+fn add(declarations: &mut Vec<Declaration>, more: &Declaration) -> Result<(), String> {
+    let there = declarations.iter_mut().find(|other| other.name.eq_ignore_ascii_case(&more.name));
+    let Some(there) = there else {
+        let segment = |kind: &Declaration| {
+            kind.endpoint.as_ref().map(|text| text.trim_start_matches('/').to_lowercase())
+        };
+        if let Some(other) = declarations.iter().find(|other| segment(other) == segment(more)) {
+            return Err(format!("its endpoint is that of {}: choose another", other.name));
+        }
+        declarations.push(more.clone());
+        return Ok(());
+    };
+    if more.endpoint.is_some() || more.schema.is_some() || more.description.is_some() {
+        return Err("it is there already: give no endpoint, schema or description to add to it".to_owned());
+    }
+    there.schema_extensions.extend(more.schema_extensions.iter().cloned());
+    there.unique.extend(more.unique.iter().cloned());
+    there.look_up.extend(more.look_up.iter().cloned());
+    Ok(())
 }
 
 /// A tenant whose product keys its data by `userName` can forbid renames, and one
@@ -112,13 +136,9 @@ fn apply(policy: &Policy, schema: &mut Schema) {
     }
 }
 
-fn parse<'a, T: Deserialize<'a>>(text: &'a str) -> Result<T, String> {
-    serde_json::from_str(text).map_err(|error| error.to_string())
-}
-
 impl Declaration {
     fn apply(&mut self, policy: &Policy) {
-        if self.schema == GROUP && policy.group_names == GroupNames::Free {
+        if self.schema.as_deref() == Some(GROUP) && policy.group_names == GroupNames::Free {
             let free = |path: &mut String| path == "displayName";
             self.look_up.extend(self.unique.extract_if(.., free));
         }
@@ -130,45 +150,81 @@ impl Declaration {
         schemas: &[Arc<Schema>],
     ) -> Result<ResourceType, String> {
         let schema = |urn: &str| {
-            schemas
-                .iter()
-                .find(|schema| schema.id == urn)
-                .cloned()
-                .ok_or_else(|| format!("{}: no schema {urn}", self.name))
+            let found = schemas.iter().find(|schema| schema.id.eq_ignore_ascii_case(urn));
+            found.cloned().ok_or_else(|| format!("there is no schema {urn}"))
         };
-        let extensions = self
-            .schema_extensions
-            .iter()
-            .map(|extension| {
-                Ok(Extension { schema: schema(&extension.schema)?, required: extension.required })
-            })
-            .collect::<Result<_, String>>()?;
-        let kind = ResourceType {
-            schema: schema(&self.schema)?,
-            extensions,
-            unique: paths(&self.unique)?,
-            look_up: paths(&self.look_up)?,
+        let mut kind = ResourceType {
+            schema: schema(self.schema.as_deref().ok_or("it needs the id of its schema")?)?,
+            extensions: Vec::new(),
+            unique: Vec::new(),
+            look_up: Vec::new(),
             members: self.members,
             member_of: self.member_of,
             name: self.name,
-            endpoint: self.endpoint,
-            description: self.description,
+            endpoint: self.endpoint.ok_or("it needs an endpoint")?.trim_start_matches('/').to_owned(),
+            description: self.description.unwrap_or_default(),
             common: Arc::clone(common),
         };
-        if let Some(path) = kind.unique.iter().chain(&kind.look_up).find(|path| kind.resolve(path).is_none())
-        {
-            return Err(format!("{}: no attribute {path}", kind.name));
+        for extension in self.schema_extensions {
+            let schema = schema(&extension.schema)?;
+            if schema.id == kind.schema.id || kind.extension(&schema.id).is_some() {
+                return Err(format!("it has the schema {} already", schema.id));
+            }
+            kind.extensions.push(Extension { schema, required: extension.required });
         }
-        let apart = kind.members.iter().chain(&kind.member_of);
-        match apart.into_iter().find(|name| kind.schema.attribute(name).is_none_or(|a| !a.multi_valued)) {
-            Some(name) => Err(format!("{}: no multi-valued attribute {name}", kind.name)),
-            None => Ok(kind),
+        kind.unique = kind.found_by(&self.unique)?;
+        let declared: Vec<AttrPath> = kind.places().flat_map(unique_in).collect();
+        for path in declared {
+            if !kind.unique.contains(&path) {
+                kind.unique.push(path);
+            }
         }
+        kind.look_up = kind.found_by(&self.look_up)?;
+        kind.look_up.retain(|path| !kind.unique.contains(path));
+        Ok(kind)
     }
 }
 
-fn paths(texts: &[String]) -> Result<Vec<AttrPath>, String> {
-    texts.iter().map(|text| text.parse().map_err(|error| format!("{text}: {error}"))).collect()
+impl ResourceType {
+    /// The paths of attributes that the store keeps rows for, in the spelling of
+    /// the schema.
+    fn found_by(&self, texts: &[String]) -> Result<Vec<AttrPath>, String> {
+        let mut paths = Vec::new();
+        for text in texts {
+            let path: AttrPath = text.parse().map_err(|error| format!("{text}: {error}"))?;
+            let Some(Target::Attribute(place)) = self.resolve(&path) else {
+                return Err(format!("it has no attribute {text}"));
+            };
+            if !matches!(place.leaf().kind, Type::String | Type::Reference | Type::Binary)
+                || self.common().attribute(&place.attribute.name).is_some_and(|a| a.name != "externalId")
+            {
+                return Err(format!("nothing can be found by {text}: name a string, reference or binary"));
+            }
+            let path = path_of(&place);
+            if !paths.contains(&path) {
+                paths.push(path);
+            }
+        }
+        Ok(paths)
+    }
+}
+
+fn path_of(place: &Place<'_>) -> AttrPath {
+    AttrPath {
+        schema: place.extension.map(str::to_owned),
+        attr: place.attribute.name.clone(),
+        sub: place.sub.map(|sub| sub.name.clone()),
+    }
+}
+
+/// What an attribute says of itself, or of its parts.
+fn unique_in(place: Place<'_>) -> Vec<AttrPath> {
+    let is_unique = |attribute: &&Attribute| {
+        attribute.uniqueness.is_some_and(is_unique) && attribute.mutability != Mutability::ReadOnly
+    };
+    let parts = place.attribute.sub_attributes.iter().filter(is_unique);
+    let parts = parts.map(|sub| path_of(&Place { sub: Some(sub), ..place }));
+    Some(place.attribute).filter(is_unique).map(|_| path_of(&place)).into_iter().chain(parts).collect()
 }
 
 #[cfg(test)]

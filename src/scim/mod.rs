@@ -6,6 +6,7 @@ pub mod bulk_id;
 pub mod catalogue;
 mod change;
 mod compare;
+pub mod definitions;
 pub mod discovery;
 pub mod error;
 pub mod etag;

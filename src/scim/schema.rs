@@ -21,16 +21,21 @@ pub struct Schema {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Attribute {
     pub name: String,
-    #[serde(rename = "type")]
+    #[serde(rename = "type", default)]
     pub kind: Type,
+    #[serde(default)]
     pub multi_valued: bool,
+    #[serde(default)]
     pub description: String,
+    #[serde(default)]
     pub required: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub canonical_values: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub case_exact: Option<bool>,
+    #[serde(default)]
     pub mutability: Mutability,
+    #[serde(default)]
     pub returned: Returned,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uniqueness: Option<Uniqueness>,
@@ -40,9 +45,10 @@ pub struct Attribute {
     pub sub_attributes: Vec<Attribute>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Type {
+    #[default]
     String,
     Boolean,
     Decimal,
@@ -53,27 +59,30 @@ pub enum Type {
     Complex,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Mutability {
     ReadOnly,
+    #[default]
     ReadWrite,
     Immutable,
     WriteOnly,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Returned {
     Always,
     Never,
+    #[default]
     Default,
     Request,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Uniqueness {
+    #[default]
     None,
     Server,
     Global,

@@ -2,21 +2,28 @@
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
-use super::item::Item;
+use super::item::{Item, attribute_value};
 use super::keys::{self, Key, TenantName};
 use super::retry::Retry;
 use super::transaction::{self, Outcome};
 use super::{Store, actions, hex};
+use crate::scim::catalogue::Catalogue;
+use crate::scim::definitions::Definitions;
+use crate::scim::error::ErrorKind;
 use crate::scim::policy::Policy;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TenantRecord {
     pub created: Timestamp,
     pub policy: Policy,
+    /// JSON of [`Definitions`]: the tenant's own schemas and resource types.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definitions: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -89,20 +96,31 @@ impl Store {
 
     /// Replaces the policy of a tenant that exists.
     pub async fn set_policy(&self, tenant: &TenantName, policy: &Policy) -> Result<(), Error> {
-        const OPERATION: &str = "UpdateItem";
-        let policy =
-            serde_dynamo::to_attribute_value(policy).map_err(|error| Error::fault(OPERATION, error))?;
+        let policy = attribute_value("UpdateItem", policy)?;
+        self.set(tenant, "policy", policy).await
+    }
+
+    /// Replaces the definitions of a tenant that exists. What it cannot be served
+    /// with is refused.
+    pub async fn set_definitions(&self, tenant: &TenantName, text: &str) -> Result<(), Error> {
+        Definitions::parse(text)
+            .and_then(|definitions| Catalogue::with(&Policy::default(), &definitions))
+            .map_err(|error| Error::Refused(ErrorKind::InvalidValue.with(error.to_string())))?;
+        self.set(tenant, "definitions", AttributeValue::S(text.to_owned())).await
+    }
+
+    async fn set(&self, tenant: &TenantName, name: &str, value: AttributeValue) -> Result<(), Error> {
         self.client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(Key::tenant(tenant).into_map()))
-            .update_expression("SET #policy = :policy")
+            .update_expression("SET #name = :value")
             .condition_expression("attribute_exists(pk)")
-            .expression_attribute_names("#policy", "policy")
-            .expression_attribute_values(":policy", policy)
+            .expression_attribute_names("#name", name)
+            .expression_attribute_values(":value", value)
             .send()
             .await
-            .map_err(|error| Error::sdk(OPERATION, &error))?;
+            .map_err(|error| Error::sdk("UpdateItem", &error))?;
         Ok(())
     }
 

@@ -118,7 +118,9 @@ impl Directory {
         let store = self.store();
         let tenant = TenantName::parse(name).unwrap();
         let created = (self.world.now)();
-        assert!(store.create_tenant(&tenant, &TenantRecord { created, policy }).await.unwrap());
+        assert!(
+            store.create_tenant(&tenant, &TenantRecord { created, policy, definitions: None }).await.unwrap()
+        );
         let token = TokenRecord::new(&"0".repeat(64), created);
         assert!(store.create_token(&tenant, "events", &token).await.unwrap());
     }
@@ -134,6 +136,11 @@ impl Directory {
 
     pub(crate) async fn set_policy(&self, name: &str, policy: Policy) {
         self.store().set_policy(&TenantName::parse(name).unwrap(), &policy).await.unwrap();
+    }
+
+    pub(crate) async fn set_definitions(&self, name: &str, text: &str) -> Result<(), String> {
+        let set = self.store().set_definitions(&TenantName::parse(name).unwrap(), text).await;
+        set.map_err(|error| error.to_string())
     }
 
     fn store(&self) -> Store {

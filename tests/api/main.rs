@@ -14,6 +14,7 @@ mod concurrency;
 mod conditions;
 mod consistency;
 mod costs;
+mod definitions;
 mod deletions;
 mod discovery;
 mod events;

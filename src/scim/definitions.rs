@@ -1,0 +1,289 @@
+//! What an operator adds to the schemas and resource types that are built in, as
+//! JSON: extension schemas, resource types of his own (RFC 7643 s3.3, s6, s7).
+//! Nothing in such a document is overlooked: what cannot be obeyed is refused.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::json;
+use super::path::{AttrPath, is_name};
+use super::schema::{Attribute, Mutability, Schema, Type, Uniqueness};
+
+/// A tenant's are kept in one item of the table with its policy, and DynamoDB
+/// takes 400 KB.
+pub const MAX_BYTES: usize = 256 * 1024;
+
+/// Each is looked at for each resource that is read or written.
+const MAX_ATTRIBUTES: usize = 500;
+
+/// A part of keys, whose partition may have 2,048 bytes.
+const MAX_NAME_BYTES: usize = 64;
+const MAX_URN_BYTES: usize = 256;
+
+/// Attributes that every resource has (RFC 7643 s3.1).
+const COMMON: [&str; 4] = ["id", "externalId", "meta", "schemas"];
+
+/// Words of the store's keys (`store::keys`) in the place of a resource type.
+const RESERVED_NAMES: [&str; 6] = ["census", "changed", "job", "member", "nesting", "tenant"];
+
+const RESERVED_ENDPOINTS: [&str; 6] =
+    ["Bulk", "Me", "ResourceTypes", "Schemas", "ServiceProviderConfig", ".search"];
+
+/// Documents whose parts are sound; whether they fit together is seen by
+/// [`super::catalogue::Catalogue::with`].
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Definitions {
+    pub(super) schemas: Vec<Schema>,
+    pub(super) resource_types: Vec<Declaration>,
+}
+
+/// Where a document is wrong, and what to change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unsound(String);
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Document {
+    #[serde(default)]
+    schemas: Vec<Value>,
+    #[serde(default)]
+    resource_types: Vec<Value>,
+}
+
+/// A schema as `/Schemas` shows it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SchemaDocument {
+    #[serde(rename = "schemas", default)]
+    _schemas: Vec<String>,
+    #[serde(rename = "meta", default)]
+    _meta: Map<String, Value>,
+    id: String,
+    name: String,
+    #[serde(default)]
+    description: String,
+    attributes: Vec<Attribute>,
+}
+
+/// A resource type, or what is added to the one of this name that there is.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct Declaration {
+    pub(super) name: String,
+    pub(super) endpoint: Option<String>,
+    pub(super) description: Option<String>,
+    pub(super) schema: Option<String>,
+    #[serde(default)]
+    pub(super) schema_extensions: Vec<SchemaExtension>,
+    #[serde(default)]
+    pub(super) unique: Vec<String>,
+    #[serde(default)]
+    pub(super) look_up: Vec<String>,
+    pub(super) members: Option<String>,
+    pub(super) member_of: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SchemaExtension {
+    pub(super) schema: String,
+    #[serde(default)]
+    pub(super) required: bool,
+}
+
+impl Definitions {
+    pub fn parse(text: &str) -> Result<Self, Unsound> {
+        if text.len() > MAX_BYTES {
+            return Err(unsound(format!("{} bytes, at most {MAX_BYTES} are allowed", text.len())));
+        }
+        let not_json = |error: serde_json::Error| unsound(error.to_string());
+        let document = json::parse(text.as_bytes()).map_err(not_json)?;
+        // Serde would take an array for the fields in their order.
+        if !document.is_object() {
+            return Err(unsound("it has to be an object with schemas and resourceTypes"));
+        }
+        let Document { schemas, resource_types } = serde_json::from_value(document).map_err(not_json)?;
+        let schemas: Vec<SchemaDocument> = each("schema", "id", schemas)?;
+        let schemas: Vec<Schema> = schemas.into_iter().map(SchemaDocument::into_schema).collect();
+        let resource_types: Vec<Declaration> = each("resource type", "name", resource_types)?;
+        for schema in &schemas {
+            check_schema(schema).map_err(|error| unsound(format!("schema {}: {error}", schema.id)))?;
+        }
+        for kind in &resource_types {
+            check_type(kind).map_err(|error| unsound(format!("resource type {}: {error}", kind.name)))?;
+        }
+        let size = |attributes: &[Attribute]| -> usize {
+            attributes.iter().map(|attribute| 1 + attribute.sub_attributes.len()).sum()
+        };
+        let attributes: usize = schemas.iter().map(|schema| size(&schema.attributes)).sum();
+        if attributes > MAX_ATTRIBUTES {
+            return Err(unsound(format!("{attributes} attributes, at most {MAX_ATTRIBUTES} are allowed")));
+        }
+        Ok(Self { schemas, resource_types })
+    }
+
+    /// With those of another document.
+    #[must_use]
+    pub fn and(mut self, other: Self) -> Self {
+        self.schemas.extend(other.schemas);
+        self.resource_types.extend(other.resource_types);
+        self
+    }
+}
+
+impl fmt::Display for Unsound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Unsound {}
+
+pub(super) fn unsound(text: impl Into<String>) -> Unsound {
+    Unsound(text.into())
+}
+
+/// One by one, so that an error can say in which it is.
+fn each<T: DeserializeOwned>(what: &str, name: &str, values: Vec<Value>) -> Result<Vec<T>, Unsound> {
+    let read = |(index, value): (usize, Value)| {
+        let named = value.get(name).and_then(Value::as_str).map(str::to_owned);
+        let named = named.unwrap_or_else(|| format!("number {}", index + 1));
+        serde_json::from_value(value).map_err(|error| unsound(format!("{what} {named}: {error}")))
+    };
+    values.into_iter().enumerate().map(read).collect()
+}
+
+impl SchemaDocument {
+    /// With what RFC 7643 s2.2 says of a characteristic that is not there.
+    fn into_schema(self) -> Schema {
+        fn complete(attributes: &mut [Attribute]) {
+            for attribute in attributes {
+                if attribute.kind != Type::Complex {
+                    attribute.case_exact.get_or_insert(false);
+                    attribute.uniqueness.get_or_insert(Uniqueness::None);
+                }
+                complete(&mut attribute.sub_attributes);
+            }
+        }
+        let Self { id, name, description, mut attributes, .. } = self;
+        complete(&mut attributes);
+        Schema { id, name, description, attributes }
+    }
+}
+
+fn check_schema(schema: &Schema) -> Result<(), String> {
+    let is_attribute_of = |path: &AttrPath| path.schema.as_deref() == Some(&schema.id) && path.sub.is_none();
+    if !schema.id.to_ascii_lowercase().starts_with("urn:")
+        || schema.id.len() > MAX_URN_BYTES
+        || !format!("{}:x", schema.id).parse::<AttrPath>().is_ok_and(|path| is_attribute_of(&path))
+    {
+        return Err(format!(
+            "its id has to be a URN of up to {MAX_URN_BYTES} bytes, such as urn:example:params:scim:schemas:extension:acme:2.0:User"
+        ));
+    }
+    if schema.name.is_empty() {
+        return Err("it needs a name".to_owned());
+    }
+    if schema.attributes.is_empty() {
+        return Err("it needs attributes".to_owned());
+    }
+    if let Some(common) = schema
+        .attributes
+        .iter()
+        .find(|attribute| COMMON.iter().any(|common| common.eq_ignore_ascii_case(&attribute.name)))
+    {
+        return Err(format!(
+            "every resource has {} already (RFC 7643 s3.1): take it out, or choose another name",
+            common.name
+        ));
+    }
+    check_attributes("", &schema.attributes)
+}
+
+fn check_attributes(prefix: &str, attributes: &[Attribute]) -> Result<(), String> {
+    for (index, attribute) in attributes.iter().enumerate() {
+        let name = format!("{prefix}{}", attribute.name);
+        let error = |text: &str| Err(format!("attribute {name}: {text}"));
+        if !is_attribute_name(&attribute.name) {
+            return error("a name is a letter, followed by letters, digits, - and _ (RFC 7643 s2.1)");
+        }
+        let mut before = attributes.iter().take(index);
+        if before.any(|other| other.name.eq_ignore_ascii_case(&attribute.name)) {
+            return error("the name is there twice, and names are compared without case");
+        }
+        match (attribute.kind, prefix) {
+            (Type::Complex, "") if attribute.sub_attributes.is_empty() => {
+                return error("a complex attribute needs subAttributes");
+            }
+            (Type::Complex, "") if attribute.uniqueness.is_some_and(is_unique) => {
+                return error("of a complex attribute a sub-attribute can be unique, not the whole");
+            }
+            (Type::Complex, "") => check_attributes(&format!("{name}."), &attribute.sub_attributes)?,
+            (Type::Complex, _) => return error("a sub-attribute cannot be complex (RFC 7643 s2.3.8)"),
+            (_, _) if !attribute.sub_attributes.is_empty() => {
+                return error("only an attribute of type complex has subAttributes");
+            }
+            (Type::String | Type::Reference | Type::Binary, _) => {}
+            (_, _) if attribute.uniqueness.is_some_and(is_unique) => {
+                return error("only a string, reference or binary can be unique: set uniqueness to none");
+            }
+            (_, _) => {}
+        }
+        match attribute.mutability {
+            Mutability::WriteOnly => {
+                return error(
+                    "nothing here reads what may only be written: use readWrite, and returned never",
+                );
+            }
+            Mutability::ReadOnly if attribute.required => {
+                return error("what is required has to be writable: nobody else gives it a value");
+            }
+            Mutability::ReadOnly | Mutability::ReadWrite | Mutability::Immutable => {}
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn is_unique(uniqueness: Uniqueness) -> bool {
+    match uniqueness {
+        Uniqueness::None => false,
+        Uniqueness::Server | Uniqueness::Global => true,
+    }
+}
+
+fn check_type(kind: &Declaration) -> Result<(), String> {
+    let starts_with_letter = kind.name.starts_with(|c: char| c.is_ascii_alphabetic());
+    if !starts_with_letter
+        || kind.name.len() > MAX_NAME_BYTES
+        || !kind.name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    {
+        return Err(format!("a name is a letter, followed by letters and digits, {MAX_NAME_BYTES} at most"));
+    }
+    if RESERVED_NAMES.iter().any(|name| name.eq_ignore_ascii_case(&kind.name)) {
+        return Err("the name is reserved: choose another".to_owned());
+    }
+    if kind.members.is_some() || kind.member_of.is_some() {
+        return Err("only groups that are built in have members".to_owned());
+    }
+    let Some(endpoint) = &kind.endpoint else { return Ok(()) };
+    let segment = endpoint.strip_prefix('/').unwrap_or(endpoint);
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+    if segment.is_empty() || segment.len() > MAX_NAME_BYTES || !segment.bytes().all(is_plain) {
+        return Err("its endpoint has to be one segment of a path, such as /Devices".to_owned());
+    }
+    if RESERVED_ENDPOINTS.iter().any(|name| name.eq_ignore_ascii_case(segment)) {
+        return Err(format!("the endpoint /{segment} is taken: choose another"));
+    }
+    Ok(())
+}
+
+/// RFC 7643 s2.1; `$` is there for `$ref`.
+fn is_attribute_name(name: &str) -> bool {
+    let plain = name.strip_prefix('$').unwrap_or(name);
+    name.len() <= MAX_NAME_BYTES
+        && plain.starts_with(|c: char| c.is_ascii_alphabetic())
+        && plain.chars().all(|c| is_name(c) && c != '$')
+}
