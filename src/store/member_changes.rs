@@ -156,7 +156,7 @@ impl Store {
         } else if moves > MAX_STAGED {
             return Err(Error::TooManyChanges { changes: moves });
         } else {
-            self.change_staged(write, seen, &edits, write_id, retry).await?
+            self.change_staged(write, seen, &edits, write_id).await?
         };
         Ok(done.then_some(changed))
     }

@@ -58,14 +58,13 @@ impl Store {
         seen: &Stored,
         edits: &Edits,
         write_id: &str,
-        retry: &mut Retry<'_>,
     ) -> Result<bool, Error> {
         let group = Key::resource(write.tenant, write.kind, &seen.sk);
         let only_job = self.put_staged(write, &seen.sk).await?;
         let Some(roster) = self.mark(write, seen, write_id).await? else {
             return Ok(false);
         };
-        let committed = match self.stage(&group, write, &roster, edits, retry).await {
+        let committed = match self.stage(&group, write, &roster, edits).await {
             Ok(moved) if moved.added + moved.removed == 0 && edits.attributes.is_none() => {
                 return self.abort(group, &roster).await.map(|_| true);
             }
@@ -73,7 +72,7 @@ impl Store {
                 let nest = joins(write, edits).nest;
                 let count = |members: usize| i64::try_from(members).unwrap_or(i64::MAX);
                 let joins = Joins { members: count(moved.added) - count(moved.removed), nest };
-                self.commit(write, seen, edits, joins, write_id, retry).await
+                self.commit(write, seen, edits, joins, write_id).await
             }
             Err(error) => Err(error),
         };
@@ -105,7 +104,6 @@ impl Store {
         edits: &Edits,
         joins: Joins,
         write_id: &str,
-        retry: &mut Retry<'_>,
     ) -> Result<bool, Error> {
         let (rows, gained) = self.moved_rows(write, seen, edits)?;
         let mut actions = vec![self.revision(write, seen, edits, joins, write_id, MARKED)?];
@@ -114,7 +112,7 @@ impl Store {
         if let Some(nesting) = edits.nesting {
             actions.push(self.nest(write.tenant, nesting)?);
         }
-        match self.transact(actions, retry).await? {
+        match self.transact(actions, &mut Retry::new(&*self.dice)).await? {
             Outcome::Done => Ok(true),
             Outcome::Failed { action: 0, old: None, .. } => Err(Error::NotFound),
             Outcome::Failed { action, old, .. } if (1..first).contains(&action) => {
@@ -200,12 +198,13 @@ impl Store {
         write: Write<'_>,
         roster: &Roster,
         edits: &Edits,
-        retry: &mut Retry<'_>,
     ) -> Result<Moved, Error> {
         let adds = edits.puts.iter().map(|known| Touching::Add(known.clone(), None));
         let removes = edits.deletes.iter().map(|(id, tags)| Touching::Remove(id.clone(), *tags));
         let mut moved = Moved::default();
         let mut touching: Vec<Touching> = adds.chain(removes).collect();
+        // Thousands of members take their time, which is none spent on waiting.
+        let mut retry = None;
         loop {
             let statements = touching
                 .iter()
@@ -224,6 +223,7 @@ impl Store {
                 return Ok(moved);
             }
             touching = self.look_again(group, roster, failed, &mut moved).await?;
+            let retry = retry.get_or_insert_with(|| Retry::new(&*self.dice));
             if !touching.is_empty() && !retry.pause().await {
                 return Err(Error::Busy { operation: OPERATION });
             }

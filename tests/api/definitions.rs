@@ -196,15 +196,22 @@ async fn a_tenant_whose_definitions_cannot_be_used_is_told_and_no_other() {
     assert_eq!(directory.client().get("/Devices").await.status, 200);
 }
 
-/// What is wrong with a document, in a sentence.
+/// What is wrong with each document, in a sentence.
+fn sentences(documents: &[Value]) -> String {
+    let sentences = documents.iter().map(|document| {
+        let definitions = Definitions::parse(&document.to_string());
+        let catalogue = definitions.and_then(|definitions| Catalogue::with(&Policy::default(), &definitions));
+        catalogue.map_or_else(|error| error.to_string(), |_| panic!("{document} is taken"))
+    });
+    sentences.collect::<Vec<_>>().join("\n")
+}
+
+fn schema(attributes: &Value) -> Value {
+    json!({ "schemas": [{ "id": "urn:example:S", "name": "S", "attributes": attributes }] })
+}
+
 #[test]
-fn a_document_that_cannot_be_obeyed_is_refused() {
-    let schema = |attributes: Value| json!({ "schemas": [{ "id": "urn:example:S", "name": "S", "attributes": attributes }] });
-    let kind = |kind: Value| {
-        let mut document = schema(json!([{ "name": "a" }, { "name": "n", "type": "integer" }]));
-        document["resourceTypes"] = json!([kind]);
-        document
-    };
+fn a_schema_that_cannot_be_obeyed_is_refused() {
     let two = |name: &str| {
         json!({ "schemas": [
             { "id": "urn:example:S", "name": "S", "attributes": [{ "name": "a" }] },
@@ -220,59 +227,28 @@ fn a_document_that_cannot_be_obeyed_is_refused() {
         json!({ "schemas": [{ "id": "urn:example:S", "name": "", "attributes": [{ "name": "a" }] }] }),
         two("URN:example:s"),
         two("urn:ietf:params:scim:schemas:core:2.0:User"),
-        schema(json!([])),
-        schema(json!([{ "name": "a", "caseexact": true }])),
-        schema(json!([{ "name": "a", "type": "text" }])),
-        schema(json!([{ "name": "1a" }])),
-        schema(json!([{ "name": "a b" }])),
-        schema(json!([{ "name": "a" }, { "name": "A" }])),
-        schema(json!([{ "name": "ID" }])),
-        schema(json!([{ "name": "a", "type": "complex" }])),
-        schema(json!([{ "name": "a", "subAttributes": [{ "name": "b" }] }])),
+        schema(&json!([])),
+        schema(&json!([{ "name": "a", "caseexact": true }])),
+        schema(&json!([{ "name": "a", "type": "text" }])),
+        schema(&json!([{ "name": "1a" }])),
+        schema(&json!([{ "name": "a b" }])),
+        schema(&json!([{ "name": "a" }, { "name": "A" }])),
+        schema(&json!([{ "name": "ID" }])),
+        schema(&json!([{ "name": "a", "type": "complex" }])),
+        schema(&json!([{ "name": "a", "subAttributes": [{ "name": "b" }] }])),
         schema(
-            json!([{ "name": "a", "type": "complex", "subAttributes": [{ "name": "b", "type": "complex", "subAttributes": [{ "name": "c" }] }] }]),
+            &json!([{ "name": "a", "type": "complex", "subAttributes": [{ "name": "b", "type": "complex", "subAttributes": [{ "name": "c" }] }] }]),
         ),
         schema(
-            json!([{ "name": "a", "type": "complex", "uniqueness": "server", "subAttributes": [{ "name": "b" }] }]),
+            &json!([{ "name": "a", "type": "complex", "uniqueness": "server", "subAttributes": [{ "name": "b" }] }]),
         ),
-        schema(json!([{ "name": "a", "type": "boolean", "uniqueness": "server" }])),
-        schema(json!([{ "name": "a", "mutability": "writeOnly" }])),
-        schema(json!([{ "name": "a", "mutability": "readOnly", "required": true }])),
-        schema((0..501).map(|n| json!({ "name": format!("a{n}") })).collect()),
-        schema(json!([{ "name": "a", "description": "x".repeat(256 * 1024) }])),
-        kind(json!({ "name": "Job", "endpoint": "/Jobs", "schema": "urn:example:S" })),
-        kind(json!({ "name": "a#b", "endpoint": "/Things", "schema": "urn:example:S" })),
-        kind(json!({ "name": "Thing", "endpoint": "/a/b", "schema": "urn:example:S" })),
-        kind(json!({ "name": "Thing", "endpoint": "/bulk", "schema": "urn:example:S" })),
-        kind(json!({ "name": "Thing", "endpoint": "groups", "schema": "urn:example:S" })),
-        kind(json!({ "name": "Thing", "schema": "urn:example:S" })),
-        kind(json!({ "name": "Thing", "endpoint": "/Things" })),
-        kind(json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:T" })),
-        kind(json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:S", "members": "a" })),
-        kind(json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:S", "unique": ["b"] })),
-        kind(json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:S", "unique": ["n"] })),
-        kind(
-            json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:S", "lookUp": ["meta.created"] }),
-        ),
-        kind(json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:S", "lookUp": ["a["] })),
-        kind(
-            json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:S", "schemaExtensions": [{ "schema": "urn:example:S" }] }),
-        ),
-        kind(json!({ "name": "user", "endpoint": "/People" })),
-        kind(
-            json!({ "name": "User", "schemaExtensions": [{ "schema": "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User" }] }),
-        ),
+        schema(&json!([{ "name": "a", "type": "boolean", "uniqueness": "server" }])),
+        schema(&json!([{ "name": "a", "mutability": "writeOnly" }])),
+        schema(&json!([{ "name": "a", "mutability": "readOnly", "required": true }])),
+        schema(&(0..501).map(|n| json!({ "name": format!("a{n}") })).collect()),
+        schema(&json!([{ "name": "a", "description": "x".repeat(256 * 1024) }])),
     ];
-    let sentences: Vec<String> = documents
-        .iter()
-        .map(|document| {
-            let definitions = Definitions::parse(&document.to_string());
-            let catalogue =
-                definitions.and_then(|definitions| Catalogue::with(&Policy::default(), &definitions));
-            catalogue.map_or_else(|error| error.to_string(), |_| panic!("{document} is taken"))
-        })
-        .collect();
-    assert_snapshot!(sentences.join("\n"), @"
+    assert_snapshot!(sentences(&documents), @"
     it has to be an object with schemas and resourceTypes
     unknown field `resourcetypes`, expected `schemas` or `resourceTypes`
     schema urn:example:S: missing field `attributes`
@@ -297,6 +273,42 @@ fn a_document_that_cannot_be_obeyed_is_refused() {
     schema urn:example:S: attribute a: what is required has to be writable: nobody else gives it a value
     501 attributes, at most 500 are allowed
     262236 bytes, at most 262144 are allowed
+    ");
+    assert_snapshot!(Definitions::parse("{").unwrap_err(), @"EOF while parsing an object at line 1 column 1");
+}
+
+#[test]
+fn a_resource_type_that_cannot_be_served_is_refused() {
+    let kind = |kind: Value| {
+        let mut document = schema(&json!([{ "name": "a" }, { "name": "n", "type": "integer" }]));
+        document["resourceTypes"] = json!([kind]);
+        document
+    };
+    let documents = [
+        kind(json!({ "name": "Job", "endpoint": "/Jobs", "schema": "urn:example:S" })),
+        kind(json!({ "name": "a#b", "endpoint": "/Things", "schema": "urn:example:S" })),
+        kind(json!({ "name": "Thing", "endpoint": "/a/b", "schema": "urn:example:S" })),
+        kind(json!({ "name": "Thing", "endpoint": "/bulk", "schema": "urn:example:S" })),
+        kind(json!({ "name": "Thing", "endpoint": "groups", "schema": "urn:example:S" })),
+        kind(json!({ "name": "Thing", "schema": "urn:example:S" })),
+        kind(json!({ "name": "Thing", "endpoint": "/Things" })),
+        kind(json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:T" })),
+        kind(json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:S", "members": "a" })),
+        kind(json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:S", "unique": ["b"] })),
+        kind(json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:S", "unique": ["n"] })),
+        kind(
+            json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:S", "lookUp": ["meta.created"] }),
+        ),
+        kind(json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:S", "lookUp": ["a["] })),
+        kind(
+            json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:S", "schemaExtensions": [{ "schema": "urn:example:S" }] }),
+        ),
+        kind(json!({ "name": "user", "endpoint": "/People" })),
+        kind(
+            json!({ "name": "User", "schemaExtensions": [{ "schema": "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User" }] }),
+        ),
+    ];
+    assert_snapshot!(sentences(&documents), @"
     resource type Job: the name is reserved: choose another
     resource type a#b: a name is a letter, followed by letters and digits, 64 at most
     resource type Thing: its endpoint has to be one segment of a path, such as /Devices
@@ -314,7 +326,6 @@ fn a_document_that_cannot_be_obeyed_is_refused() {
     resource type user: it is there already: give no endpoint, schema or description to add to it
     resource type User: it has the schema urn:ietf:params:scim:schemas:extension:enterprise:2.0:User already
     ");
-    assert_snapshot!(Definitions::parse("{").unwrap_err(), @"EOF while parsing an object at line 1 column 1");
 }
 
 #[test]
