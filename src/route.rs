@@ -105,6 +105,7 @@ impl Route {
             [endpoint] => match (catalogue.at(endpoint), method) {
                 (None, _) => Err(no_such_endpoint(location)),
                 (Some(kind), &Method::GET) => Ok(Self::List(Arc::clone(kind))),
+                (Some(kind), _) if kind.is_declared => Err(not_allowed(method, ONLY_READ)),
                 (Some(kind), &Method::POST) => Ok(Self::Create(Arc::clone(kind))),
                 (Some(_), _) => Err(not_allowed(method, "GET, HEAD, POST, OPTIONS")),
             },
@@ -120,6 +121,7 @@ impl Route {
         let (kind, id) = (Arc::clone(kind), id.to_owned());
         match *method {
             Method::GET => Ok(Self::Get(kind, id)),
+            _ if kind.is_declared => Err(not_allowed(method, ONLY_READ)),
             Method::PUT => Ok(Self::Replace(kind, id)),
             Method::PATCH => Ok(Self::Patch(kind, id)),
             Method::DELETE => Ok(Self::Delete(kind, id)),
@@ -129,9 +131,10 @@ impl Route {
 }
 
 const OF_A_RESOURCE: &str = "GET, HEAD, PUT, PATCH, DELETE, OPTIONS";
+const ONLY_READ: &str = "GET, HEAD, OPTIONS";
 
 fn only_get(method: &Method, route: Route) -> Result<Route> {
-    if method == Method::GET { Ok(route) } else { Err(not_allowed(method, "GET, HEAD, OPTIONS")) }
+    if method == Method::GET { Ok(route) } else { Err(not_allowed(method, ONLY_READ)) }
 }
 
 fn only_post(method: &Method, route: Route) -> Result<Route> {

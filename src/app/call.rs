@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use http::{HeaderName, Method, header};
 use jiff::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -20,6 +21,9 @@ use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
 use crate::scim::select::{Selection, render};
 use crate::store::Write;
+
+/// What a segment of a path has as it is (RFC 3986 s2.3).
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 pub(super) struct Call<'a> {
     pub(super) request: &'a Request,
@@ -82,7 +86,8 @@ impl Call<'_> {
     }
 
     pub(super) fn location(&self, kind: &ResourceType, id: &str) -> String {
-        format!("{}/{}/{id}", self.base, kind.endpoint)
+        // An id of our making is itself; a role may be called anything.
+        format!("{}/{}/{}", self.base, kind.endpoint, utf8_percent_encode(id, SEGMENT))
     }
 
     pub(super) fn resource(

@@ -57,6 +57,9 @@ impl App {
             found = with_members;
             refer_to_members(call, kind, &mut found);
         }
+        if kind.is_declared {
+            return self.shown(call, kind, found, selection).await.map(Some);
+        }
         // A filter may have looked at them.
         if let Some(name) = &kind.member_of {
             found.attributes.shift_remove(name);

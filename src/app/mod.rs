@@ -1,6 +1,7 @@
 //! One request, from the event to the reply.
 
 mod answer;
+mod assigned;
 mod bulk;
 mod call;
 mod find;
@@ -136,7 +137,7 @@ impl App {
                     max_bulk_operations: self.config.max_bulk_operations,
                     max_bulk_bytes: self.config.max_bulk_bytes,
                 };
-                call.description(&discovery::service_provider_config(&call.base, &offered))
+                call.description(&discovery::service_provider_config(&call.base, catalogue, &offered))
             }
             Route::ResourceTypes => call.documents(discovery::resource_types(catalogue, &call.base)),
             Route::ResourceType(name) => {

@@ -53,10 +53,7 @@ impl App {
             let found = page.into_iter().map(|resource| Found { leg: 0, rank: Rank::Missing, resource });
             return Ok(Shown { found: found.collect(), total: Some(total), ..Shown::default() });
         }
-        let all = self.all(tenant, legs, query).await?;
-        let total = Some(all.len());
-        let found = all.into_iter().skip(start).take(query.count).collect();
-        Ok(Shown { found, total, ..Shown::default() })
+        Ok(from(self.all(tenant, legs, query).await?, start, query.count))
     }
 
     /// Without filter and order: the census says where a page begins.
@@ -179,8 +176,15 @@ impl App {
     }
 }
 
-/// The page of all that a query finds.
-fn part(all: Vec<Found>, query: &Query, side: Option<Side<Position>>) -> Shown {
+/// The page of all that a query finds, by index.
+pub(super) fn from(all: Vec<Found>, start: usize, count: usize) -> Shown {
+    let total = Some(all.len());
+    let found = all.into_iter().skip(start).take(count).collect();
+    Shown { found, total, ..Shown::default() }
+}
+
+/// The same by cursor.
+pub(super) fn part(all: Vec<Found>, query: &Query, side: Option<Side<Position>>) -> Shown {
     let descending = query.sort.as_ref().is_some_and(|sort| sort.descending);
     let order = |found: &Found, position: &Position| compare(found.place(), position.place(), descending);
     let total = all.len();

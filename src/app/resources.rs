@@ -21,6 +21,7 @@ impl App {
         let selection = call.selection(kind)?;
         let mut attributes = Reader::new(kind, &call.tenant.policy).resource(&call.body(&self.config)?)?;
         let members = members::take(kind, &mut attributes)?;
+        call.check_assigned(kind, None, &attributes)?;
         let mut resource = self.store.create(call.write(kind), attributes, members).await?;
         refer_to_members(call, kind, &mut resource);
         let location = call.location(kind, &resource.id);
@@ -30,6 +31,9 @@ impl App {
 
     pub(super) async fn get(&self, call: &Call<'_>, kind: &ResourceType, id: &str) -> Result<Response> {
         let selection = call.selection(kind)?;
+        if kind.is_declared {
+            return self.get_declared(call, kind, id, &selection).await;
+        }
         // A version that is known is told from the resource alone.
         if call.request.header("if-none-match").next().is_some() {
             let found = self.store.get(&call.tenant.name, kind, id).await?.ok_or(StoreError::NotFound)?;
@@ -47,6 +51,7 @@ impl App {
         let members = members::take(kind, &mut new)?;
         let apply = |old: &Attributes| {
             check_immutable(kind, old, &new)?;
+            call.check_assigned(kind, Some(old), &new)?;
             Ok((*old != new).then(|| new.clone()))
         };
         if kind.members.is_some() {
@@ -59,16 +64,24 @@ impl App {
             };
             return Ok(call.resource(200, kind, &resource, &selection));
         }
-        // What is immutable has to be compared with what is there.
+        // What is immutable has to be compared with what is there, and what can no longer
+        // be assigned.
         let immutable = kind.places().any(|place| place.attribute.mutability == Mutability::Immutable);
-        let unseen = (!immutable).then_some(Unseen::Replace(&new));
+        let compared = immutable || call.check_assigned(kind, None, &new).is_err();
+        let unseen = (!compared).then_some(Unseen::Replace(&new));
         self.update(call, kind, id, &selection, Change { unseen, apply: &apply }).await
     }
 
     pub(super) async fn patch(&self, call: &Call<'_>, kind: &ResourceType, id: &str) -> Result<Response> {
         let selection = call.selection(kind)?;
         let patch = Patch::parse(&Reader::new(kind, &call.tenant.policy), id, &call.body(&self.config)?)?;
-        let apply = |old: &Attributes| patch.apply(old);
+        let apply = |old: &Attributes| {
+            let after = patch.apply(old)?;
+            if let Some(after) = &after {
+                call.check_assigned(kind, Some(old), after)?;
+            }
+            Ok(after)
+        };
         let apart = |old: &Attributes| patch.apply_without_members(old);
         let alone = patch.is_about_members_alone();
         let touched = patch.member_changes();

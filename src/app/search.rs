@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::App;
 use super::call::Call;
 use super::find::Leg;
-use super::pages::Shown;
+use super::pages::{self, Shown};
 use crate::cursor::Position;
 use crate::event::Response;
 use crate::scim::error::{Error, ErrorKind, Result};
@@ -46,9 +46,13 @@ impl App {
             .map(|kind| Leg::new(kind, kinds, call.groups(), &query, parameters))
             .collect::<Result<_>>()?;
         let tenant = &call.tenant.name;
+        let declared = self.declared(call, &legs, &query).await?;
         let (paged, resources) = match &query.page {
             Page::Index(start) => {
-                let mut shown = self.by_index(tenant, &legs, &query, start - 1).await?;
+                let mut shown = match declared {
+                    Some(all) => pages::from(all, start - 1, query.count),
+                    None => self.by_index(tenant, &legs, &query, start - 1).await?,
+                };
                 let resources = self.render_page(call, &legs, &mut shown).await?;
                 let total = shown.total.unwrap_or(resources.len());
                 (Paged::Index { total, start_index: *start }, resources)
@@ -59,7 +63,11 @@ impl App {
                 })?;
                 let bound = bound_to(call, kinds, parameters);
                 let opened = cursor.as_ref().map(|cursor| key.open(&bound, query.count, cursor, call.now));
-                let mut shown = self.by_cursor(tenant, &legs, &query, opened.transpose()?).await?;
+                let opened = opened.transpose()?;
+                let mut shown = match declared {
+                    Some(all) => pages::part(all, &query, opened),
+                    None => self.by_cursor(tenant, &legs, &query, opened).await?,
+                };
                 let resources = self.render_page(call, &legs, &mut shown).await?;
                 let seal = |page: Option<Side<Position>>| {
                     page.map(|page| key.seal(&bound, query.count, page, call.now)).transpose()

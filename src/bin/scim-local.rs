@@ -44,7 +44,7 @@ struct Options {
     #[arg(long, value_parser = demo_token)]
     token: Option<String>,
     /// Set a policy of the tenant: interpretation=tolerant|strict, userName=readWrite|immutable,
-    /// groupNames=unique|free, unknownMembers=refuse|accept, groupCycles=refuse|accept,
+    /// groupNames=unique|free, unknownMembers=refuse|accept, unknownRoles=accept|refuse, groupCycles=refuse|accept,
     /// patchAnswer=default|representation, massRemoval.members=N|null, massRemoval.percent=N|null
     #[arg(long, value_name = "KEY=VALUE", value_parser = policy_setting)]
     policy: Vec<(String, String)>,

@@ -5,6 +5,7 @@ use std::sync::{Arc, LazyLock};
 
 use serde::Deserialize;
 
+use super::assignables::{self, Assignables, Assigned, Declared};
 use super::definitions::{Declaration, Definitions, Unsound, is_unique, unsound};
 use super::path::AttrPath;
 use super::policy::{GroupNames, Mutable, Policy};
@@ -15,7 +16,12 @@ use super::schema::{
 #[derive(Debug, Clone)]
 pub struct Catalogue {
     pub schemas: Vec<Arc<Schema>>,
+    /// Those whose resources are stored.
     pub resource_types: Vec<Arc<ResourceType>>,
+    /// Roles and entitlements, if the operator has declared any.
+    pub assignables: Vec<Assignables>,
+    /// Those whose resources are declared.
+    pub declared: Vec<Declared>,
 }
 
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
@@ -24,6 +30,8 @@ const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 /// The documents of `schema/`.
 struct BuiltIn {
     common: Arc<Schema>,
+    /// Of what is declared, which has no history.
+    common_of_declared: Arc<Schema>,
     definitions: Definitions,
 }
 
@@ -34,6 +42,7 @@ static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(|| {
     }
     BuiltIn {
         common: Arc::new(read(include_str!("schema/common.json"))),
+        common_of_declared: Arc::new(without_history(read(include_str!("schema/common.json")))),
         definitions: Definitions {
             schemas: vec![
                 read(include_str!("schema/user.json")),
@@ -44,6 +53,7 @@ static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(|| {
                 read(include_str!("schema/schema.json")),
             ],
             resource_types: read(include_str!("schema/resource_types.json")),
+            ..Definitions::default()
         },
     }
 });
@@ -56,7 +66,7 @@ impl Catalogue {
 
     /// With what these definitions add.
     pub fn with(policy: &Policy, more: &Definitions) -> Result<Self, Unsound> {
-        let BuiltIn { common, definitions } = &*BUILT_IN;
+        let BuiltIn { common, common_of_declared, definitions } = &*BUILT_IN;
         let mut schemas: Vec<Arc<Schema>> = Vec::new();
         for schema in definitions.schemas.iter().chain(&more.schemas) {
             if schemas.iter().any(|other| other.id.eq_ignore_ascii_case(&schema.id)) {
@@ -80,21 +90,53 @@ impl Catalogue {
                 kind.map(Arc::new).map_err(|error| unsound(format!("resource type {name}: {error}")))
             })
             .collect::<Result<_, _>>()?;
-        Ok(Self { schemas, resource_types })
+        let mut assignables = Vec::new();
+        for (assigned, all) in [(Assigned::Roles, &more.roles), (Assigned::Entitlements, &more.entitlements)]
+        {
+            if let Some(all) = all {
+                assignables.push(Assignables::new(assigned, all).map_err(unsound)?);
+            }
+        }
+        let declared: Vec<Declared> =
+            assignables.iter().flat_map(|assignables| assignables.declared(common_of_declared)).collect();
+        for schema in assignables::schemas(&declared) {
+            if schemas.iter().any(|other| other.id.eq_ignore_ascii_case(&schema.id)) {
+                return Err(unsound(format!("schema {}: there is one of this id already", schema.id)));
+            }
+            schemas.push(schema);
+        }
+        Ok(Self { schemas, resource_types, assignables, declared })
+    }
+
+    pub fn every_type(&self) -> impl Iterator<Item = &Arc<ResourceType>> {
+        self.resource_types.iter().chain(self.declared.iter().map(|declared| &declared.kind))
+    }
+
+    pub fn assignables(&self, assigned: Assigned) -> Option<&Assignables> {
+        self.assignables.iter().find(|assignables| assignables.assigned == assigned)
     }
 
     pub fn resource_type(&self, name: &str) -> Option<&Arc<ResourceType>> {
-        self.resource_types.iter().find(|kind| kind.name.eq_ignore_ascii_case(name))
+        self.every_type().find(|kind| kind.name.eq_ignore_ascii_case(name))
     }
 
     /// `endpoint` is the first segment of a path below the base, without its slash.
     pub fn at(&self, endpoint: &str) -> Option<&Arc<ResourceType>> {
-        self.resource_types.iter().find(|kind| kind.endpoint.eq_ignore_ascii_case(endpoint))
+        self.every_type().find(|kind| kind.endpoint.eq_ignore_ascii_case(endpoint))
     }
 
     pub fn schema(&self, urn: &str) -> Option<&Arc<Schema>> {
         self.schemas.iter().find(|schema| schema.id.eq_ignore_ascii_case(urn))
     }
+}
+
+/// What is declared was never created nor modified.
+fn without_history(mut common: Schema) -> Schema {
+    common.attributes.retain(|attribute| attribute.name != "externalId");
+    for attribute in common.attributes.iter_mut().filter(|attribute| attribute.name == "meta") {
+        attribute.sub_attributes.retain(|sub| ["resourceType", "location"].contains(&sub.name.as_str()));
+    }
+    common
 }
 
 /// A type of its own, or more of one that is there.
@@ -160,6 +202,7 @@ impl Declaration {
             look_up: Vec::new(),
             members: self.members,
             member_of: self.member_of,
+            is_declared: false,
             name: self.name,
             endpoint: self.endpoint.ok_or("it needs an endpoint")?.trim_start_matches('/').to_owned(),
             description: self.description.unwrap_or_default(),

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use super::assignables::Assignable;
 use super::json;
 use super::path::{AttrPath, is_name};
 use super::schema::{Attribute, Mutability, Schema, Type, Uniqueness};
@@ -26,11 +27,33 @@ const MAX_URN_BYTES: usize = 256;
 /// Attributes that every resource has (RFC 7643 s3.1).
 const COMMON: [&str; 4] = ["id", "externalId", "meta", "schemas"];
 
-/// Words of the store's keys (`store::keys`) in the place of a resource type.
-const RESERVED_NAMES: [&str; 6] = ["census", "changed", "job", "member", "nesting", "tenant"];
+/// Words of the store's keys (`store::keys`) in the place of a resource type, and the
+/// types of `assignables`.
+const RESERVED_NAMES: [&str; 10] = [
+    "census",
+    "changed",
+    "job",
+    "member",
+    "nesting",
+    "tenant",
+    "Role",
+    "Entitlement",
+    "OktaRole",
+    "OktaEntitlement",
+];
 
-const RESERVED_ENDPOINTS: [&str; 6] =
-    ["Bulk", "Me", "ResourceTypes", "Schemas", "ServiceProviderConfig", ".search"];
+const RESERVED_ENDPOINTS: [&str; 10] = [
+    "Bulk",
+    "Me",
+    "ResourceTypes",
+    "Schemas",
+    "ServiceProviderConfig",
+    ".search",
+    "Roles",
+    "Entitlements",
+    "OktaRoles",
+    "OktaEntitlements",
+];
 
 /// Documents whose parts are sound; whether they fit together is seen by
 /// [`super::catalogue::Catalogue::with`].
@@ -38,6 +61,8 @@ const RESERVED_ENDPOINTS: [&str; 6] =
 pub struct Definitions {
     pub(super) schemas: Vec<Schema>,
     pub(super) resource_types: Vec<Declaration>,
+    pub(super) roles: Option<Vec<Assignable>>,
+    pub(super) entitlements: Option<Vec<Assignable>>,
 }
 
 /// Where a document is wrong, and what to change.
@@ -51,6 +76,8 @@ struct Document {
     schemas: Vec<Value>,
     #[serde(default)]
     resource_types: Vec<Value>,
+    roles: Option<Vec<Value>>,
+    entitlements: Option<Vec<Value>>,
 }
 
 /// A schema as `/Schemas` shows it.
@@ -103,12 +130,15 @@ impl Definitions {
         let document = json::parse(text.as_bytes()).map_err(not_json)?;
         // Serde would take an array for the fields in their order.
         if !document.is_object() {
-            return Err(unsound("it has to be an object with schemas and resourceTypes"));
+            return Err(unsound("it has to be an object with schemas, resourceTypes, roles or entitlements"));
         }
-        let Document { schemas, resource_types } = serde_json::from_value(document).map_err(not_json)?;
+        let Document { schemas, resource_types, roles, entitlements } =
+            serde_json::from_value(document).map_err(not_json)?;
         let schemas: Vec<SchemaDocument> = each("schema", "id", schemas)?;
         let schemas: Vec<Schema> = schemas.into_iter().map(SchemaDocument::into_schema).collect();
         let resource_types: Vec<Declaration> = each("resource type", "name", resource_types)?;
+        let roles = roles.map(|roles| each("role", "value", roles)).transpose()?;
+        let entitlements = entitlements.map(|all| each("entitlement", "value", all)).transpose()?;
         for schema in &schemas {
             check_schema(schema).map_err(|error| unsound(format!("schema {}: {error}", schema.id)))?;
         }
@@ -122,7 +152,7 @@ impl Definitions {
         if attributes > MAX_ATTRIBUTES {
             return Err(unsound(format!("{attributes} attributes, at most {MAX_ATTRIBUTES} are allowed")));
         }
-        Ok(Self { schemas, resource_types })
+        Ok(Self { schemas, resource_types, roles, entitlements })
     }
 
     /// With those of another document.
@@ -130,6 +160,11 @@ impl Definitions {
     pub fn and(mut self, other: Self) -> Self {
         self.schemas.extend(other.schemas);
         self.resource_types.extend(other.resource_types);
+        for (all, others) in [(&mut self.roles, other.roles), (&mut self.entitlements, other.entitlements)] {
+            if let Some(others) = others {
+                all.get_or_insert_default().extend(others);
+            }
+        }
         self
     }
 }

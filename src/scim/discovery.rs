@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::assignables::Assigned;
 use super::catalogue::Catalogue;
 use super::list::{CURSOR_TIMEOUT, MAX_RESULTS};
 use super::schema::{ResourceType, Schema};
@@ -19,7 +20,7 @@ pub struct Offered {
 
 /// s5, and RFC 9865 s4. `base` is the URL under which the client sees the
 /// endpoint.
-pub fn service_provider_config(base: &str, offered: &Offered) -> Value {
+pub fn service_provider_config(base: &str, catalogue: &Catalogue, offered: &Offered) -> Value {
     json!({
         "schemas": [SPC],
         "patch": { "supported": true },
@@ -40,6 +41,7 @@ pub fn service_provider_config(base: &str, offered: &Offered) -> Value {
             "maxPageSize": MAX_RESULTS,
             "cursorTimeout": CURSOR_TIMEOUT.as_secs()
         },
+        "RolesAndEntitlements": roles_and_entitlements(catalogue),
         "authenticationSchemes": [{
             "type": "oauthbearertoken",
             "name": "Bearer token",
@@ -54,8 +56,28 @@ pub fn service_provider_config(base: &str, offered: &Offered) -> Value {
     })
 }
 
+/// draft-ietf-scim-roles-entitlements.
+fn roles_and_entitlements(catalogue: &Catalogue) -> Value {
+    let offered = |assigned, several: &str| {
+        let Some(assignables) = catalogue.assignables(assigned) else {
+            return json!({ "supported": false });
+        };
+        json!({
+            "supported": true,
+            several: true,
+            "primarySupported": true,
+            "typeSupported": true,
+            "types": assignables.types(),
+        })
+    };
+    json!({
+        "roles": offered(Assigned::Roles, "multipleRolesSupported"),
+        "entitlements": offered(Assigned::Entitlements, "multipleEntitlementsSupported"),
+    })
+}
+
 pub fn resource_types(catalogue: &Catalogue, base: &str) -> Vec<Value> {
-    catalogue.resource_types.iter().map(|kind| resource_type(kind, base)).collect()
+    catalogue.every_type().map(|kind| resource_type(kind, base)).collect()
 }
 
 /// s6.

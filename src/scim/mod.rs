@@ -1,6 +1,7 @@
 //! The protocol. Pure: no I/O, no clock, no randomness, no AWS.
 
 pub mod agenda;
+pub mod assignables;
 pub mod bulk;
 pub mod bulk_id;
 pub mod catalogue;

@@ -11,6 +11,7 @@ pub struct Policy {
     pub user_name: Mutable,
     pub group_names: GroupNames,
     pub unknown_members: UnknownMembers,
+    pub unknown_roles: UnknownRoles,
     pub group_cycles: GroupCycles,
     pub patch_answer: PatchAnswer,
     pub mass_removal: MassRemoval,
@@ -51,6 +52,16 @@ pub enum UnknownMembers {
     #[default]
     Refuse,
     Accept,
+}
+
+/// What becomes of a role or an entitlement that is none of those that the operator
+/// has declared.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum UnknownRoles {
+    #[default]
+    Accept,
+    Refuse,
 }
 
 /// Whether a group may be in itself, through other groups: RFC 7644 s3.7.1 has an
@@ -113,7 +124,7 @@ impl MassRemoval {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{GroupCycles, GroupNames, MassRemoval, PatchAnswer, Policy, UnknownMembers};
+    use super::{GroupCycles, GroupNames, MassRemoval, PatchAnswer, Policy, UnknownMembers, UnknownRoles};
 
     #[test]
     fn a_policy_that_was_kept_before_a_setting_existed_has_its_default() {
@@ -126,6 +137,7 @@ mod tests {
         let set = Policy {
             group_names: GroupNames::Free,
             unknown_members: UnknownMembers::Accept,
+            unknown_roles: UnknownRoles::Refuse,
             group_cycles: GroupCycles::Accept,
             patch_answer: PatchAnswer::Representation,
             mass_removal: MassRemoval { members: Some(100), percent: None },
@@ -133,8 +145,8 @@ mod tests {
         };
         let written = json!({
             "interpretation": "tolerant", "userName": "readWrite", "groupNames": "free",
-            "unknownMembers": "accept", "groupCycles": "accept", "patchAnswer": "representation",
-            "massRemoval": { "members": 100 },
+            "unknownMembers": "accept", "unknownRoles": "refuse", "groupCycles": "accept",
+            "patchAnswer": "representation", "massRemoval": { "members": 100 },
         });
         assert_eq!(serde_json::to_value(&set).unwrap(), written);
         assert_eq!(serde_json::from_value::<Policy>(written).unwrap(), set);

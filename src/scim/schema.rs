@@ -137,6 +137,8 @@ pub struct ResourceType {
     pub members: Option<String>,
     /// The attribute that shows whose members a resource is: `groups` of a user.
     pub member_of: Option<String>,
+    /// Whether its resources are declared by the operator, and only read.
+    pub is_declared: bool,
     pub(super) common: Arc<Schema>,
 }
 

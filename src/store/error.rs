@@ -122,7 +122,7 @@ impl From<Error> for ScimError {
                 super::item::MAX_RESOURCE_BYTES
             )),
             Error::TooManyValues { values } => ErrorKind::InvalidValue.with(format!(
-                "the resource would have {values} values to be found by, at most {} are allowed: send fewer e-mails",
+                "the resource would have {values} values to be found by, at most {} are allowed: send fewer e-mails, roles or entitlements",
                 super::resources::MAX_INDEX_ROWS
             )),
             Error::UnknownMembers { ids } => ErrorKind::InvalidValue.with(unknown(&ids)),

@@ -1,6 +1,8 @@
 //! Resources by what is not a whole value: a prefix, the time of their last
 //! change, or the order of a unique attribute; and all of them, a page at a time.
 
+use std::collections::HashSet;
+
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
@@ -239,6 +241,31 @@ impl Store {
                 return Ok(texts);
             }
         }
+    }
+
+    /// How many resources have any of these values of a look-up attribute. The rows
+    /// are written with the resources, so that the number is exact.
+    pub async fn holders(
+        &self,
+        tenant: &TenantName,
+        kind: &ResourceType,
+        path: &AttrPath,
+        values: &[String],
+    ) -> Result<usize, Error> {
+        let mut holders = HashSet::new();
+        for value in values {
+            let Key { pk, sk } = keys::look_up(tenant, kind, path, value);
+            let query = self
+                .rows(pk)
+                .consistent_read(true)
+                .key_condition_expression("pk = :pk AND begins_with(sk, :value)")
+                .expression_attribute_values(":value", AttributeValue::S(sk.clone()));
+            let rows = self.first_texts(query, "sk", usize::MAX).await?;
+            // An id has no `#`, which a longer value may have.
+            let ids = rows.iter().filter_map(|row| row.strip_prefix(&sk)).filter(|id| !id.contains('#'));
+            holders.extend(ids.map(str::to_owned));
+        }
+        Ok(holders.len())
     }
 
     /// A query of one partition, its condition yet to come.

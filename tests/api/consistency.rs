@@ -22,8 +22,15 @@ type Items = BTreeMap<Key, Item>;
 /// its sub-attribute, whether its case counts.
 type Rows = [(&'static str, Option<&'static str>, bool)];
 
-const USER: (&Rows, &Rows) =
-    (&[("userName", None, false)], &[("externalId", None, true), ("emails", Some("value"), false)]);
+const USER: (&Rows, &Rows) = (
+    &[("userName", None, false)],
+    &[
+        ("externalId", None, true),
+        ("emails", Some("value"), false),
+        ("roles", Some("value"), false),
+        ("entitlements", Some("value"), false),
+    ],
+);
 const GROUP: (&Rows, &Rows) = (&[("displayName", None, false)], &[("externalId", None, true)]);
 /// Of a tenant whose groups may have equal names.
 const FREE_GROUP: (&Rows, &Rows) = (&[], &[("displayName", None, false), ("externalId", None, true)]);

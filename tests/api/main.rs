@@ -41,6 +41,7 @@ mod panics;
 mod patch;
 mod plans;
 mod properties;
+mod roles;
 mod search;
 mod staged;
 mod users;

@@ -1,0 +1,295 @@
+//! Roles and entitlements (draft-ietf-scim-roles-entitlements): what an operator
+//! lets a tenant's users be assigned. Clients only read them, under the URNs of the
+//! draft and under those that Okta looks for.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock};
+
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::error::{ErrorKind, Result};
+use super::etag::Version;
+use super::input::excerpt;
+use super::policy::UnknownRoles;
+use super::resource::{Attributes, Resource};
+use super::schema::{ResourceType, Schema};
+use super::tolerance;
+
+/// All of them are held in memory, and looked at for each query.
+const MAX_ASSIGNABLES: usize = 1_000;
+
+/// A part of URLs.
+const MAX_VALUE_BYTES: usize = 256;
+
+/// Which of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assigned {
+    Roles,
+    Entitlements,
+}
+
+/// As an operator declares it.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Assignable {
+    pub value: String,
+    #[serde(default)]
+    display: Option<String>,
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default = "yes")]
+    supported: bool,
+    #[serde(default)]
+    total_assignments_permitted: Option<u64>,
+    /// Values of those that it grants, too.
+    #[serde(default)]
+    contains: Vec<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Those of one tenant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assignables {
+    pub assigned: Assigned,
+    /// By the folded value.
+    all: BTreeMap<String, Assignable>,
+}
+
+/// A resource type whose resources are declared, not stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Declared {
+    pub kind: Arc<ResourceType>,
+    pub assigned: Assigned,
+    pub resources: Vec<Resource>,
+}
+
+static SCHEMAS: LazyLock<Vec<Arc<Schema>>> = LazyLock::new(|| {
+    serde_json::from_str::<Vec<Schema>>(include_str!("schema/assignables.json"))
+        .unwrap_or_else(|error| unreachable!("the documents of src/scim/schema are tested: {error}"))
+        .into_iter()
+        .map(Arc::new)
+        .collect()
+});
+
+/// `totalAssignmentsUsed`, which only the store knows.
+pub const USED: &str = "totalAssignmentsUsed";
+
+impl Assigned {
+    /// The attribute of a user.
+    pub fn attribute(self) -> &'static str {
+        match self {
+            Self::Roles => "roles",
+            Self::Entitlements => "entitlements",
+        }
+    }
+
+    fn endpoint(self) -> &'static str {
+        match self {
+            Self::Roles => "Roles",
+            Self::Entitlements => "Entitlements",
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Roles => "Role",
+            Self::Entitlements => "Entitlement",
+        }
+    }
+}
+
+impl Assignables {
+    pub(super) fn new(assigned: Assigned, declared: &[Assignable]) -> Result<Self, String> {
+        let what = assigned.attribute();
+        if declared.len() > MAX_ASSIGNABLES {
+            return Err(format!(
+                "{what}: there are {}, at most {MAX_ASSIGNABLES} are allowed",
+                declared.len()
+            ));
+        }
+        let mut all = BTreeMap::new();
+        for assignable in declared {
+            let value = &assignable.value;
+            if value.is_empty() || value.len() > MAX_VALUE_BYTES || value.chars().any(char::is_control) {
+                return Err(format!(
+                    "{what}: a value has 1 to {MAX_VALUE_BYTES} bytes, none of a control character"
+                ));
+            }
+            if all.insert(value.to_lowercase(), assignable.clone()).is_some() {
+                return Err(format!(
+                    "{what} {value}: the value is there twice, and values are compared without case"
+                ));
+            }
+        }
+        let declared = Self { assigned, all };
+        for assignable in declared.all.values() {
+            let error = |error: String| Err(format!("{what} {}: {error}", assignable.value));
+            for child in &assignable.contains {
+                if declared.get(child).is_none() {
+                    return error(format!("it contains {child}, which is not declared"));
+                }
+            }
+            if declared.containers(&assignable.value).contains(&assignable.value) {
+                return error("it contains itself, directly or through others".to_owned());
+            }
+        }
+        Ok(declared)
+    }
+
+    fn get(&self, value: &str) -> Option<&Assignable> {
+        self.all.get(&value.to_lowercase())
+    }
+
+    /// Those that contain it, directly or through others.
+    fn containers(&self, value: &str) -> BTreeSet<String> {
+        let mut found: BTreeSet<String> = BTreeSet::new();
+        let mut next = vec![value.to_owned()];
+        while let Some(value) = next.pop() {
+            let parents = self.all.values().filter(|parent| {
+                parent.contains.iter().any(|child| child.to_lowercase() == value.to_lowercase())
+            });
+            next.extend(
+                parents
+                    .filter(|parent| found.insert(parent.value.clone()))
+                    .map(|parent| parent.value.clone()),
+            );
+        }
+        found
+    }
+
+    /// Values whose holders hold this one: itself, and what contains it.
+    pub fn granted_by(&self, value: &str) -> Vec<String> {
+        std::iter::once(value.to_owned()).chain(self.containers(value)).collect()
+    }
+
+    /// The two resource types as which they are read.
+    pub(super) fn declared(&self, common: &Arc<Schema>) -> Vec<Declared> {
+        let declared = |prefix: &str, urn: &str, resource: fn(&Self, &Assignable) -> Value| {
+            let schema =
+                SCHEMAS.iter().find(|schema| schema.id == format!("{urn}:{}", self.assigned.name()))?;
+            let kind = ResourceType {
+                name: format!("{prefix}{}", self.assigned.name()),
+                endpoint: format!("{prefix}{}", self.assigned.endpoint()),
+                description: schema.description.clone(),
+                schema: Arc::clone(schema),
+                extensions: Vec::new(),
+                unique: Vec::new(),
+                look_up: Vec::new(),
+                members: None,
+                member_of: None,
+                is_declared: true,
+                common: Arc::clone(common),
+            };
+            let resources = self.all.values().map(|assignable| Resource {
+                id: assignable.value.clone(),
+                version: Version::FIRST,
+                created: Timestamp::UNIX_EPOCH,
+                last_modified: Timestamp::UNIX_EPOCH,
+                attributes: assigned_values(resource(self, assignable)),
+            });
+            let mut resources: Vec<Resource> = resources.collect();
+            resources.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+            Some(Declared { kind: Arc::new(kind), assigned: self.assigned, resources })
+        };
+        let draft = declared("", "urn:ietf:params:scim:schemas:core:2.0", Self::of_the_draft);
+        let okta = declared("Okta", "urn:okta:scim:schemas:core:1.0", Self::of_okta);
+        draft.into_iter().chain(okta).collect()
+    }
+
+    fn of_the_draft(&self, assignable: &Assignable) -> Value {
+        let contains: Vec<&str> =
+            assignable.contains.iter().filter_map(|child| Some(self.get(child)?.value.as_str())).collect();
+        let parents = self.all.values().filter(|parent| {
+            parent.contains.iter().any(|child| child.to_lowercase() == assignable.value.to_lowercase())
+        });
+        json!({
+            "value": assignable.value,
+            "display": assignable.display,
+            "type": assignable.kind,
+            "supported": assignable.supported,
+            "limitedAssignmentsPermitted": assignable.total_assignments_permitted.is_some(),
+            "totalAssignmentsPermitted": assignable.total_assignments_permitted,
+            "containedBy": parents.map(|parent| parent.value.as_str()).collect::<Vec<_>>(),
+            "contains": contains,
+        })
+    }
+
+    fn of_okta(&self, assignable: &Assignable) -> Value {
+        json!({
+            "displayName": assignable.display.as_ref().unwrap_or(&assignable.value),
+            "description": assignable.description,
+            "type": assignable.kind.as_ref().filter(|_| self.assigned == Assigned::Entitlements),
+        })
+    }
+
+    /// Of a draft's `ServiceProviderConfig`.
+    pub(super) fn types(&self) -> BTreeSet<&str> {
+        self.all.values().filter_map(|assignable| assignable.kind.as_deref()).collect()
+    }
+
+    /// Whether a user may be given what he was not given before.
+    pub fn check(
+        &self,
+        unknown: UnknownRoles,
+        before: Option<&Attributes>,
+        after: &Attributes,
+    ) -> Result<()> {
+        if unknown == UnknownRoles::Accept {
+            return Ok(());
+        }
+        let name = self.assigned.attribute();
+        let values = |attributes: &Attributes| -> Vec<Value> {
+            attributes.get(name).map(tolerance::elements).unwrap_or_default().to_vec()
+        };
+        let before = before.map(values).unwrap_or_default();
+        for element in values(after).iter().filter(|element| !before.contains(element)) {
+            let text = |sub: &str| element.get(sub).and_then(Value::as_str);
+            let value = text("value").unwrap_or_default();
+            let error = |why: String| {
+                Err(ErrorKind::InvalidValue
+                    .with(format!("{name}: {why}: GET /{} lists what is", self.assigned.endpoint())))
+            };
+            match self.get(value) {
+                None => return error(format!("{} is none of those that can be assigned", excerpt(value))),
+                Some(found) if !found.supported => {
+                    return error(format!("{} cannot be assigned at present", excerpt(value)));
+                }
+                Some(Assignable { kind: Some(kind), .. })
+                    if text("type").is_some_and(|sent| !sent.eq_ignore_ascii_case(kind)) =>
+                {
+                    return error(format!(
+                        "{} is of the type {kind}, not {}",
+                        excerpt(value),
+                        excerpt(text("type").unwrap_or_default())
+                    ));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Declared {
+    pub fn get(&self, id: &str) -> Option<&Resource> {
+        self.resources.iter().find(|resource| resource.id == id)
+    }
+}
+
+/// The schemas of what is declared.
+pub(super) fn schemas(declared: &[Declared]) -> impl Iterator<Item = Arc<Schema>> {
+    declared.iter().map(|declared| Arc::clone(&declared.kind.schema))
+}
+
+/// Nothing that is none.
+fn assigned_values(value: Value) -> Attributes {
+    let Value::Object(members) = value else { return Map::new() };
+    members.into_iter().filter(|(_, value)| !value.is_null() && *value != json!([])).collect()
+}
