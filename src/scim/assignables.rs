@@ -257,6 +257,7 @@ impl Assignables {
                     .with(format!("{name}: {why}: GET /{} lists what is", self.assigned.endpoint())))
             };
             match self.get(value) {
+                None if value.is_empty() => return error("one has no value".to_owned()),
                 None => return error(format!("{} is none of those that can be assigned", excerpt(value))),
                 Some(found) if !found.supported => {
                     return error(format!("{} cannot be assigned at present", excerpt(value)));

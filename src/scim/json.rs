@@ -96,7 +96,7 @@ mod tests {
         for (bytes, expected) in [
             (&br#"{"a":1,"b":{"c":1,"c":1}}"#[..], "an object has the name \"c\" twice at line 1 column 24"),
             (b"{\"a\":1,\"\\u0061\":2}", "an object has the name \"a\" twice at line 1 column 18"),
-            (b"\"\xff\"", "invalid unicode code point at line 1 column 3"),
+            (b"\"\xff\"", "invalid unicode code point at line 1 column 2"),
             (b"\"\\ud800\"", "unexpected end of hex escape at line 1 column 8"),
             (b"1e999", "number out of range at line 1 column 5"),
             (b"[1] 2", "trailing characters at line 1 column 5"),

@@ -13,7 +13,7 @@ use super::actions::{Revision, SEEN, UNMARKED, taken};
 use super::error::Error;
 use super::item::{Stored, attribute_value, hour, number};
 use super::keys::{IndexKeys, Key};
-use super::resources::{Unseen, Write, checked_keys};
+use super::resources::{Unseen, Write, checked_keys, gained};
 use super::retry::Retry;
 use super::transaction::{self, Outcome};
 use crate::scim::etag::{Precondition, Version};
@@ -145,7 +145,7 @@ impl Store {
     ) -> Result<Written, Error> {
         let id = seen.sk.as_str();
         let old = IndexKeys::of(write.tenant, write.kind, id, &seen.resource);
-        let gained = new.without(&old);
+        let gained = gained(&old, new)?;
         let mut actions = vec![self.update_resource(Revision {
             write,
             id,

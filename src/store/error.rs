@@ -22,6 +22,8 @@ pub enum Error {
     TooLarge { bytes: usize },
     #[error("the resource has {values} values to be found by")]
     TooManyValues { values: usize },
+    #[error("the change moves {moves} values to be found by")]
+    TooManyMoves { moves: usize },
     /// Members to be added that there are not.
     #[error("there is nobody with the ids {}", ids.join(", "))]
     UnknownMembers { ids: Vec<String> },
@@ -123,6 +125,10 @@ impl From<Error> for ScimError {
             )),
             Error::TooManyValues { values } => ErrorKind::InvalidValue.with(format!(
                 "the resource would have {values} values to be found by, at most {} are allowed: send fewer e-mails, roles or entitlements",
+                super::resources::MAX_INDEX_ROWS
+            )),
+            Error::TooManyMoves { moves } => ErrorKind::InvalidValue.with(format!(
+                "the change would add and remove {moves} values to be found by, at most {} at once are allowed: send several requests",
                 super::resources::MAX_INDEX_ROWS
             )),
             Error::UnknownMembers { ids } => ErrorKind::InvalidValue.with(unknown(&ids)),

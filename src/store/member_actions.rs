@@ -9,7 +9,7 @@ use super::item::{Stored, attribute_value, number};
 use super::keys::{IndexKeys, Key};
 use super::member_changes::Edits;
 use super::membership::Membership;
-use super::resources::{Write, checked_keys};
+use super::resources::{Write, checked_keys, gained};
 use super::transaction;
 
 impl Store {
@@ -63,7 +63,7 @@ impl Store {
         };
         let new = checked_keys(write, &seen.sk, attributes)?;
         let old = IndexKeys::of(write.tenant, write.kind, &seen.sk, &seen.resource);
-        let gained = new.without(&old);
+        let gained = gained(&old, &new)?;
         let mut rows = self.put_rows(&gained, &seen.sk)?;
         rows.extend(self.delete_rows(&old.without(&new), &seen.sk)?);
         Ok((rows, gained))

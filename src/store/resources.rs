@@ -21,9 +21,9 @@ use crate::scim::policy::Policy;
 use crate::scim::resource::{Attributes, Resource};
 use crate::scim::schema::ResourceType;
 
-/// Rows of unique and look-up values that a resource may have. A change of all
-/// of them deletes and puts each in one transaction, which holds 100 actions.
-pub const MAX_INDEX_ROWS: usize = 48;
+/// Rows of unique and look-up values that a resource may have, and that one change
+/// may put and delete: a transaction holds 100 actions, and others beside these.
+pub const MAX_INDEX_ROWS: usize = 96;
 
 /// One write: who asks, for which type, and when.
 #[derive(Clone, Copy)]
@@ -295,6 +295,15 @@ impl Store {
 /// some is no key at all: DynamoDB takes none that is empty or over 1,024 bytes.
 pub(super) fn is_id(text: &str) -> bool {
     Uuid::try_parse(text).is_ok()
+}
+
+/// What a change gains, if it does not move too much at once.
+pub(super) fn gained(old: &IndexKeys, new: &IndexKeys) -> Result<IndexKeys, Error> {
+    let gained = new.without(old);
+    match gained.len() + old.without(new).len() {
+        moves if moves > MAX_INDEX_ROWS => Err(Error::TooManyMoves { moves }),
+        _ => Ok(gained),
+    }
 }
 
 pub(super) fn checked_keys(write: Write<'_>, id: &str, attributes: &Attributes) -> Result<IndexKeys, Error> {

@@ -249,8 +249,8 @@ fn a_schema_that_cannot_be_obeyed_is_refused() {
         schema(&json!([{ "name": "a", "description": "x".repeat(256 * 1024) }])),
     ];
     assert_snapshot!(sentences(&documents), @"
-    it has to be an object with schemas and resourceTypes
-    unknown field `resourcetypes`, expected `schemas` or `resourceTypes`
+    it has to be an object with schemas, resourceTypes, roles or entitlements
+    unknown field `resourcetypes`, expected one of `schemas`, `resourceTypes`, `roles`, `entitlements`
     schema urn:example:S: missing field `attributes`
     schema S: its id has to be a URN of up to 256 bytes, such as urn:example:params:scim:schemas:extension:acme:2.0:User
     schema urn:example:S T: its id has to be a URN of up to 256 bytes, such as urn:example:params:scim:schemas:extension:acme:2.0:User

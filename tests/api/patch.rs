@@ -180,8 +180,8 @@ async fn a_long_path_is_not_repeated_to_the_client() {
 async fn more_comparisons_than_a_request_may_cost_are_refused() {
     let client = Client::new().await;
     let user = client.post("/Users", r#"{"userName":"bj"}"#).await.path();
-    let roles: Vec<Value> = (0..4_000).map(|n| json!({ "value": n.to_string() })).collect();
-    let add = json!([{ "op": "add", "path": "roles", "value": roles }]);
+    let ims: Vec<Value> = (0..4_000).map(|n| json!({ "value": n.to_string() })).collect();
+    let add = json!([{ "op": "add", "path": "ims", "value": ims }]);
     assert_eq!(client.patch(&user, &message(&add.to_string())).await.status, 200);
     assert_snapshot!(client.patch(&user, &message(&add.to_string())).await, @r#"413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the operations have too many values to compare: send them in several requests"}"#);
 }

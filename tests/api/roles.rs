@@ -169,7 +169,7 @@ async fn a_role_that_is_not_declared_is_refused_where_the_tenant_has_it_so() {
     400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"roles: us_team_lead is of the type lead, not boss: GET /Roles lists what is"}
     400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"roles has 2 primary values, at most one is allowed"}
     400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"entitlements: us_team_lead is none of those that can be assigned: GET /Entitlements lists what is"}
-    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"entitlements:  is none of those that can be assigned: GET /Entitlements lists what is"}
+    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"entitlements: one has no value: GET /Entitlements lists what is"}
     "#);
     let good = json!({ "userName": "a", "roles": [{ "value": "US_team_lead", "type": "Lead", "primary": true }, { "value": "global_lead" }],
         "entitlements": [{ "value": "license.full_access_seat" }] });

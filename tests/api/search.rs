@@ -193,9 +193,9 @@ async fn who_asks_for_too_much_is_told_what_to_ask_for() {
         writeln!(answers, "{query}: {status} {} {}", body["scimType"], body["detail"]).unwrap();
     }
     assert_snapshot!(answers, @r#"
-    filter=title+pr: 400 "tooMany" "there are too many Users to look at each: narrow the filter by eq on one of id, userName, externalId, emails.value, or page by cursor"
-    filter=title+pr&sortBy=title: 400 "tooMany" "there are too many Users to look at each: narrow the filter by eq on one of id, userName, externalId, emails.value"
-    filter=title+pr: 400 "tooMany" "there are too many Users to look at each: narrow the filter by eq on one of id, userName, externalId, emails.value"
+    filter=title+pr: 400 "tooMany" "there are too many Users to look at each: narrow the filter by eq on one of id, userName, externalId, emails.value, roles.value, entitlements.value, or page by cursor"
+    filter=title+pr&sortBy=title: 400 "tooMany" "there are too many Users to look at each: narrow the filter by eq on one of id, userName, externalId, emails.value, roles.value, entitlements.value"
+    filter=title+pr: 400 "tooMany" "there are too many Users to look at each: narrow the filter by eq on one of id, userName, externalId, emails.value, roles.value, entitlements.value"
     sortBy=title: 400 "tooMany" "more than 10000 resources, or 12 MB of them, cannot be sorted: ask for fewer by a filter, or leave sortBy out"
     sortBy=title&cursor: 400 "tooMany" "more than 10000 resources, or 12 MB of them, cannot be sorted: ask for fewer by a filter, or leave sortBy out"
     sortBy=userName&startIndex=19902: 400 "tooMany" "only the first 20000 resources are listed in the order of userName: ask for fewer by a filter, or leave sortBy out"

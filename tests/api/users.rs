@@ -340,7 +340,7 @@ async fn a_body_that_is_no_user_is_refused() {
     {"userName":["bo"]}
         400 "invalidValue" userName has to be a string
     {"userName":"bo","userName":"bo"} {}
-        400 "invalidSyntax" the body is not valid JSON: trailing characters at line 1 column 35
+        400 "invalidSyntax" the body is not valid JSON: an object has the name "userName" twice at line 1 column 33
     [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[
         400 "invalidSyntax" the body is not valid JSON: recursion limit exceeded at line 1 column 128
     "#);
