@@ -57,8 +57,7 @@ impl App {
         let body = call.body_up_to(self.config.max_bulk_bytes, |bytes, limit| {
             format!("the bulk request has {bytes} bytes, which exceeds maxPayloadSize ({limit}): send several requests")
         })?;
-        let policy = &call.tenant.policy;
-        let bulk = Bulk::parse(&body, policy.interpretation, self.config.max_bulk_operations)?;
+        let bulk = Bulk::parse(&body, call.leeway, self.config.max_bulk_operations)?;
         let mut agenda = Agenda::new(&bulk, &call.tenant.catalogue);
         // To know what is not to be begun takes the errors of all before it.
         let at_once = if bulk.fail_on_errors.is_some() { 1 } else { AT_ONCE };

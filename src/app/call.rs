@@ -20,6 +20,7 @@ use crate::scim::policy::PatchAnswer;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
 use crate::scim::select::{Selection, render};
+use crate::scim::tolerance::Leeway;
 use crate::store::Write;
 
 /// What a segment of a path has as it is (RFC 3986 s2.3).
@@ -30,6 +31,7 @@ pub(super) struct Call<'a> {
     pub(super) tenant: &'a Tenant,
     /// The id of the user to whom the token is bound.
     pub(super) user: Option<&'a str>,
+    pub(super) leeway: Leeway<'a>,
     pub(super) base: String,
     pub(super) now: Timestamp,
     pub(super) started: Instant,

@@ -25,6 +25,7 @@ use crate::event::{Event, Reply, Request, Response};
 use crate::route::{Location, Route, base_url};
 use crate::scim::discovery::{self, Offered};
 use crate::scim::error::{Error, ErrorKind, Result};
+use crate::scim::tolerance::{Leeway, Used};
 use crate::store::{Dice, Meter, RETRY_AFTER, Store};
 
 /// What the core never asks the world for by itself.
@@ -79,9 +80,11 @@ impl App {
         let request = &request;
         // Boxed: the futures of the SDK are deeper than the compiler likes to nest.
         let deadline = started + self.config.timeout;
-        let work = tokio::time::timeout_at(deadline, Box::pin(self.respond(request, started)));
+        let used = Used::default();
+        let work = tokio::time::timeout_at(deadline, Box::pin(self.respond(request, started, &used)));
         let (response, reading) = Meter::measure(work).await;
         let response = response.unwrap_or_else(|_| Err(too_late())).unwrap_or_else(Response::from);
+        let tolerances = Some(used.names()).filter(|names| !names.is_empty()).map(|names| names.join(","));
         let explained = self.config.explain.then_some(&reading);
         tracing::info!(
             request_id = request.request_id,
@@ -90,6 +93,7 @@ impl App {
             status = response.status,
             duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             dynamodb_calls = reading.calls,
+            tolerances,
             plan = explained.and_then(|reading| reading.plan.as_deref()),
             items_read = explained.map(|reading| reading.items),
             read_units = explained.map(|reading| reading.read_units),
@@ -100,14 +104,22 @@ impl App {
         if method == Method::HEAD { response.without_body() } else { response }
     }
 
-    async fn respond(&self, request: &Request, started: Instant) -> Result<Response> {
+    async fn respond(&self, request: &Request, started: Instant, used: &Used) -> Result<Response> {
         let now = (self.world.now)();
         let now = now.round(Unit::Millisecond).unwrap_or(now);
         let location = Location::parse(&request.path, request.stage.as_deref());
         let base = base_url(self.config.base_url.as_deref(), request, &location);
         let Caller { tenant, user } = self.auth.caller(&self.store, request, now).await?;
-        let call =
-            Call { request, tenant: &tenant, user: user.as_deref(), base, now, started, in_bulk: false };
+        let call = Call {
+            request,
+            tenant: &tenant,
+            user: user.as_deref(),
+            leeway: Leeway::of(&tenant.policy).noted_in(used),
+            base,
+            now,
+            started,
+            in_bulk: false,
+        };
         self.follow(&call, Route::parse(&request.method, &location, &tenant.catalogue)?).await
     }
 
@@ -134,6 +146,7 @@ impl App {
             Route::ServiceProviderConfig => {
                 let offered = Offered {
                     cursor: self.config.cursor_key.is_some(),
+                    page_size: call.tenant.policy.page_size,
                     max_bulk_operations: self.config.max_bulk_operations,
                     max_bulk_bytes: self.config.max_bulk_bytes,
                 };

@@ -19,7 +19,7 @@ use crate::store::{Apply, Change, Error as StoreError, MemberChange, Unseen};
 impl App {
     pub(super) async fn create(&self, call: &Call<'_>, kind: &ResourceType) -> Result<Response> {
         let selection = call.selection(kind)?;
-        let mut attributes = Reader::new(kind, &call.tenant.policy).resource(&call.body(&self.config)?)?;
+        let mut attributes = Reader::new(kind, call.leeway).resource(&call.body(&self.config)?)?;
         let members = members::take(kind, &mut attributes)?;
         call.check_assigned(kind, None, &attributes)?;
         let mut resource = self.store.create(call.write(kind), attributes, members).await?;
@@ -47,7 +47,7 @@ impl App {
 
     pub(super) async fn replace(&self, call: &Call<'_>, kind: &ResourceType, id: &str) -> Result<Response> {
         let selection = call.selection(kind)?;
-        let mut new = Reader::new(kind, &call.tenant.policy).resource(&call.body(&self.config)?)?;
+        let mut new = Reader::new(kind, call.leeway).resource(&call.body(&self.config)?)?;
         let members = members::take(kind, &mut new)?;
         let apply = |old: &Attributes| {
             check_immutable(kind, old, &new)?;
@@ -74,7 +74,7 @@ impl App {
 
     pub(super) async fn patch(&self, call: &Call<'_>, kind: &ResourceType, id: &str) -> Result<Response> {
         let selection = call.selection(kind)?;
-        let patch = Patch::parse(&Reader::new(kind, &call.tenant.policy), id, &call.body(&self.config)?)?;
+        let patch = Patch::parse(&Reader::new(kind, call.leeway), id, &call.body(&self.config)?)?;
         let apply = |old: &Attributes| {
             let after = patch.apply(old)?;
             if let Some(after) = &after {

@@ -30,7 +30,7 @@ impl App {
     }
 
     pub(super) async fn search(&self, call: &Call<'_>, kinds: &[Arc<ResourceType>]) -> Result<Response> {
-        let parameters = Parameters::of_body(&call.body(&self.config)?)?;
+        let parameters = Parameters::of_body(&call.body(&self.config)?, call.leeway)?;
         Box::pin(self.answer(call, kinds, &parameters)).await
     }
 
@@ -40,10 +40,10 @@ impl App {
         kinds: &[Arc<ResourceType>],
         parameters: &Parameters,
     ) -> Result<Response> {
-        let query = parameters.query()?;
+        let query = parameters.query(call.tenant.policy.page_size, call.leeway)?;
         let legs: Vec<Leg<'_>> = kinds
             .iter()
-            .map(|kind| Leg::new(kind, kinds, call.groups(), &query, parameters))
+            .map(|kind| Leg::new(kind, kinds, call, &query, parameters))
             .collect::<Result<_>>()?;
         let tenant = &call.tenant.name;
         let declared = self.declared(call, &legs, &query).await?;

@@ -43,9 +43,10 @@ struct Options {
     /// Accept this token, `scim_demo_<key id>_<secret>`, instead of making one
     #[arg(long, value_parser = demo_token)]
     token: Option<String>,
-    /// Set a policy of the tenant: interpretation=tolerant|strict, userName=readWrite|immutable,
-    /// groupNames=unique|free, unknownMembers=refuse|accept, unknownRoles=accept|refuse, groupCycles=refuse|accept,
-    /// patchAnswer=default|representation, massRemoval.members=N|null, massRemoval.percent=N|null
+    /// Set a policy of the tenant: interpretation=tolerant|strict, unknownAttributes=ignore|refuse,
+    /// userName=readWrite|immutable, groupNames=unique|free, unknownMembers=refuse|accept,
+    /// unknownRoles=accept|refuse, groupCycles=refuse|accept, patchAnswer=default|representation,
+    /// massRemoval.members=N|null, massRemoval.percent=N|null, pageSize.default=N|null, pageSize.max=N|null
     #[arg(long, value_name = "KEY=VALUE", value_parser = policy_setting)]
     policy: Vec<(String, String)>,
     /// Add the schemas and resource types of this JSON file, or of those of this folder

@@ -9,7 +9,7 @@ use super::bulk_id;
 use super::error::{Error, ErrorKind, Result};
 use super::input::excerpt;
 use super::message::{self, member};
-use super::policy::Interpretation;
+use super::tolerance::{Leeway, Tolerance};
 
 const REQUEST: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 const RESPONSE: &str = "urn:ietf:params:scim:api:messages:2.0:BulkResponse";
@@ -60,11 +60,8 @@ pub struct Outcome {
 }
 
 impl Bulk {
-    pub fn parse(body: &Value, interpretation: Interpretation, max_operations: usize) -> Result<Self> {
-        let strict = interpretation == Interpretation::Strict;
-        if strict && !message::names(body, REQUEST) {
-            return Err(ErrorKind::InvalidSyntax.with(format!("schemas has to hold {REQUEST}")));
-        }
+    pub fn parse(body: &Value, leeway: Leeway<'_>, max_operations: usize) -> Result<Self> {
+        message::check_schema(body, REQUEST, leeway)?;
         let operations = member(body, "Operations")
             .and_then(Value::as_array)
             .ok_or_else(|| ErrorKind::InvalidSyntax.with("the body has to hold Operations, an array"))?;
@@ -89,7 +86,7 @@ impl Bulk {
         let mut creators = HashMap::new();
         let mut parsed = Vec::with_capacity(operations.len());
         for (index, operation) in operations.iter().enumerate() {
-            let operation = Operation::parse(operation, strict);
+            let operation = Operation::parse(operation, leeway);
             if let Some(bulk_id) = &operation.bulk_id
                 && let Some(first) = creators.insert(bulk_id.clone(), index)
             {
@@ -117,19 +114,20 @@ impl Bulk {
 }
 
 impl Operation {
-    fn parse(operation: &Value, strict: bool) -> Self {
+    fn parse(operation: &Value, leeway: Leeway<'_>) -> Self {
         let text = |name| member(operation, name).and_then(Value::as_str).filter(|text| !text.is_empty());
         let bulk_id = text("bulkId").map(str::to_owned);
         let asked = || {
             let method =
-                text("method").and_then(|method| Method::parse(method, strict)).ok_or_else(|| {
+                text("method").and_then(|method| Method::parse(method, leeway)).ok_or_else(|| {
                     ErrorKind::InvalidSyntax.with("method has to be POST, PUT, PATCH or DELETE")
                 })?;
             let path = text("path").ok_or_else(|| {
                 ErrorKind::InvalidSyntax
                     .with("path has to name an endpoint, such as /Users, or a resource below one")
             })?;
-            if strict && method == Method::Post && bulk_id.is_none() {
+            let is_named = method != Method::Post || bulk_id.is_some();
+            if !is_named && !leeway.tolerates(Tolerance::BulkIdMissing) {
                 return Err(ErrorKind::InvalidSyntax.with("a POST needs a bulkId"));
             }
             let data = match (method, member(operation, "data")) {
@@ -189,11 +187,10 @@ impl Outcome {
 }
 
 impl Method {
-    fn parse(text: &str, strict: bool) -> Option<Self> {
-        [Self::Post, Self::Put, Self::Patch, Self::Delete].into_iter().find(|method| {
-            let name = method.as_str();
-            name == text || (!strict && name.eq_ignore_ascii_case(text))
-        })
+    fn parse(text: &str, leeway: Leeway<'_>) -> Option<Self> {
+        let all = [Self::Post, Self::Put, Self::Patch, Self::Delete];
+        let method = all.into_iter().find(|method| method.as_str().eq_ignore_ascii_case(text))?;
+        (method.as_str() == text || leeway.tolerates(Tolerance::MethodInAnyCase)).then_some(method)
     }
 
     pub fn as_str(self) -> &'static str {

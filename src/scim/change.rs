@@ -9,7 +9,7 @@ use super::matches::ElementMatcher;
 use super::patch::Op;
 use super::resource::Attributes;
 use super::schema::{Attribute, Mutability, Place};
-use super::tolerance;
+use super::tolerance::{self, Leeway, Tolerance};
 
 pub(super) struct Operation<'a> {
     pub(super) place: Place<'a>,
@@ -22,6 +22,7 @@ pub(super) struct Elements<'a> {
     matcher: ElementMatcher<'a>,
     filter: Filter,
     make: Option<Map<String, Value>>,
+    leeway: Leeway<'a>,
 }
 
 pub(super) enum Change {
@@ -63,10 +64,10 @@ impl<'a> Elements<'a> {
             return Err(ErrorKind::InvalidPath
                 .with(format!("{} has a single value: name it without a filter", place.attribute.name)));
         }
-        let matcher = ElementMatcher::new(&filter, place.attribute)
+        let matcher = ElementMatcher::new(&filter, place.attribute, reader.leeway)
             .map_err(|Error { detail, .. }| ErrorKind::InvalidPath.with(detail))?;
-        let make = if reader.is_strict() { None } else { tolerance::element(op, place.attribute, &filter) };
-        Ok(Self { matcher, filter, make })
+        let make = tolerance::element(op, place.attribute, &filter, reader.leeway);
+        Ok(Self { matcher, filter, make, leeway: reader.leeway })
     }
 }
 
@@ -145,7 +146,8 @@ impl Elements<'_> {
     }
 
     fn make(&self, attribute: &Attribute) -> Result<Map<String, Value>> {
-        self.make.clone().ok_or_else(|| {
+        let made = self.make.as_ref().filter(|_| self.leeway.tolerates(Tolerance::ElementMade));
+        made.cloned().ok_or_else(|| {
             ErrorKind::NoTarget.with(format!("no value of {} matches [{}]", attribute.name, self.filter))
         })
     }

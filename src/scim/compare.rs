@@ -12,7 +12,7 @@ use super::error::{Error, ErrorKind, Result};
 use super::filter::{CompareOp, Filter};
 use super::fold::fold;
 use super::schema::{Attribute, Returned, Type};
-use super::tolerance;
+use super::tolerance::{self, Leeway};
 
 #[derive(Debug)]
 pub(super) enum Test {
@@ -41,7 +41,12 @@ pub(super) enum Asked<'f> {
 }
 
 impl Test {
-    pub(super) fn bind(name: &str, attribute: &Attribute, asked: Asked<'_>) -> Result<Self> {
+    pub(super) fn bind(
+        name: &str,
+        attribute: &Attribute,
+        asked: Asked<'_>,
+        leeway: Leeway<'_>,
+    ) -> Result<Self> {
         refuse_hidden(name, attribute)?;
         let (op, value) = match asked {
             Asked::Present => return Ok(Self::Present),
@@ -70,7 +75,7 @@ impl Test {
             Type::Boolean | Type::Binary if !matches!(op, CompareOp::Eq | CompareOp::Ne) => "eq, ne or pr",
             Type::Decimal | Type::Integer | Type::DateTime if is_part(op) => "eq, ne, gt, ge, lt, le or pr",
             _ => {
-                return Operand::of(attribute, op, value)
+                return Operand::of(attribute, op, value, leeway)
                     .map(|operand| Self::Compare(op, operand))
                     .ok_or_else(|| {
                         invalid(format!("{name} is {a_kind}: compare it with {example}, not {value}"))
@@ -92,14 +97,14 @@ impl Test {
 
 impl Operand {
     /// `None`: not a value of the attribute's type.
-    fn of(attribute: &Attribute, op: CompareOp, value: &Value) -> Option<Self> {
+    fn of(attribute: &Attribute, op: CompareOp, value: &Value, leeway: Leeway<'_>) -> Option<Self> {
         match (attribute.kind, value) {
             (Type::String | Type::Reference | Type::Binary, Value::String(text)) => {
                 let exact = attribute.is_case_exact();
                 Some(Self::Text { text: comparable(text, exact, op), exact })
             }
             (Type::Boolean, Value::Bool(value)) => Some(Self::Boolean(*value)),
-            (Type::Boolean, Value::String(text)) => tolerance::boolean(text).map(Self::Boolean),
+            (Type::Boolean, Value::String(text)) => tolerance::boolean(text, leeway).map(Self::Boolean),
             (Type::Decimal | Type::Integer, Value::Number(number)) => Some(Self::Number(number.clone())),
             (Type::DateTime, Value::String(text)) => instant(text).map(Self::Instant),
             _ => None,

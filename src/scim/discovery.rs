@@ -4,16 +4,18 @@ use serde_json::{Value, json};
 
 use super::assignables::Assigned;
 use super::catalogue::Catalogue;
-use super::list::{CURSOR_TIMEOUT, MAX_RESULTS};
+use super::list::CURSOR_TIMEOUT;
+use super::policy::PageSize;
 use super::schema::{ResourceType, Schema};
 
 const SPC: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig";
 const RESOURCE_TYPE: &str = "urn:ietf:params:scim:schemas:core:2.0:ResourceType";
 const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:Schema";
 
-/// What depends on the deployment.
+/// What depends on the deployment and the tenant.
 pub struct Offered {
     pub cursor: bool,
+    pub page_size: PageSize,
     pub max_bulk_operations: usize,
     pub max_bulk_bytes: usize,
 }
@@ -29,7 +31,7 @@ pub fn service_provider_config(base: &str, catalogue: &Catalogue, offered: &Offe
             "maxOperations": offered.max_bulk_operations,
             "maxPayloadSize": offered.max_bulk_bytes
         },
-        "filter": { "supported": true, "maxResults": MAX_RESULTS },
+        "filter": { "supported": true, "maxResults": offered.page_size.max() },
         "changePassword": { "supported": false },
         "sort": { "supported": true },
         "etag": { "supported": true },
@@ -37,8 +39,8 @@ pub fn service_provider_config(base: &str, catalogue: &Catalogue, offered: &Offe
             "cursor": offered.cursor,
             "index": true,
             "defaultPaginationMethod": "index",
-            "defaultPageSize": MAX_RESULTS,
-            "maxPageSize": MAX_RESULTS,
+            "defaultPageSize": offered.page_size.default(),
+            "maxPageSize": offered.page_size.max(),
             "cursorTimeout": CURSOR_TIMEOUT.as_secs()
         },
         "RolesAndEntitlements": roles_and_entitlements(catalogue),

@@ -12,6 +12,7 @@ use std::str::FromStr;
 use serde_json::{Number, Value};
 
 use super::path::{AttrPath, Expected, ParseError, Parsed, attr_path, end, is_name, split_where, sub_attr};
+use super::tolerance::{Leeway, Tolerance};
 
 /// `All` and `Any` hold two legs or more and never one of their own kind, so
 /// equal meaning by grouping is equal by value.
@@ -102,9 +103,15 @@ impl FromStr for Filter {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
+        Self::parse(text, Leeway::default())
+    }
+}
+
+impl Filter {
+    pub fn parse(text: &str, leeway: Leeway<'_>) -> Result<Self, ParseError> {
         let parse = || {
             check_length(text)?;
-            let (filter, rest) = Parser::default().any(text)?;
+            let (filter, rest) = Parser { leeway, ..Parser::default() }.any(text)?;
             let rest = blanks(rest);
             end(rest).map_err(|_| Expected::new("`and`, `or` or the end", rest))?;
             Ok(filter)
@@ -158,13 +165,14 @@ pub(super) fn check_length(text: &str) -> Result<(), Expected<'_>> {
 
 /// One text's use of the limits. The methods are the rules of Figure 1.
 #[derive(Default)]
-pub(super) struct Parser {
+pub(super) struct Parser<'l> {
+    leeway: Leeway<'l>,
     depth: usize,
     terms: usize,
     in_element: bool,
 }
 
-impl Parser {
+impl Parser<'_> {
     /// `FILTER`, and `valFilter` within brackets.
     fn any<'a>(&mut self, text: &'a str) -> Parsed<'a, Filter> {
         let (first, mut rest) = self.all(text)?;
@@ -226,14 +234,16 @@ impl Parser {
         }
     }
 
-    /// Entra ID filters by `emails[type eq "work"].value eq "x"`, which Figure 1
-    /// knows only as the path of a PATCH: the same element has to match both.
+    /// The same element has to match what is in the brackets and what follows them.
     fn element<'a>(&mut self, path: AttrPath, text: &'a str) -> Parsed<'a, Filter> {
         let (filter, rest) = self.value_filter(text)?;
         let (sub, after) = sub_attr(rest)?;
         let Some(attr) = sub else {
             return Ok((Filter::Element { path, filter: Box::new(filter) }, rest));
         };
+        if !self.leeway.tolerates(Tolerance::ValuePathCompared) {
+            return Err(Expected::new("`and`, `or` or the end", rest));
+        }
         let sub = AttrPath { schema: None, attr, sub: None };
         let (condition, rest) = self.condition(sub, rest, after)?;
         Ok((Filter::Element { path, filter: Box::new(Filter::all([filter, condition])) }, rest))

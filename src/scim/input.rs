@@ -8,21 +8,21 @@ use serde_json::{Map, Value};
 
 use super::error::{Error, ErrorKind, Result};
 use super::members::{self, Member};
+use super::message;
 use super::path::AttrPath;
-use super::policy::{Interpretation, Policy};
 use super::resource::{Attributes, get};
 use super::schema::{Attribute, Mutability, Place, ResourceType, Schema, Target, Type};
-use super::tolerance;
+use super::tolerance::{self, Leeway, Tolerance};
 
 #[derive(Clone, Copy)]
 pub struct Reader<'a> {
     pub kind: &'a ResourceType,
-    pub interpretation: Interpretation,
+    pub leeway: Leeway<'a>,
 }
 
 impl<'a> Reader<'a> {
-    pub fn new(kind: &'a ResourceType, policy: &Policy) -> Self {
-        Self { kind, interpretation: policy.interpretation }
+    pub fn new(kind: &'a ResourceType, leeway: Leeway<'a>) -> Self {
+        Self { kind, leeway }
     }
 
     /// The body of a POST or PUT (RFC 7644 s3.3, s3.5.1).
@@ -30,9 +30,10 @@ impl<'a> Reader<'a> {
         let Value::Object(members) = body else {
             return Err(ErrorKind::InvalidSyntax.with("the body has to be a JSON object"));
         };
+        message::check_schema(body, &self.kind.schema.id, self.leeway)?;
         let mut attributes = Attributes::new();
         for (key, value) in members {
-            match self.resolve(key)? {
+            match self.resolve(None, key)? {
                 Some(Target::Extension(schema)) => self.extension(&mut attributes, schema, value)?,
                 Some(Target::Attribute(place)) => self.assign(&mut attributes, &place, value)?,
                 None => {}
@@ -42,10 +43,18 @@ impl<'a> Reader<'a> {
         Ok(attributes)
     }
 
-    /// What a member of a body names; `None` for what is unknown and dropped.
-    pub fn resolve(&self, key: &str) -> Result<Option<Target<'a>>> {
-        let target = key.parse::<AttrPath>().ok().and_then(|path| self.kind.resolve(&path));
-        if target.is_none() && self.is_strict() {
+    /// What a member of a body, or of the object of an extension, names; `None` for
+    /// what is unknown and dropped.
+    pub fn resolve(&self, extension: Option<&Schema>, key: &str) -> Result<Option<Target<'a>>> {
+        let path = match extension {
+            None => key.parse::<AttrPath>(),
+            Some(schema) => format!("{}:{key}", schema.id).parse(),
+        };
+        let target = path.ok().and_then(|path| self.kind.resolve(&path)).filter(|target| match target {
+            Target::Attribute(_) if key.contains(['.', ':']) => self.leeway.tolerates(Tolerance::PathAsName),
+            Target::Attribute(_) | Target::Extension(_) => true,
+        });
+        if target.is_none() && !self.leeway.tolerates(Tolerance::UnknownAttributeIgnored) {
             return Err(ErrorKind::InvalidSyntax.with(format!(
                 "{} is not an attribute of {}: remove it or correct its name",
                 excerpt(key),
@@ -55,10 +64,6 @@ impl<'a> Reader<'a> {
         Ok(target)
     }
 
-    pub fn is_strict(&self) -> bool {
-        self.interpretation == Interpretation::Strict
-    }
-
     fn extension(&self, attributes: &mut Attributes, schema: &Schema, value: &Value) -> Result<()> {
         let members = match value {
             Value::Null => return Ok(()),
@@ -66,7 +71,7 @@ impl<'a> Reader<'a> {
             _ => return Err(wrong_type(&schema.id, "an object")),
         };
         for (key, value) in members {
-            match self.resolve(&format!("{}:{key}", schema.id))? {
+            match self.resolve(Some(schema), key)? {
                 Some(Target::Attribute(place)) => self.assign(attributes, &place, value)?,
                 Some(Target::Extension(_)) | None => {}
             }
@@ -124,7 +129,7 @@ impl<'a> Reader<'a> {
     /// None of them may be overlooked: of `[{}]` nothing would be left, and a group
     /// lose everybody.
     fn members_of_group(&self, place: &Place<'_>, value: &Value) -> Result<Option<Value>> {
-        if self.is_strict() && !value.is_array() {
+        if !value.is_array() && !self.leeway.tolerates(Tolerance::SingleValueForArray) {
             return Err(wrong_type(&label(place), "an array"));
         }
         let mut elements = Vec::new();
@@ -153,7 +158,7 @@ impl<'a> Reader<'a> {
         if !attribute.multi_valued {
             return self.read_one(name, attribute, value);
         }
-        if self.is_strict() && !value.is_array() {
+        if !value.is_array() && !self.leeway.tolerates(Tolerance::SingleValueForArray) {
             return Err(wrong_type(name, "an array"));
         }
         let mut elements = Vec::new();
@@ -175,9 +180,8 @@ impl<'a> Reader<'a> {
                 return Ok((!object.is_empty()).then_some(Value::Object(object)));
             }
             Type::Boolean => {
-                if let (false, Some(boolean)) =
-                    (self.is_strict(), value.as_str().and_then(tolerance::boolean))
-                {
+                let text = value.as_str();
+                if let Some(boolean) = text.and_then(|text| tolerance::boolean(text, self.leeway)) {
                     return Ok(Some(boolean.into()));
                 }
                 (value.is_boolean(), "true or false")
@@ -206,20 +210,19 @@ impl<'a> Reader<'a> {
         let wrapped;
         let members = match value {
             Value::Object(members) => members,
-            _ if self.is_strict() => return Err(wrong_type(name, "an object")),
             other => {
-                wrapped =
-                    tolerance::complex(attribute, other).ok_or_else(|| wrong_type(name, "an object"))?;
+                wrapped = tolerance::complex(attribute, other, self.leeway)
+                    .ok_or_else(|| wrong_type(name, "an object"))?;
                 &wrapped
             }
         };
-        if !self.is_strict() && tolerance::is_cleared(attribute, members) {
+        if tolerance::is_cleared(attribute, members, self.leeway) {
             return Ok(None);
         }
         let mut object = Map::new();
         for (key, value) in members {
             let Some(sub) = attribute.sub_attribute(key) else {
-                if self.is_strict() {
+                if !self.leeway.tolerates(Tolerance::UnknownAttributeIgnored) {
                     return Err(ErrorKind::InvalidSyntax
                         .with(format!("{name} has no sub-attribute {}", excerpt(key))));
                 }
@@ -381,6 +384,7 @@ mod tests {
     use crate::scim::catalogue::Catalogue;
     use crate::scim::policy::Policy;
     use crate::scim::schema::{Attribute, Place};
+    use crate::scim::tolerance::Leeway;
 
     /// No document has an attribute of some of these types, but one of a
     /// tenant's own may.
@@ -388,7 +392,7 @@ mod tests {
     fn a_value_is_of_the_type_of_its_attribute_or_refused() {
         let catalogue = Catalogue::new(&Policy::default());
         let kind = catalogue.resource_type("User").unwrap();
-        let reader = Reader::new(kind, &Policy::default());
+        let reader = Reader::new(kind, Leeway::default());
         for (kind, fit, unfit, expected) in [
             (
                 "dateTime",

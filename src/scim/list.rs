@@ -6,13 +6,14 @@ use serde_json::{Map, Value, json};
 
 use super::error::{ErrorKind, Result};
 use super::filter::Filter;
+use super::message;
 use super::path::AttrPath;
+use super::policy::PageSize;
+use super::tolerance::Leeway;
 
 const SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
 
-/// Resources in one answer, whatever `count` asks for: some 200 kB of users,
-/// far below the 6 MB that Lambda lets pass.
-pub const MAX_RESULTS: usize = 100;
+const REQUEST: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
 
 /// How long a client may take from one page to the next by cursor.
 pub const CURSOR_TIMEOUT: SignedDuration = SignedDuration::from_mins(60);
@@ -77,10 +78,11 @@ impl Parameters {
     }
 
     /// A `SearchRequest` (s3.4.3).
-    pub fn of_body(body: &Value) -> Result<Self> {
+    pub fn of_body(body: &Value, leeway: Leeway<'_>) -> Result<Self> {
         let Value::Object(members) = body else {
             return Err(ErrorKind::InvalidSyntax.with("the body has to be a JSON object"));
         };
+        message::check_schema(body, REQUEST, leeway)?;
         let mut parameters = Self::default();
         for (name, value) in members {
             let slot = match name.to_ascii_lowercase().as_str() {
@@ -106,16 +108,17 @@ impl Parameters {
             .to_string()
     }
 
-    pub fn query(&self) -> Result<Query> {
+    pub fn query(&self, sizes: PageSize, leeway: Leeway<'_>) -> Result<Query> {
         let filter = self.filter.as_deref().map(|text| {
-            text.parse::<Filter>().map_err(|error| ErrorKind::InvalidFilter.with(format!("filter: {error}")))
+            Filter::parse(text, leeway)
+                .map_err(|error| ErrorKind::InvalidFilter.with(format!("filter: {error}")))
         });
         let count = number("count", self.count.as_deref())?;
         Ok(Query {
             filter: filter.transpose()?,
             sort: self.sort()?,
             page: self.page()?,
-            count: count.unwrap_or(MAX_RESULTS).min(MAX_RESULTS),
+            count: count.unwrap_or(sizes.default()).min(sizes.max()),
         })
     }
 

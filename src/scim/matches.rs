@@ -20,6 +20,7 @@ use super::filter::{CompareOp, Filter};
 use super::path::AttrPath;
 use super::resource::Resource;
 use super::schema::{Attribute, Place, ResourceType, Target, Type};
+use super::tolerance::{Leeway, Tolerance};
 
 /// A filter on the resources of one type.
 #[derive(Debug)]
@@ -62,13 +63,18 @@ struct Member<'a> {
 
 impl<'a> Matcher<'a> {
     pub fn new(filter: &Filter, kind: &'a ResourceType) -> Result<Self> {
-        Self::among(filter, kind, &[])
+        Self::among(filter, kind, &[], Leeway::default())
     }
 
     /// For a query of several types: an attribute that `kind` does not have and
     /// another of `kinds` has is absent (s3.4.2.1).
-    pub fn among(filter: &Filter, kind: &'a ResourceType, kinds: &[Arc<ResourceType>]) -> Result<Self> {
-        let tree = Tree::bind(filter, &|path, asked| Condition::bind(kind, kinds, path, asked))?;
+    pub fn among(
+        filter: &Filter,
+        kind: &'a ResourceType,
+        kinds: &[Arc<ResourceType>],
+        leeway: Leeway<'_>,
+    ) -> Result<Self> {
+        let tree = Tree::bind(filter, &|path, asked| Condition::bind(kind, kinds, path, asked, leeway))?;
         Ok(Self { kind, tree })
     }
 
@@ -78,11 +84,11 @@ impl<'a> Matcher<'a> {
 }
 
 impl<'a> ElementMatcher<'a> {
-    pub fn new(filter: &Filter, attribute: &'a Attribute) -> Result<Self> {
+    pub fn new(filter: &Filter, attribute: &'a Attribute, leeway: Leeway<'_>) -> Result<Self> {
         if attribute.sub_attributes.is_empty() && !attribute.multi_valued {
             return Err(invalid(format!("{} has no sub-attributes: leave out the brackets", attribute.name)));
         }
-        let tree = Tree::bind(filter, &|path, asked| Member::bind(attribute, path, asked))?;
+        let tree = Tree::bind(filter, &|path, asked| Member::bind(attribute, path, asked, leeway))?;
         Ok(Self { tree })
     }
 
@@ -126,10 +132,17 @@ impl<'a> Condition<'a> {
         kinds: &[Arc<ResourceType>],
         path: &AttrPath,
         asked: Asked<'_>,
+        leeway: Leeway<'_>,
     ) -> Result<Self> {
-        let place = match resolve(kind, path) {
+        let is_borne = |target: &Target<'_>| match target {
+            Target::Attribute(place) if place.extension.is_some() && path.schema.is_none() => {
+                leeway.tolerates(Tolerance::ExtensionWithoutUrn)
+            }
+            Target::Attribute(_) | Target::Extension(_) => true,
+        };
+        let place = match resolve(kind, path).filter(is_borne) {
             Some(Target::Attribute(place)) => place,
-            None if kinds.iter().any(|other| resolve(other, path).is_some()) => {
+            None if kinds.iter().filter_map(|other| resolve(other, path)).any(|target| is_borne(&target)) => {
                 return Ok(Self::Absent(matches!(asked, Asked::Compare(CompareOp::Ne, _))));
             }
             None => return Err(unknown(kind, kinds, path)),
@@ -145,11 +158,15 @@ impl<'a> Condition<'a> {
         refuse_hidden(&place.attribute.name, place.attribute)?;
         let place = match (asked, place.leaf().kind) {
             (Asked::Element(filter), _) if place.sub.is_none() => {
-                return ElementMatcher::new(filter, place.attribute)
+                return ElementMatcher::new(filter, place.attribute, leeway)
                     .map(|elements| Self::Element(place, elements));
             }
             (Asked::Compare(..), Type::Complex) => {
-                Place { sub: place.attribute.sub_attribute("value"), ..place }
+                let value = place.attribute.sub_attribute("value");
+                let is_borne = |_: &&Attribute| {
+                    place.attribute.multi_valued || leeway.tolerates(Tolerance::ComplexAsValue)
+                };
+                Place { sub: value.filter(is_borne), ..place }
             }
             _ => place,
         };
@@ -158,7 +175,7 @@ impl<'a> Condition<'a> {
         if name == "meta.location" {
             return Err(invalid("meta.location cannot be filtered by: use id".to_owned()));
         }
-        Test::bind(&name, place.leaf(), asked).map(|test| Self::Values(place, test))
+        Test::bind(&name, place.leaf(), asked, leeway).map(|test| Self::Values(place, test))
     }
 
     fn holds(&self, kind: &ResourceType, resource: &Resource) -> bool {
@@ -188,7 +205,7 @@ pub(super) fn resolve<'a>(kind: &'a ResourceType, path: &AttrPath) -> Option<Tar
 }
 
 impl<'a> Member<'a> {
-    fn bind(attribute: &'a Attribute, path: &AttrPath, asked: Asked<'_>) -> Result<Self> {
+    fn bind(attribute: &'a Attribute, path: &AttrPath, asked: Asked<'_>, leeway: Leeway<'_>) -> Result<Self> {
         let name = &attribute.name;
         if path.schema.is_some() || path.sub.is_some() {
             return Err(invalid(format!(
@@ -202,7 +219,7 @@ impl<'a> Member<'a> {
             }
             None => return Err(no_sub_attribute(attribute, &path.attr)),
         };
-        let test = Test::bind(&format!("{name}.{}", path.attr), leaf, asked)?;
+        let test = Test::bind(&format!("{name}.{}", path.attr), leaf, asked, leeway)?;
         Ok(Self { sub, test })
     }
 }
@@ -258,6 +275,7 @@ mod tests {
     use crate::scim::error::ErrorKind;
     use crate::scim::policy::Policy;
     use crate::scim::schema::Attribute;
+    use crate::scim::tolerance::Leeway;
 
     #[test]
     fn a_filter_that_the_schema_does_not_bear_is_refused() {
@@ -356,12 +374,14 @@ mod tests {
         ] {
             let exact = (kind == "binary").then_some(true);
             let attribute = attribute(json!({ "name": "values", "type": kind, "caseExact": exact }));
-            let matcher = ElementMatcher::new(&filter.parse().unwrap(), &attribute).unwrap();
+            let matcher =
+                ElementMatcher::new(&filter.parse().unwrap(), &attribute, Leeway::default()).unwrap();
             assert!(matcher.matches(&matching), "{filter}: {matching}");
             assert!(!matcher.matches(&other), "{filter}: {other}");
         }
         let attribute = attribute(json!({ "name": "values", "type": "string" }));
-        let error = ElementMatcher::new(&"type pr".parse().unwrap(), &attribute).unwrap_err();
+        let error =
+            ElementMatcher::new(&"type pr".parse().unwrap(), &attribute, Leeway::default()).unwrap_err();
         assert_eq!(error.detail, "values has no sub-attribute type: it is compared by its name alone");
     }
 }

@@ -12,7 +12,7 @@ use super::filter::{CompareOp, Filter};
 use super::input::Reader;
 use super::resource::Attributes;
 use super::schema::ResourceType;
-use super::tolerance;
+use super::tolerance::{self, Tolerance};
 
 /// Far longer than the ids that are given here, and a part of a key.
 const MAX_ID_BYTES: usize = 256;
@@ -155,9 +155,10 @@ pub fn take(kind: &ResourceType, attributes: &mut Attributes) -> Result<Vec<Memb
 /// What is left of an element without its `$ref`, which follows from the rest.
 pub(super) fn without_ref(mut element: Map<String, Value>, reader: &Reader<'_>) -> Option<Value> {
     let reference = element.shift_remove("$ref");
-    let reference = reference.as_ref().and_then(Value::as_str).filter(|_| !reader.is_strict());
+    let reference = reference.as_ref().and_then(Value::as_str);
     if let Some((id, kind)) = reference.and_then(tolerance::referred)
         && !element.contains_key("value")
+        && reader.leeway.tolerates(Tolerance::MemberByReference)
     {
         element.insert("value".to_owned(), id.into());
         element.entry("type").or_insert_with(|| kind.into());

@@ -12,7 +12,7 @@ use super::message::{self, member};
 use super::path::Path;
 use super::resource::Attributes;
 use super::schema::{Mutability, Place, ResourceType, Schema, Target, Type};
-use super::tolerance;
+use super::tolerance::{self, Tolerance};
 
 /// An expression of DynamoDB has at most 4 KB, and each attribute takes some 40 bytes.
 const MAX_SETS: usize = 20;
@@ -52,9 +52,7 @@ pub fn add(attributes: &Value) -> Value {
 impl<'a> Patch<'a> {
     /// `id` is that of the resource which the request names.
     pub fn parse(reader: &Reader<'a>, id: &str, body: &Value) -> Result<Self> {
-        if reader.is_strict() && !message::names(body, MESSAGE) {
-            return Err(ErrorKind::InvalidSyntax.with(format!("schemas has to hold {MESSAGE}")));
-        }
+        message::check_schema(body, MESSAGE, reader.leeway)?;
         let operations = member(body, "Operations")
             .and_then(Value::as_array)
             .filter(|operations| !operations.is_empty())
@@ -134,15 +132,19 @@ impl<'a> Patch<'a> {
 }
 
 impl<'a> Reading<'a, '_> {
+    fn tolerates(&self, tolerance: Tolerance) -> bool {
+        self.reader.leeway.tolerates(tolerance)
+    }
+
     fn operation(&mut self, operation: &Value) -> Result<()> {
         let op = member(operation, "op")
             .and_then(Value::as_str)
-            .and_then(tolerance::op)
+            .and_then(|op| tolerance::op(op, self.reader.leeway))
             .ok_or_else(|| ErrorKind::InvalidSyntax.with("op has to be add, remove or replace"))?;
         let value = member(operation, "value");
         match member(operation, "path") {
             None | Some(Value::Null) => self.without_path(op, value),
-            Some(Value::String(path)) if path.is_empty() && !self.reader.is_strict() => {
+            Some(Value::String(path)) if path.is_empty() && self.tolerates(Tolerance::EmptyPath) => {
                 self.without_path(op, value)
             }
             Some(Value::String(path)) => self.with_path(op, path, value),
@@ -162,11 +164,7 @@ impl<'a> Reading<'a, '_> {
     /// The attributes of a resource, or of the extension of which they are.
     fn members(&mut self, op: Op, extension: Option<&Schema>, members: &Map<String, Value>) -> Result<()> {
         for (key, value) in members {
-            let target = match extension {
-                None => self.reader.resolve(key)?,
-                Some(schema) => self.reader.resolve(&format!("{}:{key}", schema.id))?,
-            };
-            match target {
+            match self.reader.resolve(extension, key)? {
                 Some(Target::Extension(schema)) => self.extension(op, schema, Some(value))?,
                 Some(Target::Attribute(place)) if self.is_ignored(&place) => {}
                 Some(Target::Attribute(place)) => self.attribute(op, place, None, Some(value))?,
@@ -179,7 +177,7 @@ impl<'a> Reading<'a, '_> {
     /// What is `readOnly` comes back from clients that send what they were
     /// answered; only an `id` is looked at.
     fn is_ignored(&self, place: &Place<'_>) -> bool {
-        is_read_only(place) && !self.reader.is_strict() && place.attribute.name != "id"
+        is_read_only(place) && place.attribute.name != "id" && self.tolerates(Tolerance::ReadOnlyIgnored)
     }
 
     fn with_path(&mut self, op: Op, text: &str, value: Option<&Value>) -> Result<()> {
@@ -187,7 +185,7 @@ impl<'a> Reading<'a, '_> {
             .parse()
             .map_err(|error| ErrorKind::InvalidPath.with(format!("path {}: {error}", excerpt(text))))?;
         let Some(target) = resolve(self.reader.kind, &path) else {
-            if !self.reader.is_strict() {
+            if self.tolerates(Tolerance::UnknownAttributeIgnored) {
                 return Ok(());
             }
             return Err(ErrorKind::InvalidPath.with(format!(
@@ -261,14 +259,10 @@ impl<'a> Reading<'a, '_> {
     /// follows from the attributes that are there.
     fn read_only(&self, op: Op, place: &Place<'_>, value: Option<&Value>) -> Result<()> {
         let name = place.attribute.name.as_str();
-        let harmless = match op {
-            Op::Add | Op::Replace => {
-                name == "schemas" || (name == "id" && value.is_some_and(|id| id == self.id))
-            }
-            Op::Remove => false,
-        };
-        if harmless {
-            return Ok(());
+        let own_id = || value.is_some_and(|id| id == self.id) && self.tolerates(Tolerance::ReadOnlyIgnored);
+        match op {
+            Op::Add | Op::Replace if name == "schemas" || (name == "id" && own_id()) => return Ok(()),
+            Op::Add | Op::Replace | Op::Remove => {}
         }
         Err(ErrorKind::Mutability.with(format!("{} is read-only: take it out of the request", label(place))))
     }
@@ -279,7 +273,8 @@ impl<'a> Reading<'a, '_> {
             Some(value) => value,
         };
         // To ignore the value would remove more than the client names.
-        if self.reader.is_strict() || (place.attribute.multi_valued && place.sub.is_some() && !filtered) {
+        let names_more = place.attribute.multi_valued && place.sub.is_some() && !filtered;
+        if names_more || !self.tolerates(Tolerance::RemoveWithValue) {
             return Err(ErrorKind::InvalidValue.with(format!(
                 "remove takes no value: say in the path what to remove, such as {}[value eq \"...\"]",
                 place.attribute.name
@@ -288,7 +283,7 @@ impl<'a> Reading<'a, '_> {
         if filtered || !place.leaf().multi_valued {
             return Ok(Change::Remove);
         }
-        let these = tolerance::removed(place.leaf(), value)
+        let these = tolerance::removed(place.leaf(), value, self.reader.leeway)
             .iter()
             .filter_map(|element| self.reader.element(place, element).transpose());
         if self.reader.kind.is_members(place.attribute) {

@@ -1,13 +1,17 @@
 //! What a tenant has decided about the protocol's open questions.
 
-use serde::{Deserialize, Serialize};
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Number;
 
-use super::error::{ErrorKind, Result};
+use super::error::{Error, ErrorKind};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct Policy {
     pub interpretation: Interpretation,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unknown_attributes: Option<UnknownAttributes>,
     pub user_name: Mutable,
     pub group_names: GroupNames,
     pub unknown_members: UnknownMembers,
@@ -15,6 +19,17 @@ pub struct Policy {
     pub group_cycles: GroupCycles,
     pub patch_answer: PatchAnswer,
     pub mass_removal: MassRemoval,
+    pub page_size: PageSize,
+}
+
+impl Policy {
+    /// Unless the tenant has decided, what is read to the letter knows no others.
+    pub fn unknown_attributes(&self) -> UnknownAttributes {
+        self.unknown_attributes.unwrap_or(match self.interpretation {
+            Interpretation::Tolerant => UnknownAttributes::Ignore,
+            Interpretation::Strict => UnknownAttributes::Refuse,
+        })
+    }
 }
 
 /// How a request is read that the RFCs would refuse.
@@ -25,6 +40,15 @@ pub enum Interpretation {
     #[default]
     Tolerant,
     Strict,
+}
+
+/// What becomes of attributes that no schema of the resource has. RFC 7644 leaves it
+/// to the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum UnknownAttributes {
+    Ignore,
+    Refuse,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,7 +129,7 @@ impl MassRemoval {
     ///
     /// `tooMany` is for queries (RFC 7644 table 9); this is a value that the
     /// resource as it is does not bear.
-    pub fn check(self, removed: usize, members: usize) -> Result<()> {
+    pub fn check(self, removed: usize, members: usize) -> Result<(), Error> {
         let percent = |limit: u8| removed.saturating_mul(100) > members.saturating_mul(limit.into());
         let (limit, setting) = match self {
             _ if removed <= 1 => return Ok(()),
@@ -118,6 +142,47 @@ impl MassRemoval {
              send several smaller requests, or let the operator raise the policy massRemoval.{setting}"
         )))
     }
+}
+
+/// Resources in one answer where no policy says otherwise, whatever `count` asks
+/// for: some 200 kB of users.
+pub const PAGE_SIZE: usize = 100;
+
+/// What a policy can raise it to. All resources of a page are read before the answer
+/// is cut off at its 4 MiB: 500 of the largest are 200 MB.
+pub const MAX_PAGE_SIZE: usize = 500;
+
+/// How many resources are in one answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct PageSize {
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "page_size")]
+    default: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none", deserialize_with = "page_size")]
+    max: Option<usize>,
+}
+
+impl PageSize {
+    /// For a client that asks for no `count`.
+    pub fn default(self) -> usize {
+        self.default.unwrap_or(PAGE_SIZE).min(self.max())
+    }
+
+    /// A greater `count` is lowered to it.
+    pub fn max(self) -> usize {
+        self.max.unwrap_or(PAGE_SIZE)
+    }
+}
+
+fn page_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    let size = Option::<Number>::deserialize(deserializer)?;
+    let in_bounds = |size: Number| {
+        let size = size.as_u64().and_then(|size| usize::try_from(size).ok());
+        size.filter(|size| (1..=MAX_PAGE_SIZE).contains(size)).ok_or_else(|| {
+            D::Error::custom(format_args!("a page size is an integer from 1 to {MAX_PAGE_SIZE}"))
+        })
+    };
+    size.map(in_bounds).transpose()
 }
 
 #[cfg(test)]
@@ -146,7 +211,7 @@ mod tests {
         let written = json!({
             "interpretation": "tolerant", "userName": "readWrite", "groupNames": "free",
             "unknownMembers": "accept", "unknownRoles": "refuse", "groupCycles": "accept",
-            "patchAnswer": "representation", "massRemoval": { "members": 100 },
+            "patchAnswer": "representation", "massRemoval": { "members": 100 }, "pageSize": {},
         });
         assert_eq!(serde_json::to_value(&set).unwrap(), written);
         assert_eq!(serde_json::from_value::<Policy>(written).unwrap(), set);

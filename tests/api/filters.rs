@@ -13,6 +13,7 @@ use scim_lambda::scim::plan::Plan;
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::scim::resource::Resource;
 use scim_lambda::scim::sort::Order;
+use scim_lambda::scim::tolerance::Leeway;
 use serde_json::{Value, json};
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
@@ -287,7 +288,7 @@ fn what_only_one_type_has_is_absent_from_the_other() {
         let mut found = Vec::new();
         let mut plans = Vec::new();
         for (kind, resources) in kinds.iter().zip([&users[..], &groups[..]]) {
-            let matcher = Matcher::among(&filter, kind, kinds).unwrap();
+            let matcher = Matcher::among(&filter, kind, kinds, Leeway::default()).unwrap();
             let plan = Plan::of(&filter, kind);
             let matching = resources.iter().filter(|resource| matcher.matches(resource));
             let ids: Vec<&str> = matching.map(|resource| resource.id.as_str()).collect();
@@ -340,7 +341,10 @@ fn what_no_type_has_or_another_type_refuses_is_refused() {
         ("password pr", "password is never returned and cannot be filtered by"),
     ] {
         let filter = text.parse().unwrap();
-        let refused = kinds.iter().find_map(|kind| Matcher::among(&filter, kind, kinds).err()).unwrap();
+        let refused = kinds
+            .iter()
+            .find_map(|kind| Matcher::among(&filter, kind, kinds, Leeway::default()).err())
+            .unwrap();
         assert_eq!((refused.kind, refused.detail.as_ref()), (ErrorKind::InvalidFilter, expected), "{text}");
     }
     let sort = |path: &str| SortBy { path: path.parse().unwrap(), descending: false };

@@ -147,11 +147,17 @@ fn a_file_that_cannot_be_used_is_one_line_and_exit_1() {
 fn an_option_that_cannot_be_used_is_named() {
     for (option, value, reason) in [
         ("--policy", "userName", "there is no = in it"),
-        ("--policy", "colour=red", "unknown field `colour`, expected one of `interpretation`, `userName`, "),
+        (
+            "--policy",
+            "colour=red",
+            "unknown field `colour`, expected one of `interpretation`, `unknownAttributes`, ",
+        ),
         ("--policy", "userName=never", "unknown variant `never`, expected `readWrite` or `immutable`"),
         ("--policy", "massRemoval.members=few", "invalid type: string \"few\", expected usize"),
         ("--policy", "massRemoval.percent=-1", "invalid value: integer `-1`, expected u8"),
         ("--policy", "massRemoval.groups=1", "unknown field `groups`, expected `members` or `percent`"),
+        ("--policy", "pageSize.max=501", "a page size is an integer from 1 to 500"),
+        ("--policy", "pageSize.default=0", "a page size is an integer from 1 to 500"),
         ("--policy", "userName.members=1", "unknown variant `members`, expected `readWrite` or `immutable`"),
         ("--token", "secret", "it has to look like scim_demo_<key id>_<secret>"),
         ("--token", "scim_other_kid_secret", "it has to look like scim_demo_<key id>_<secret>"),

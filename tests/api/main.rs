@@ -40,6 +40,7 @@ mod pages;
 mod panics;
 mod patch;
 mod plans;
+mod policies;
 mod properties;
 mod roles;
 mod search;

@@ -12,6 +12,7 @@ use scim_lambda::scim::members::{self, Member, MemberChanges, Touched};
 use scim_lambda::scim::patch::Patch;
 use scim_lambda::scim::policy::{Interpretation, Policy};
 use scim_lambda::scim::schema::ResourceType;
+use scim_lambda::scim::tolerance::Leeway;
 use serde_json::{Value, json};
 
 fn group() -> Arc<ResourceType> {
@@ -47,7 +48,7 @@ fn a_patch_tells_who_comes_and_who_goes() {
             (Interpretation::Tolerant, members),
             (Interpretation::Strict, case.get("strict").unwrap_or(members)),
         ] {
-            let reader = Reader { kind: &group, interpretation };
+            let reader = Reader::new(&group, Leeway::of(&Policy { interpretation, ..Policy::default() }));
             let found = match Patch::parse(&reader, "own-id", &body) {
                 Ok(patch) => {
                     assert_eq!(patch.as_sets(), None, "{case}");
@@ -73,7 +74,7 @@ fn a_patch_tells_who_comes_and_who_goes() {
 #[test]
 fn the_operations_on_other_attributes_are_applied_alone() {
     let group = group();
-    let reader = Reader::new(&group, &Policy::default());
+    let reader = Reader::new(&group, Leeway::default());
     let patch = |value: &Value| {
         let body = json!({ "Operations": [{ "op": "replace", "value": value }] });
         Patch::parse(&reader, "own-id", &body).unwrap()
@@ -90,7 +91,7 @@ fn the_operations_on_other_attributes_are_applied_alone() {
 fn members_are_taken_out_of_a_resource() {
     const NO_ID: &str = "invalidValue: a member needs the id of a user or group as its value";
     let group = group();
-    let reader = Reader::new(&group, &Policy::default());
+    let reader = Reader::new(&group, Leeway::default());
     for (members, expected) in [
         (
             json!([{ "value": "u2", "display": null }, "u1", { "value": "u2", "type": "User" }]),

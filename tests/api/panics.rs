@@ -14,6 +14,7 @@ use scim_lambda::scim::matches::Matcher;
 use scim_lambda::scim::patch::Patch;
 use scim_lambda::scim::path::Path;
 use scim_lambda::scim::policy::{Interpretation, Policy};
+use scim_lambda::scim::tolerance::Leeway;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
@@ -235,7 +236,7 @@ fn paths() {
             for policy in [&policy, &Policy::default()] {
                 let operation = json!({ "op": "add", "path": path, "value": "x" });
                 let body = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation] });
-                if let Ok(patch) = Patch::parse(&Reader::new(kind, policy), "id", &body) {
+                if let Ok(patch) = Patch::parse(&Reader::new(kind, Leeway::of(policy)), "id", &body) {
                     drop(patch.apply(&Map::new()));
                 }
             }

@@ -59,6 +59,7 @@ async fn run(client: &Client, user_name: &str, case: &Value) -> Value {
         serde_json::from_str(&case["before"].to_string().replace("\"ENT", &format!("\"{ENTERPRISE}")))
             .unwrap();
     user["userName"] = user_name.into();
+    user["schemas"] = json!(["urn:ietf:params:scim:schemas:core:2.0:User"]);
     let created = client.post("/Users", &user.to_string()).await;
     assert_eq!(created.status, 201, "{created}");
     let operations = case["operations"]
@@ -190,6 +191,8 @@ async fn more_comparisons_than_a_request_may_cost_are_refused() {
 /// are among the attributes. So is that of a type which this program has never
 /// heard of.
 mod other_types {
+    use scim_lambda::scim::tolerance::Leeway;
+
     use super::*;
 
     const DEVICES: &str = r#"{
@@ -208,7 +211,7 @@ mod other_types {
 
     /// The attributes afterwards, `=`, or the error.
     fn patched(kind: &ResourceType, before: &Value, operations: &Value) -> Value {
-        let reader = Reader::new(kind, &Policy::default());
+        let reader = Reader::new(kind, Leeway::default());
         let before = reader.resource(before).unwrap();
         let patch = Patch::parse(&reader, "own-id", &json!({ "Operations": operations }));
         match patch.and_then(|patch| patch.apply(&before)) {

@@ -13,6 +13,7 @@ use scim_lambda::scim::matches::Matcher;
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::scim::resource::Resource;
 use scim_lambda::scim::schema::ResourceType;
+use scim_lambda::scim::tolerance::Leeway;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -161,7 +162,7 @@ fn expected(
 ) -> Option<Vec<String>> {
     let mut ids = Vec::new();
     for (kind, resources) in kinds.iter().zip(resources) {
-        let matcher = Matcher::among(filter, kind, kinds).ok()?;
+        let matcher = Matcher::among(filter, kind, kinds, Leeway::default()).ok()?;
         ids.extend(resources.iter().filter(|one| matcher.matches(one)).map(|one| one.id.clone()));
     }
     Some(ids)

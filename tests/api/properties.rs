@@ -8,6 +8,7 @@ use scim_lambda::scim::catalogue::Catalogue;
 use scim_lambda::scim::input::Reader;
 use scim_lambda::scim::patch::Patch;
 use scim_lambda::scim::policy::Policy;
+use scim_lambda::scim::tolerance::Leeway;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
@@ -334,7 +335,7 @@ fn message(operations: &[Operation]) -> Value {
 fn a_patch_does_what_the_model_does() {
     let catalogue = Catalogue::new(&Policy::default());
     let kind = catalogue.resource_type("User").unwrap();
-    let reader = Reader::new(kind, &Policy::default());
+    let reader = Reader::new(kind, Leeway::default());
     let operations = prop::collection::vec(operation(), 1..5);
     let holds = |(mut user, operations): (Value, Vec<Operation>)| -> TestCaseResult {
         user["userName"] = "bj".into();
@@ -360,7 +361,7 @@ fn a_patch_does_what_the_model_does() {
 fn what_is_removed_or_replaced_twice_is_as_after_the_first_time() {
     let catalogue = Catalogue::new(&Policy::default());
     let kind = catalogue.resource_type("User").unwrap();
-    let reader = Reader::new(kind, &Policy::default());
+    let reader = Reader::new(kind, Leeway::default());
     // An element in the place of another may no longer be what the filter selects.
     let repeatable = operation().prop_filter("repeatable", |operation| {
         operation.op != Op::Add && !matches!(operation.target, Target::EmailsOfType(_))
