@@ -9,6 +9,7 @@
 
 mod auth;
 mod bulk;
+mod bulk_properties;
 mod client;
 mod concurrency;
 mod conditions;
