@@ -14,7 +14,7 @@ use aws_sdk_dynamodb::config::Credentials;
 use aws_sdk_dynamodb::operation::create_table::CreateTableError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType, StreamSpecification, StreamViewType, TimeToLiveSpecification,
+    ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
 };
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http;
@@ -94,7 +94,8 @@ pub fn client_config(endpoint: &str) -> aws_sdk_dynamodb::config::Builder {
     ))
 }
 
-/// Creates the table, unless it is there.
+/// Creates the table, unless it is there. It has no stream, with which each write to
+/// the emulator takes longer than the one before.
 pub async fn create_table(client: &Client, table: &str) -> Result<()> {
     let attribute = |name: &str| {
         AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build()
@@ -121,12 +122,6 @@ pub async fn create_table(client: &Client, table: &str) -> Result<()> {
         .key_schema(key("sk", KeyType::Range)?)
         .global_secondary_indexes(index("members", "member_pk", "pk")?)
         .global_secondary_indexes(index("changes", "change_pk", "hour")?)
-        .stream_specification(
-            StreamSpecification::builder()
-                .stream_enabled(true)
-                .stream_view_type(StreamViewType::NewAndOldImages)
-                .build()?,
-        )
         .send()
         .await;
     match created {

@@ -116,6 +116,10 @@ impl Catalogue {
         self.assignables.iter().find(|assignables| assignables.assigned == assigned)
     }
 
+    pub fn has_assignables(&self) -> bool {
+        !self.assignables.is_empty()
+    }
+
     pub fn resource_type(&self, name: &str) -> Option<&Arc<ResourceType>> {
         self.every_type().find(|kind| kind.name.eq_ignore_ascii_case(name))
     }

@@ -23,7 +23,7 @@ pub struct Offered {
 /// s5, and RFC 9865 s4. `base` is the URL under which the client sees the
 /// endpoint.
 pub fn service_provider_config(base: &str, catalogue: &Catalogue, offered: &Offered) -> Value {
-    json!({
+    let mut config = json!({
         "schemas": [SPC],
         "patch": { "supported": true },
         "bulk": {
@@ -43,7 +43,6 @@ pub fn service_provider_config(base: &str, catalogue: &Catalogue, offered: &Offe
             "maxPageSize": offered.page_size.max(),
             "cursorTimeout": CURSOR_TIMEOUT.as_secs()
         },
-        "RolesAndEntitlements": roles_and_entitlements(catalogue),
         "authenticationSchemes": [{
             "type": "oauthbearertoken",
             "name": "Bearer token",
@@ -55,11 +54,16 @@ pub fn service_provider_config(base: &str, catalogue: &Catalogue, offered: &Offe
             "resourceType": "ServiceProviderConfig",
             "location": format!("{base}/ServiceProviderConfig")
         }
-    })
+    });
+    if let Some(offered) = roles_and_entitlements(catalogue) {
+        config["RolesAndEntitlements"] = offered;
+    }
+    config
 }
 
-/// draft-ietf-scim-roles-entitlements.
-fn roles_and_entitlements(catalogue: &Catalogue) -> Value {
+/// draft-ietf-scim-roles-entitlements, of a tenant that has any: a client that knows
+/// only the RFCs may refuse an attribute that they do not have.
+fn roles_and_entitlements(catalogue: &Catalogue) -> Option<Value> {
     let offered = |assigned, several: &str| {
         let Some(assignables) = catalogue.assignables(assigned) else {
             return json!({ "supported": false });
@@ -72,9 +76,11 @@ fn roles_and_entitlements(catalogue: &Catalogue) -> Value {
             "types": assignables.types(),
         })
     };
-    json!({
-        "roles": offered(Assigned::Roles, "multipleRolesSupported"),
-        "entitlements": offered(Assigned::Entitlements, "multipleEntitlementsSupported"),
+    catalogue.has_assignables().then(|| {
+        json!({
+            "roles": offered(Assigned::Roles, "multipleRolesSupported"),
+            "entitlements": offered(Assigned::Entitlements, "multipleEntitlementsSupported"),
+        })
     })
 }
 
