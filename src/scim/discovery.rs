@@ -55,8 +55,8 @@ pub fn service_provider_config(base: &str, catalogue: &Catalogue, offered: &Offe
             "location": format!("{base}/ServiceProviderConfig")
         }
     });
-    if let Some(offered) = roles_and_entitlements(catalogue) {
-        config["RolesAndEntitlements"] = offered;
+    if let (Some(config), Some(offered)) = (config.as_object_mut(), roles_and_entitlements(catalogue)) {
+        config.insert("RolesAndEntitlements".to_owned(), offered);
     }
     config
 }

@@ -58,7 +58,7 @@ impl<'a> Reader<'a> {
             return Err(ErrorKind::InvalidSyntax.with(format!(
                 "{} is not an attribute of {}: remove it or correct its name",
                 excerpt(key),
-                self.kind.name
+                extension.map_or(&self.kind.name, |schema| &schema.id)
             )));
         }
         Ok(target)
