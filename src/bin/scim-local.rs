@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
-use jiff::Timestamp;
+use jiff::{Timestamp, Unit};
 use scim_lambda::app::{App, World};
 use scim_lambda::auth::Token;
 use scim_lambda::config::{Config, read_definitions};
@@ -192,6 +192,7 @@ fn random_digits() -> Result<String> {
 async fn create_demo(store: &Store, world: &World, token: &str, options: &Options) -> Result<()> {
     let Token { tenant, kid, secret } = Token::parse(token).ok_or("the token is not valid")?;
     let now = (world.now)();
+    let now = now.round(Unit::Millisecond).unwrap_or(now);
     store
         .create_tenant(&tenant, &TenantRecord { created: now, policy: Policy::default(), definitions: None })
         .await?;
