@@ -13,7 +13,6 @@ use scim_lambda::app::{App, World};
 use scim_lambda::config::Config;
 use scim_lambda::event::{Event, Reply};
 use scim_lambda::local;
-use scim_lambda::scim::policy::Policy;
 use scim_lambda::store::{Store, TenantName, TenantRecord, TokenRecord};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
@@ -80,9 +79,7 @@ async fn directory(items: Vec<Item>) -> Result<App> {
     let store = Store::new(client.clone(), TABLE, Arc::clone(&world.ids), Arc::clone(&world.dice));
     let tenant = TenantName::parse("demo").ok_or("no tenant")?;
     let created = (world.now)();
-    store
-        .create_tenant(&tenant, &TenantRecord { created, policy: Policy::default(), definitions: None })
-        .await?;
+    store.create_tenant(&tenant, &TenantRecord::new(created)).await?;
     store.create_token(&tenant, "bench", &TokenRecord::new("secret", created)).await?;
     let mut config = Config::new(TABLE);
     config.timeout = Duration::from_mins(10);

@@ -14,7 +14,7 @@ use crate::scim::catalogue::Catalogue;
 use crate::scim::definitions::Definitions;
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::policy::Policy;
-use crate::store::{Store, TenantName, TenantRecord, TokenRecord};
+use crate::store::{Scope, Store, TenantName, TenantRecord, TokenRecord};
 
 /// A token that is revoked, or a policy that is changed, stays in force in a
 /// running instance for so long.
@@ -37,6 +37,7 @@ pub struct Caller {
     pub tenant: Arc<Tenant>,
     /// The id of the user to whom the token is bound.
     pub user: Option<String>,
+    pub scope: Scope,
 }
 
 pub struct Auth {
@@ -69,10 +70,10 @@ impl Auth {
         let token =
             request.header("authorization").next().and_then(Token::of_header).ok_or_else(unauthorized)?;
         let (record, tenant) = self.look_up(store, &token, now).await?.ok_or_else(unauthorized)?;
-        if !record.is_of(token.secret) {
+        if !record.is_of(token.secret) || record.expires.is_some_and(|expires| expires <= now) {
             return Err(unauthorized());
         }
-        Ok(Caller { tenant, user: record.user })
+        Ok(Caller { tenant, user: record.user, scope: record.scope })
     }
 
     async fn look_up(
@@ -86,6 +87,7 @@ impl Auth {
             return Ok(cached.known.clone());
         }
         let known = match store.token(&token.tenant, token.kid).await? {
+            Some((_, tenant)) if tenant.disabled => None,
             Some((record, tenant)) => Some((record, Arc::new(self.tenant(&token.tenant, tenant)?))),
             None => None,
         };

@@ -117,6 +117,15 @@ impl Route {
         }
     }
 
+    /// Whether a request with this method may change the directory.
+    pub fn writes(&self, method: &Method) -> bool {
+        match self {
+            Self::Create(_) | Self::Replace(..) | Self::Patch(..) | Self::Delete(..) | Self::Bulk => true,
+            Self::Me => *method != Method::GET,
+            _ => false,
+        }
+    }
+
     pub fn of_resource(method: &Method, kind: &Arc<ResourceType>, id: &str) -> Result<Self> {
         let (kind, id) = (Arc::clone(kind), id.to_owned());
         match *method {

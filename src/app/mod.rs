@@ -26,7 +26,7 @@ use crate::route::{Location, Route, base_url};
 use crate::scim::discovery::{self, Offered};
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::tolerance::{Leeway, Used};
-use crate::store::{Dice, Meter, RETRY_AFTER, Store};
+use crate::store::{Dice, Meter, RETRY_AFTER, Scope, Store};
 
 /// What the core never asks the world for by itself.
 #[derive(Clone)]
@@ -109,7 +109,7 @@ impl App {
         let now = now.round(Unit::Millisecond).unwrap_or(now);
         let location = Location::parse(&request.path, request.stage.as_deref());
         let base = base_url(self.config.base_url.as_deref(), request, &location);
-        let Caller { tenant, user } = self.auth.caller(&self.store, request, now).await?;
+        let Caller { tenant, user, scope } = self.auth.caller(&self.store, request, now).await?;
         let call = Call {
             request,
             tenant: &tenant,
@@ -120,7 +120,12 @@ impl App {
             started,
             in_bulk: false,
         };
-        self.follow(&call, Route::parse(&request.method, &location, &tenant.catalogue)?).await
+        let route = Route::parse(&request.method, &location, &tenant.catalogue)?;
+        if scope == Scope::Read && route.writes(&request.method) {
+            return Err(ErrorKind::Forbidden
+                .with("the token only reads: use one that the operator has made for reading and writing"));
+        }
+        self.follow(&call, route).await
     }
 
     async fn follow(&self, call: &Call<'_>, route: Route) -> Result<Response> {

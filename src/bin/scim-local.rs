@@ -47,7 +47,7 @@ struct Options {
     /// userName=readWrite|immutable, groupNames=unique|free, unknownMembers=refuse|accept,
     /// unknownRoles=accept|refuse, groupCycles=refuse|accept, patchAnswer=default|representation,
     /// massRemoval.members=N|null, massRemoval.percent=N|null, pageSize.default=N|null, pageSize.max=N|null
-    #[arg(long, value_name = "KEY=VALUE", value_parser = policy_setting)]
+    #[arg(long, value_name = "KEY=VALUE", value_parser = Policy::parse_setting)]
     policy: Vec<(String, String)>,
     /// Add the schemas and resource types of this JSON file, or of those of this folder
     #[arg(long, value_name = "PATH")]
@@ -87,29 +87,6 @@ fn demo_token(text: &str) -> Result<String, String> {
                 .to_owned())
         }
     }
-}
-
-fn policy_setting(text: &str) -> Result<(String, String), String> {
-    let (key, value) = text.split_once('=').ok_or("there is no = in it")?;
-    let setting = (key.to_owned(), value.to_owned());
-    with(&Policy::default(), std::slice::from_ref(&setting)).map_err(|error| error.to_string())?;
-    Ok(setting)
-}
-
-/// A dot leads into a policy that has settings of its own, whose values are
-/// numbers.
-fn with(policy: &Policy, settings: &[(String, String)]) -> serde_json::Result<Policy> {
-    let mut changed = serde_json::to_value(policy)?;
-    for (key, text) in settings {
-        let setting = key.split('.').fold(&mut changed, |place, name| {
-            if !place.is_object() {
-                *place = json!({});
-            }
-            &mut place[name]
-        });
-        *setting = serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into());
-    }
-    serde_json::from_value(changed)
 }
 
 async fn run(options: Options) -> Result<()> {
@@ -193,11 +170,9 @@ async fn create_demo(store: &Store, world: &World, token: &str, options: &Option
     let Token { tenant, kid, secret } = Token::parse(token).ok_or("the token is not valid")?;
     let now = (world.now)();
     let now = now.round(Unit::Millisecond).unwrap_or(now);
-    store
-        .create_tenant(&tenant, &TenantRecord { created: now, policy: Policy::default(), definitions: None })
-        .await?;
+    store.create_tenant(&tenant, &TenantRecord::new(now)).await?;
     let TenantRecord { policy, .. } = store.tenant(&tenant).await?.ok_or("the tenant was not kept")?;
-    let policy = with(&policy, &options.policy)?;
+    let policy = policy.with(&options.policy)?;
     if !options.policy.is_empty() {
         store.set_policy(&tenant, &policy).await?;
     }

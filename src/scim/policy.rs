@@ -2,7 +2,7 @@
 
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::Number;
+use serde_json::{Map, Number, Value};
 
 use super::error::{Error, ErrorKind};
 
@@ -29,6 +29,36 @@ impl Policy {
             Interpretation::Tolerant => UnknownAttributes::Ignore,
             Interpretation::Strict => UnknownAttributes::Refuse,
         })
+    }
+}
+
+impl Policy {
+    /// One setting as an operator writes it, `KEY=VALUE`.
+    pub fn parse_setting(text: &str) -> Result<(String, String), String> {
+        let (key, value) = text.split_once('=').ok_or("there is no = in it")?;
+        let setting = (key.to_owned(), value.to_owned());
+        Self::default().with(std::slice::from_ref(&setting)).map_err(|error| error.to_string())?;
+        Ok(setting)
+    }
+
+    /// With these settings changed. A dot leads into a policy that has settings of its
+    /// own, whose values are numbers.
+    pub fn with(&self, settings: &[(String, String)]) -> serde_json::Result<Self> {
+        let mut changed = serde_json::to_value(self)?;
+        for (key, text) in settings {
+            let mut place = &mut changed;
+            for name in key.split('.') {
+                if !place.is_object() {
+                    *place = Value::Object(Map::new());
+                }
+                place = match place {
+                    Value::Object(settings) => settings.entry(name).or_insert(Value::Null),
+                    other => other,
+                };
+            }
+            *place = serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into());
+        }
+        serde_json::from_value(changed)
     }
 }
 

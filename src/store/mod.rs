@@ -50,7 +50,7 @@ pub use member_changes::MemberChange;
 pub use meter::{Meter, Reading};
 pub use resources::{Apply, Change, MAX_INDEX_ROWS, Unseen, Write};
 pub(crate) use tenants::sha256;
-pub use tenants::{TenantRecord, TokenRecord};
+pub use tenants::{Scope, TenantRecord, TokenRecord};
 
 /// A number from 0 to 1.
 pub type Dice = dyn Fn() -> f64 + Send + Sync;

@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,9 @@ use crate::scim::policy::Policy;
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TenantRecord {
     pub created: Timestamp,
+    /// Nobody is let in.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disabled: bool,
     pub policy: Policy,
     /// JSON of [`Definitions`]: the tenant's own schemas and resource types.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,9 +35,23 @@ pub struct TokenRecord {
     /// bits, so nothing is gained by a slow hash but a way to keep us busy.
     pub sha256: String,
     pub created: Timestamp,
+    /// From then on it is as good as none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    #[serde(default)]
+    pub scope: Scope,
     /// The id of the user who is behind `/Me`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+}
+
+/// What a token lets a client do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Scope {
+    #[default]
+    ReadWrite,
+    Read,
 }
 
 impl Store {
@@ -94,6 +111,48 @@ impl Store {
         self.put_record(Key::token(tenant, kid), record).await
     }
 
+    /// Every token of a tenant by its key id, those that have expired, too.
+    pub async fn tokens(&self, tenant: &TenantName) -> Result<Vec<(String, TokenRecord)>, Error> {
+        const OPERATION: &str = "Query";
+        let Key { pk, sk: prefix } = Key::token(tenant, "");
+        let mut pages = self
+            .rows(pk)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
+            .expression_attribute_values(":prefix", AttributeValue::S(prefix.clone()))
+            .into_paginator()
+            .items()
+            .send();
+        let mut tokens = Vec::new();
+        while let Some(item) = pages.next().await {
+            let item = item.map_err(|error| Error::sdk(OPERATION, &error))?;
+            let Some(key) = Key::of(&item) else { continue };
+            let kid = key.sk.trim_start_matches(&prefix).to_owned();
+            tokens
+                .push((kid, serde_dynamo::from_item(item).map_err(|error| Error::fault(OPERATION, error))?));
+        }
+        Ok(tokens)
+    }
+
+    /// Whether there was such a token.
+    pub async fn revoke_token(&self, tenant: &TenantName, kid: &str) -> Result<bool, Error> {
+        let deleted = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::token(tenant, kid).into_map()))
+            .return_values(ReturnValue::AllOld)
+            .send()
+            .await
+            .map_err(|error| Error::sdk("DeleteItem", &error))?;
+        Ok(deleted.attributes.is_some())
+    }
+
+    /// Closes a tenant that exists to everybody, or opens it again.
+    pub async fn set_disabled(&self, tenant: &TenantName, disabled: bool) -> Result<(), Error> {
+        self.set(tenant, "disabled", AttributeValue::Bool(disabled)).await
+    }
+
     /// Replaces the policy of a tenant that exists.
     pub async fn set_policy(&self, tenant: &TenantName, policy: &Policy) -> Result<(), Error> {
         let policy = attribute_value("UpdateItem", policy)?;
@@ -148,9 +207,15 @@ impl Store {
     }
 }
 
+impl TenantRecord {
+    pub fn new(created: Timestamp) -> Self {
+        Self { created, disabled: false, policy: Policy::default(), definitions: None }
+    }
+}
+
 impl TokenRecord {
     pub fn new(secret: &str, created: Timestamp) -> Self {
-        Self { sha256: sha256(secret), created, user: None }
+        Self { sha256: sha256(secret), created, expires: None, scope: Scope::default(), user: None }
     }
 }
 

@@ -119,7 +119,10 @@ impl Directory {
         let tenant = TenantName::parse(name).unwrap();
         let created = (self.world.now)();
         assert!(
-            store.create_tenant(&tenant, &TenantRecord { created, policy, definitions: None }).await.unwrap()
+            store
+                .create_tenant(&tenant, &TenantRecord { policy, ..TenantRecord::new(created) })
+                .await
+                .unwrap()
         );
         let token = TokenRecord::new(&"0".repeat(64), created);
         assert!(store.create_token(&tenant, "events", &token).await.unwrap());
@@ -153,6 +156,10 @@ impl Directory {
     /// The table, past the handler.
     pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::from_conf(local::client_config(&self.endpoint).build())
+    }
+
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
     pub(crate) fn table(&self) -> &str {

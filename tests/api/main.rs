@@ -44,6 +44,7 @@ mod plans;
 mod policies;
 mod properties;
 mod roles;
+mod scimctl;
 mod search;
 mod staged;
 mod users;
