@@ -99,6 +99,19 @@ enum Token {
         #[arg(long, value_name = "ID")]
         user: Option<String>,
     },
+    /// Make a token that is good for the same as another, which ends a while later
+    Rotate {
+        #[arg(value_parser = tenant_name)]
+        tenant: TenantName,
+        #[arg(value_name = "KEY_ID")]
+        kid: String,
+        /// How many days both are good
+        #[arg(long, value_name = "DAYS", default_value_t = 7)]
+        overlap: u16,
+        /// When the new one ends: in so many days
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
+        days: Option<u16>,
+    },
     /// The key ids of a tenant's tokens, and what they are good for
     List {
         #[arg(value_parser = tenant_name)]
@@ -219,22 +232,29 @@ async fn token(store: &Store, command: Token, now: Timestamp) -> Result<Value> {
     match command {
         Token::Create { tenant, days, read_only, user } => {
             known(store, &tenant).await?;
-            let mut secret = String::with_capacity(64);
-            for _ in 0..4 {
-                write!(secret, "{:016x}", getrandom::u64().map_err(|error| error.to_string())?)?;
-            }
-            let kid = format!("{:08x}", getrandom::u32().map_err(|error| error.to_string())?);
-            let expires = days.map(|days| now + SignedDuration::from_hours(24 * i64::from(days)));
+            let (kid, secret) = random()?;
+            let expires = days.map(|days| later(now, days));
             let scope = if read_only { Scope::Read } else { Scope::ReadWrite };
             let record = TokenRecord { expires, scope, user, ..TokenRecord::new(&secret, now) };
             if !store.create_token(&tenant, &kid, &record).await? {
                 return Err(format!("the key id {kid} is taken: try again").into());
             }
-            let mut made = of(&kid, &record);
-            if let Some(made) = made.as_object_mut() {
-                made.insert("token".to_owned(), format!("scim_{}_{kid}_{secret}", tenant.as_str()).into());
+            Ok(once(&tenant, &kid, &secret, &record))
+        }
+        Token::Rotate { tenant, kid: old, overlap, days } => {
+            known(store, &tenant).await?;
+            let tokens = store.tokens(&tenant).await?;
+            let (_, followed) =
+                tokens.into_iter().find(|(kid, _)| *kid == old).ok_or_else(|| no_token(&tenant, &old))?;
+            let ends = later(now, overlap).min(followed.expires.unwrap_or(Timestamp::MAX));
+            let (kid, secret) = random()?;
+            let expires = days.map(|days| later(now, days));
+            let TokenRecord { sha256, .. } = TokenRecord::new(&secret, now);
+            let record = TokenRecord { sha256, created: now, expires, ..followed };
+            if !store.rotate_token(&tenant, (&old, ends), (&kid, &record)).await? {
+                return Err(no_token(&tenant, &old).into());
             }
-            Ok(made)
+            Ok(once(&tenant, &kid, &secret, &record))
         }
         Token::List { tenant } => {
             known(store, &tenant).await?;
@@ -245,11 +265,38 @@ async fn token(store: &Store, command: Token, now: Timestamp) -> Result<Value> {
             if store.revoke_token(&tenant, &kid).await? {
                 Ok(json!({ "revoked": kid }))
             } else {
-                let name = tenant.as_str();
-                Err(format!("there is no token {kid} of {name}: see scimctl token list {name}").into())
+                Err(no_token(&tenant, &kid).into())
             }
         }
     }
+}
+
+fn no_token(tenant: &TenantName, kid: &str) -> String {
+    format!("there is no token {kid} of {0}: see scimctl token list {0}", tenant.as_str())
+}
+
+fn later(now: Timestamp, days: u16) -> Timestamp {
+    now + SignedDuration::from_hours(24 * i64::from(days))
+}
+
+/// A key id, and a secret of 256 bits.
+fn random() -> Result<(String, String)> {
+    let mut digits = String::with_capacity(80);
+    for _ in 0..5 {
+        write!(digits, "{:016x}", getrandom::u64().map_err(|error| error.to_string())?)?;
+    }
+    let secret = digits.split_off(16);
+    digits.truncate(8);
+    Ok((digits, secret))
+}
+
+/// A token as it is never shown again.
+fn once(tenant: &TenantName, kid: &str, secret: &str, record: &TokenRecord) -> Value {
+    let mut made = of(kid, record);
+    if let Some(made) = made.as_object_mut() {
+        made.insert("token".to_owned(), format!("scim_{}_{kid}_{secret}", tenant.as_str()).into());
+    }
+    made
 }
 
 fn of(kid: &str, record: &TokenRecord) -> Value {

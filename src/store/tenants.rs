@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, Update};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -132,6 +132,31 @@ impl Store {
                 .push((kid, serde_dynamo::from_item(item).map_err(|error| Error::fault(OPERATION, error))?));
         }
         Ok(tokens)
+    }
+
+    /// One transaction: a new token, and an end for the one that it follows. `false` if
+    /// that is not there any more.
+    pub async fn rotate_token(
+        &self,
+        tenant: &TenantName,
+        (old, ends): (&str, Timestamp),
+        (kid, record): (&str, &TokenRecord),
+    ) -> Result<bool, Error> {
+        let mut item: Item =
+            serde_dynamo::to_item(record).map_err(|error| Error::fault(transaction::OPERATION, error))?;
+        item.extend(Key::token(tenant, kid).into_map());
+        let end = Update::builder()
+            .table_name(&self.table)
+            .set_key(Some(Key::token(tenant, old).into_map()))
+            .update_expression("SET expires = :ends")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_values(":ends", attribute_value(transaction::OPERATION, &ends)?);
+        let actions = vec![
+            actions::update(end)?,
+            actions::put(self.put(item).condition_expression("attribute_not_exists(pk)"))?,
+        ];
+        let outcome = self.transact(actions, &mut Retry::new(&*self.dice)).await?;
+        Ok(matches!(outcome, Outcome::Done))
     }
 
     /// Whether there was such a token.

@@ -122,6 +122,36 @@ async fn a_token_that_has_ended_is_refused_like_any_other() {
 }
 
 #[tokio::test]
+async fn both_tokens_of_a_rotation_are_good_until_the_old_one_ends() {
+    let directory = Directory::new().await;
+    let user = directory.client().post("/Users", r#"{"userName":"ann"}"#).await.id().to_owned();
+    let old = token(&directory, &["demo", "--read-only", "--user", &user]).await;
+    let (kid, _) = old.trim_start_matches("scim_demo_").split_once('_').unwrap();
+    let rotated = json(&directory, &["token", "rotate", "demo", kid]).await;
+    assert_eq!(
+        (&rotated["scope"], rotated["user"].as_str()),
+        (&"read".into(), Some(user.as_str())),
+        "{rotated}"
+    );
+    for token in [old.as_str(), rotated["token"].as_str().unwrap()] {
+        assert_eq!(directory.client().with_token(token).get("/Me").await.status, 200);
+    }
+    let listed = json(&directory, &["token", "list", "demo"]).await;
+    let ends = |kid: &Value| {
+        let tokens = listed.as_array().unwrap();
+        tokens.iter().find(|token| token["keyId"] == *kid).unwrap()["expires"].is_string()
+    };
+    assert_eq!((ends(&kid.into()), ends(&rotated["keyId"])), (true, false));
+    // An end that is sooner stays.
+    let soon = json(&directory, &["token", "create", "demo", "--days", "1"]).await;
+    let kid = soon["keyId"].as_str().unwrap();
+    run(&directory, &["token", "rotate", "demo", kid]).await.unwrap();
+    let listed = json(&directory, &["token", "list", "demo"]).await;
+    let kept = listed.as_array().unwrap().iter().find(|token| token["keyId"] == kid).unwrap();
+    assert_eq!(kept["expires"], soon["expires"]);
+}
+
+#[tokio::test]
 async fn a_disabled_tenant_lets_nobody_in_until_it_is_enabled() {
     let directory = Directory::new().await;
     let client = directory.client();
@@ -146,6 +176,7 @@ async fn what_cannot_be_done_is_said_on_one_line() {
         &["token", "create", "none"],
         &["token", "list", "none"],
         &["token", "revoke", "demo", "none"],
+        &["token", "rotate", "demo", "none"],
     ];
     let mut lines = String::new();
     for arguments in refused {
@@ -157,6 +188,7 @@ async fn what_cannot_be_done_is_said_on_one_line() {
     scimctl: there is no tenant none: make it with scimctl tenant create none
     scimctl: there is no tenant none: make it with scimctl tenant create none
     scimctl: there is no tenant none: make it with scimctl tenant create none
+    scimctl: there is no token none of demo: see scimctl token list demo
     scimctl: there is no token none of demo: see scimctl token list demo
     ");
     let changed = run(&directory, &["tenant", "set", "demo", "shoeSize=1"]).await.unwrap_err();
