@@ -147,16 +147,21 @@ impl Assignables {
         self.all.get(&value.to_lowercase())
     }
 
+    /// Those that contain it directly.
+    fn parents(&self, value: &str) -> impl Iterator<Item = &Assignable> {
+        let value = value.to_lowercase();
+        self.all
+            .values()
+            .filter(move |parent| parent.contains.iter().any(|child| child.to_lowercase() == value))
+    }
+
     /// Those that contain it, directly or through others.
     fn containers(&self, value: &str) -> BTreeSet<String> {
         let mut found: BTreeSet<String> = BTreeSet::new();
         let mut next = vec![value.to_owned()];
         while let Some(value) = next.pop() {
-            let parents = self.all.values().filter(|parent| {
-                parent.contains.iter().any(|child| child.to_lowercase() == value.to_lowercase())
-            });
             next.extend(
-                parents
+                self.parents(&value)
                     .filter(|parent| found.insert(parent.value.clone()))
                     .map(|parent| parent.value.clone()),
             );
@@ -206,9 +211,7 @@ impl Assignables {
     fn of_the_draft(&self, assignable: &Assignable) -> Value {
         let contains: Vec<&str> =
             assignable.contains.iter().filter_map(|child| Some(self.get(child)?.value.as_str())).collect();
-        let parents = self.all.values().filter(|parent| {
-            parent.contains.iter().any(|child| child.to_lowercase() == assignable.value.to_lowercase())
-        });
+        let parents = self.parents(&assignable.value);
         json!({
             "value": assignable.value,
             "display": assignable.display,

@@ -107,12 +107,7 @@ impl Store {
         value: &str,
     ) -> Result<Vec<Resource>, Error> {
         let Key { pk, sk } = keys::look_up(tenant, kind, path, value);
-        let query = self
-            .rows(pk)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk AND begins_with(sk, :sk)")
-            .expression_attribute_values(":sk", AttributeValue::S(sk.clone()));
-        let rows = self.texts(query, "sk", MAX_HITS).await?;
+        let rows = self.texts(self.rows_from(pk, &sk), "sk", MAX_HITS).await?;
         let ids = rows.iter().filter_map(|row| row.strip_prefix(&sk).map(str::to_owned)).collect();
         self.by_ids(tenant, kind, ids).await
     }

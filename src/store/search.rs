@@ -255,17 +255,20 @@ impl Store {
         let mut holders = HashSet::new();
         for value in values {
             let Key { pk, sk } = keys::look_up(tenant, kind, path, value);
-            let query = self
-                .rows(pk)
-                .consistent_read(true)
-                .key_condition_expression("pk = :pk AND begins_with(sk, :value)")
-                .expression_attribute_values(":value", AttributeValue::S(sk.clone()));
-            let rows = self.first_texts(query, "sk", usize::MAX).await?;
+            let rows = self.first_texts(self.rows_from(pk, &sk), "sk", usize::MAX).await?;
             // An id has no `#`, which a longer value may have.
             let ids = rows.iter().filter_map(|row| row.strip_prefix(&sk)).filter(|id| !id.contains('#'));
             holders.extend(ids.map(str::to_owned));
         }
         Ok(holders.len())
+    }
+
+    /// The rows of one partition whose sort keys begin so, as they are now.
+    pub(super) fn rows_from(&self, partition: String, beginning: &str) -> QueryFluentBuilder {
+        self.rows(partition)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND begins_with(sk, :beginning)")
+            .expression_attribute_values(":beginning", AttributeValue::S(beginning.to_owned()))
     }
 
     /// A query of one partition, its condition yet to come.

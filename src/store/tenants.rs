@@ -90,9 +90,7 @@ impl Store {
     /// One transaction: the tenant, and its place in the list of all. `false` if
     /// there is one of that name, which is left as it is.
     pub async fn create_tenant(&self, tenant: &TenantName, record: &TenantRecord) -> Result<bool, Error> {
-        let mut item: Item =
-            serde_dynamo::to_item(record).map_err(|error| Error::fault(transaction::OPERATION, error))?;
-        item.extend(Key::tenant(tenant).into_map());
+        let item = item(transaction::OPERATION, Key::tenant(tenant), record)?;
         let actions = vec![
             actions::put(self.put(item).condition_expression("attribute_not_exists(pk)"))?,
             actions::put(self.put(Key::listed_tenant(tenant).into_map()))?,
@@ -115,14 +113,7 @@ impl Store {
     pub async fn tokens(&self, tenant: &TenantName) -> Result<Vec<(String, TokenRecord)>, Error> {
         const OPERATION: &str = "Query";
         let Key { pk, sk: prefix } = Key::token(tenant, "");
-        let mut pages = self
-            .rows(pk)
-            .consistent_read(true)
-            .key_condition_expression("pk = :pk AND begins_with(sk, :prefix)")
-            .expression_attribute_values(":prefix", AttributeValue::S(prefix.clone()))
-            .into_paginator()
-            .items()
-            .send();
+        let mut pages = self.rows_from(pk, &prefix).into_paginator().items().send();
         let mut tokens = Vec::new();
         while let Some(item) = pages.next().await {
             let item = item.map_err(|error| Error::sdk(OPERATION, &error))?;
@@ -142,9 +133,7 @@ impl Store {
         (old, ends): (&str, Timestamp),
         (kid, record): (&str, &TokenRecord),
     ) -> Result<bool, Error> {
-        let mut item: Item =
-            serde_dynamo::to_item(record).map_err(|error| Error::fault(transaction::OPERATION, error))?;
-        item.extend(Key::token(tenant, kid).into_map());
+        let item = item(transaction::OPERATION, Key::token(tenant, kid), record)?;
         let end = Update::builder()
             .table_name(&self.table)
             .set_key(Some(Key::token(tenant, old).into_map()))
@@ -210,8 +199,7 @@ impl Store {
 
     async fn put_record(&self, key: Key, record: &impl Serialize) -> Result<bool, Error> {
         const OPERATION: &str = "PutItem";
-        let mut item: Item = serde_dynamo::to_item(record).map_err(|error| Error::fault(OPERATION, error))?;
-        item.extend(key.into_map());
+        let item = item(OPERATION, key, record)?;
         let answer = self
             .client
             .put_item()
@@ -230,6 +218,12 @@ impl Store {
             Err(error) => Err(Error::sdk(OPERATION, &error)),
         }
     }
+}
+
+fn item(operation: &'static str, key: Key, record: &impl Serialize) -> Result<Item, Error> {
+    let mut item: Item = serde_dynamo::to_item(record).map_err(|error| Error::fault(operation, error))?;
+    item.extend(key.into_map());
+    Ok(item)
 }
 
 impl TenantRecord {
