@@ -1,20 +1,25 @@
 //! Bearer token to tenant (RFC 6750 s2.1).
 //!
-//! A token is `scim_<tenant>_<kid>_<secret>`. The tenant is known before
-//! anything is read, and a wrong token costs one read at the most.
+//! A token is `scim_<tenant>_<kid>_<secret>`, or one that the authorization server
+//! of the tenant in the path has signed. The tenant is known before anything is
+//! read, and a wrong token costs one read at the most.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
+use jsonwebtoken::jwk::JwkSet;
 use subtle::ConstantTimeEq;
 
 use crate::event::Request;
+use crate::jwks::Jwks;
+use crate::oauth::{self, Keys, Oauth, Refusal};
+use crate::route::Location;
 use crate::scim::catalogue::Catalogue;
 use crate::scim::definitions::Definitions;
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::policy::Policy;
-use crate::store::{Scope, Store, TenantName, TenantRecord, TokenRecord};
+use crate::store::{RETRY_AFTER, Scope, Store, TenantName, TenantRecord, TokenRecord, USE_INTERVAL};
 
 /// A token that is revoked, or a policy that is changed, stays in force in a
 /// running instance for so long.
@@ -29,28 +34,46 @@ pub struct Tenant {
     pub name: TenantName,
     pub policy: Policy,
     pub catalogue: Catalogue,
+    oauth: Option<Oauth>,
+    /// Those that the operator has pasted.
+    keys: Option<Arc<JwkSet>>,
 }
 
 /// Who sends a request.
 #[derive(Debug)]
 pub struct Caller {
     pub tenant: Arc<Tenant>,
+    /// The key id of the token, or the client that the authorization server names.
+    pub client: String,
     /// The id of the user to whom the token is bound.
     pub user: Option<String>,
     pub scope: Scope,
+    /// Whether the use of the token is to be noted.
+    pub is_noteworthy: bool,
 }
 
 pub struct Auth {
     /// What the function is packaged with, for every tenant.
     definitions: Definitions,
-    cache: Mutex<HashMap<(TenantName, String), Cached>>,
+    cache: Mutex<HashMap<Credential, Cached>>,
+    jwks: Jwks,
 }
+
+/// A key id of a tenant; an empty one stands for its authorization server.
+type Credential = (TenantName, String);
 
 #[derive(Clone)]
 struct Cached {
     read: Timestamp,
-    /// `None` for a token that does not exist.
-    known: Option<(TokenRecord, Arc<Tenant>)>,
+    /// `None` for a token or tenant that does not exist.
+    known: Option<Known>,
+}
+
+#[derive(Clone)]
+struct Known {
+    /// None of an authorization server.
+    token: Option<TokenRecord>,
+    tenant: Arc<Tenant>,
 }
 
 /// A token as its text says; whether it is good is another matter.
@@ -63,33 +86,85 @@ pub struct Token<'a> {
 
 impl Auth {
     pub fn new(definitions: Definitions) -> Self {
-        Self { definitions, cache: Mutex::default() }
+        Self { definitions, cache: Mutex::default(), jwks: Jwks::default() }
     }
 
-    pub async fn caller(&self, store: &Store, request: &Request, now: Timestamp) -> Result<Caller> {
-        let token =
-            request.header("authorization").next().and_then(Token::of_header).ok_or_else(unauthorized)?;
-        let (record, tenant) = self.look_up(store, &token, now).await?.ok_or_else(unauthorized)?;
+    pub async fn caller(
+        &self,
+        store: &Store,
+        request: &Request,
+        location: &Location,
+        now: Timestamp,
+    ) -> Result<Caller> {
+        let text = request.header("authorization").next().and_then(bearer).ok_or_else(unauthorized)?;
+        if let Some(token) = Token::parse(text) {
+            return self.of_token(store, &token, now).await;
+        }
+        let tenant = location.tenant().and_then(TenantName::parse).filter(|_| oauth::is_jwt(text));
+        self.of_jwt(store, tenant.ok_or_else(unauthorized)?, text, now).await
+    }
+
+    async fn of_token(&self, store: &Store, token: &Token<'_>, now: Timestamp) -> Result<Caller> {
+        let credential = (token.tenant.clone(), token.kid.to_owned());
+        let Known { token: record, tenant } =
+            self.known(store, &credential, now).await?.ok_or_else(unauthorized)?;
+        let record = record.ok_or_else(unauthorized)?;
         if !record.is_of(token.secret) || record.expires.is_some_and(|expires| expires <= now) {
             return Err(unauthorized());
         }
-        Ok(Caller { tenant, user: record.user, scope: record.scope })
+        let is_noteworthy = record.used.is_none_or(|used| now.duration_since(used) >= USE_INTERVAL);
+        if is_noteworthy && let Some(Cached { known: Some(known), .. }) = self.lock().get_mut(&credential) {
+            known.token = Some(TokenRecord { used: Some(now), ..record.clone() });
+        }
+        let TokenRecord { user, scope, .. } = record;
+        Ok(Caller { tenant, client: credential.1, user, scope, is_noteworthy })
     }
 
-    async fn look_up(
-        &self,
-        store: &Store,
-        token: &Token<'_>,
-        now: Timestamp,
-    ) -> Result<Option<(TokenRecord, Arc<Tenant>)>> {
-        let key = (token.tenant.clone(), token.kid.to_owned());
-        if let Some(cached) = self.lock().get(&key).filter(|cached| cached.is_fresh(now)) {
+    async fn of_jwt(&self, store: &Store, name: TenantName, text: &str, now: Timestamp) -> Result<Caller> {
+        let credential = (name, String::new());
+        let Known { tenant, .. } = self.known(store, &credential, now).await?.ok_or_else(unauthorized)?;
+        let oauth = tenant.oauth.as_ref().ok_or_else(unauthorized)?;
+        let check = async |anew| match self.keys(&tenant, oauth, now, anew).await {
+            Some(keys) => Ok(oauth.check(text, &keys, now)),
+            // Whether the token is good cannot be told, and the client is not to blame.
+            None => Err(ErrorKind::Unavailable { retry_after: RETRY_AFTER }
+                .with("the authorization server did not answer: send the request again later")),
+        };
+        let mut checked = check(false).await?;
+        if checked == Err(Refusal::UnknownKey) {
+            checked = check(true).await?;
+        }
+        let client = checked.map_err(|_| unauthorized())?;
+        Ok(Caller {
+            tenant: Arc::clone(&tenant),
+            client,
+            user: None,
+            scope: Scope::ReadWrite,
+            is_noteworthy: false,
+        })
+    }
+
+    async fn keys(&self, tenant: &Tenant, oauth: &Oauth, now: Timestamp, anew: bool) -> Option<Arc<JwkSet>> {
+        match &oauth.keys {
+            Keys::Jwks(_) => tenant.keys.clone(),
+            Keys::JwksUrl(url) => self.jwks.keys(url, now, anew).await,
+        }
+    }
+
+    async fn known(&self, store: &Store, credential: &Credential, now: Timestamp) -> Result<Option<Known>> {
+        if let Some(cached) = self.lock().get(credential).filter(|cached| cached.is_fresh(now)) {
             return Ok(cached.known.clone());
         }
-        let known = match store.token(&token.tenant, token.kid).await? {
-            Some((_, tenant)) if tenant.disabled => None,
-            Some((record, tenant)) => Some((record, Arc::new(self.tenant(&token.tenant, tenant)?))),
-            None => None,
+        let (name, kid) = credential;
+        let found = match kid.as_str() {
+            "" => store.tenant(name).await?.map(|tenant| (None, tenant)),
+            kid => store.token(name, kid).await?.map(|(token, tenant)| (Some(token), tenant)),
+        };
+        let known = match found {
+            Some((token, tenant)) if tenant.disabled.is_none() => {
+                Some(Known { token, tenant: Arc::new(self.tenant(name, tenant)?) })
+            }
+            _ => None,
         };
         let mut cache = self.lock();
         if cache.len() >= CACHE_SIZE {
@@ -98,18 +173,21 @@ impl Auth {
         if cache.len() >= CACHE_SIZE {
             cache.clear();
         }
-        cache.insert(key, Cached { read: now, known: known.clone() });
+        cache.insert(credential.clone(), Cached { read: now, known: known.clone() });
         Ok(known)
     }
 
     /// A directory is not served by half of its schemas.
     fn tenant(&self, name: &TenantName, record: TenantRecord) -> Result<Tenant> {
-        let own =
-            record.definitions.as_deref().map_or_else(|| Ok(Definitions::default()), Definitions::parse);
-        let catalogue =
-            own.and_then(|own| Catalogue::with(&record.policy, &self.definitions.clone().and(own)));
-        match catalogue {
-            Ok(catalogue) => Ok(Tenant { name: name.clone(), policy: record.policy, catalogue }),
+        match record.catalogue(&self.definitions) {
+            Ok(catalogue) => {
+                let keys = record.oauth.as_ref().and_then(|oauth| match &oauth.keys {
+                    Keys::Jwks(text) => oauth::parse_keys(text.as_bytes()).ok().map(Arc::new),
+                    Keys::JwksUrl(_) => None,
+                });
+                let TenantRecord { policy, oauth, .. } = record;
+                Ok(Tenant { name: name.clone(), policy, catalogue, oauth, keys })
+            }
             Err(error) => {
                 tracing::error!(tenant = name.as_str(), %error, "the definitions of a tenant cannot be used");
                 Err(ErrorKind::Internal.with(
@@ -119,7 +197,7 @@ impl Auth {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(TenantName, String), Cached>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Credential, Cached>> {
         // Nothing panics while it holds the lock, and a cache is never wrong in part.
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -139,14 +217,6 @@ impl TokenRecord {
 }
 
 impl<'a> Token<'a> {
-    fn of_header(header: &'a str) -> Option<Self> {
-        let (scheme, token) = header.trim().split_once(' ')?;
-        if !scheme.eq_ignore_ascii_case("Bearer") {
-            return None;
-        }
-        Self::parse(token.trim())
-    }
-
     pub fn parse(text: &'a str) -> Option<Self> {
         let (tenant, rest) = text.strip_prefix("scim_")?.split_once('_')?;
         let (kid, secret) = rest.split_once('_')?;
@@ -157,6 +227,12 @@ impl<'a> Token<'a> {
         (fits(kid, 32) && fits(secret, 128)).then_some(())?;
         Some(Self { tenant: TenantName::parse(tenant)?, kid, secret })
     }
+}
+
+/// What follows the scheme (RFC 6750 s2.1).
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then_some(token.trim())
 }
 
 /// The same for every reason: it tells nobody whether a tenant or key exists.

@@ -12,9 +12,13 @@ pub mod auth;
 pub mod config;
 pub mod cursor;
 pub mod event;
+mod jwks;
 #[cfg(feature = "local")]
 pub mod local;
+pub mod oauth;
 pub mod route;
 pub mod scim;
+#[cfg(feature = "cli")]
+pub mod secret;
 pub mod store;
 pub mod telemetry;

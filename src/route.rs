@@ -73,6 +73,16 @@ impl Location {
     }
 }
 
+impl Location {
+    /// What stands before `/scim/v2`, where an endpoint has a path for each tenant.
+    pub fn tenant(&self) -> Option<&str> {
+        let mut backwards = self.prefix.rsplit('/');
+        let is = |segment: Option<&str>, name| segment.is_some_and(|text| text.eq_ignore_ascii_case(name));
+        let is_base = is(backwards.next(), "v2") && is(backwards.next(), "scim");
+        backwards.next().filter(|_| is_base)
+    }
+}
+
 impl Route {
     /// A HEAD is routed as the GET that it stands for.
     pub fn parse(method: &Method, location: &Location, catalogue: &Catalogue) -> Result<Self> {
@@ -163,9 +173,9 @@ fn no_such_endpoint(location: &Location) -> Error {
 }
 
 /// The URL under which the client sees the base of the endpoint.
-pub fn base_url(configured: Option<&str>, request: &Request, location: &Location) -> String {
+pub fn base_url(configured: Option<&str>, request: &Request, location: &Location, tenant: &str) -> String {
     if let Some(base) = configured {
-        return base.trim_end_matches('/').to_owned();
+        return base.trim_end_matches('/').replace("{tenant}", tenant);
     }
     let first = |name| {
         let value = request.header(name).next()?.split(',').next()?.trim().to_owned();

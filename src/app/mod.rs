@@ -108,8 +108,9 @@ impl App {
         let now = (self.world.now)();
         let now = now.round(Unit::Millisecond).unwrap_or(now);
         let location = Location::parse(&request.path, request.stage.as_deref());
-        let base = base_url(self.config.base_url.as_deref(), request, &location);
-        let Caller { tenant, user, scope } = self.auth.caller(&self.store, request, now).await?;
+        let Caller { tenant, client, user, scope, is_noteworthy } =
+            self.auth.caller(&self.store, request, &location, now).await?;
+        let base = base_url(self.config.base_url.as_deref(), request, &location, tenant.name.as_str());
         let call = Call {
             request,
             tenant: &tenant,
@@ -125,7 +126,13 @@ impl App {
             return Err(ErrorKind::Forbidden
                 .with("the token only reads: use one that the operator has made for reading and writing"));
         }
-        self.follow(&call, route).await
+        let note = async {
+            if is_noteworthy && let Err(error) = self.store.note_use(&tenant.name, &client, now).await {
+                tracing::warn!(%error, "the use of a token was not noted");
+            }
+        };
+        let (response, ()) = tokio::join!(self.follow(&call, route), note);
+        response
     }
 
     async fn follow(&self, call: &Call<'_>, route: Route) -> Result<Response> {

@@ -4,7 +4,6 @@
 use tokio::time::timeout;
 
 use super::App;
-use crate::scim::catalogue::Catalogue;
 use crate::store::{Error, Swept};
 
 impl App {
@@ -27,10 +26,15 @@ impl App {
             let Some(record) = self.store.tenant(&tenant).await? else {
                 continue;
             };
-            swept.tenants += 1;
-            let catalogue = Catalogue::new(&record.policy);
-            let kinds: Vec<_> = catalogue.resource_types.iter().map(AsRef::as_ref).collect();
-            self.store.sweep_tenant(&tenant, &kinds, now, swept).await?;
+            // The others do not wait for one that cannot be served.
+            match record.catalogue(&self.config.definitions) {
+                Ok(catalogue) => {
+                    self.store.sweep_tenant(&tenant, &catalogue.resource_types, now, swept).await?;
+                }
+                Err(error) => {
+                    tracing::error!(tenant = tenant.as_str(), %error, "the definitions of a tenant cannot be used");
+                }
+            }
         }
         Ok(())
     }

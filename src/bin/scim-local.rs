@@ -1,6 +1,5 @@
 //! `cargo local`: the endpoint on this machine, over an emulator of DynamoDB.
 
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -17,6 +16,7 @@ use scim_lambda::local;
 use scim_lambda::scim::catalogue::Catalogue;
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::scim::resource::Attributes;
+use scim_lambda::secret;
 use scim_lambda::store::{Store, TenantName, TenantRecord, TokenRecord, Write};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -109,7 +109,7 @@ async fn run(options: Options) -> Result<()> {
     let store = Store::new(client.clone(), TABLE, Arc::clone(&world.ids), Arc::clone(&world.dice));
     let token = match &options.token {
         Some(token) => token.clone(),
-        None => new_token(&world)?,
+        None => new_token()?,
     };
     create_demo(&store, &world, &token, &options).await?;
     if options.json {
@@ -122,7 +122,7 @@ async fn run(options: Options) -> Result<()> {
     if let Some(path) = &options.definitions {
         config.definitions = read_definitions(path).map_err(|error| format!("--definitions {error}"))?;
     }
-    config.cursor_key = CursorKey::parse(&random_digits()?);
+    config.cursor_key = CursorKey::parse(&secret::digits(32)?);
     let app = Arc::new(App::new(config, client, world));
     tokio::spawn(sweep_every_minute(Arc::clone(&app)));
     local::serve(listener, app, stop).await?;
@@ -149,19 +149,8 @@ fn stop() -> io::Result<impl Future<Output = ()> + Send> {
 
 /// Only the hash of a token is kept, so each start makes another. Those of
 /// earlier starts on the same file go on working.
-fn new_token(world: &World) -> Result<String> {
-    let kid = format!("{:08x}", (world.ids)().as_fields().0);
-    Ok(format!("scim_{TENANT}_{kid}_{}", random_digits()?))
-}
-
-/// 256 random bits in hexadecimal digits.
-fn random_digits() -> Result<String> {
-    let mut digits = String::with_capacity(64);
-    for _ in 0..4 {
-        let bits = getrandom::u64().map_err(|error| error.to_string())?;
-        write!(digits, "{bits:016x}")?;
-    }
-    Ok(digits)
+fn new_token() -> Result<String> {
+    Ok(format!("scim_{TENANT}_{}_{}", secret::digits(4)?, secret::digits(32)?))
 }
 
 /// The tenant, unless it is there; what the options change of its policy; a token

@@ -5,6 +5,7 @@
 //! request that can still be under way when it falls due. Until then readers see
 //! to it themselves that nothing shows. Each job can be done again from any point.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
@@ -191,15 +192,25 @@ impl Store {
         }
     }
 
+    /// How many jobs of a tenant there are, and when the oldest was, or will be, due.
+    pub async fn jobs(&self, tenant: &TenantName) -> Result<(usize, Option<Timestamp>), Error> {
+        let query = self.rows(keys::jobs(tenant)).consistent_read(true).key_condition_expression("pk = :pk");
+        let due = self.first_texts(query, "due", usize::MAX).await?;
+        Ok((due.len(), due.iter().filter_map(|due| due.parse().ok()).min()))
+    }
+
     /// Does the jobs of a tenant that are due.
     pub async fn sweep_tenant(
         &self,
         tenant: &TenantName,
-        kinds: &[&ResourceType],
+        kinds: &[Arc<ResourceType>],
         now: Timestamp,
         swept: &mut Swept,
     ) -> Result<(), Error> {
         const OPERATION: &str = "Query";
+        swept.tenants += 1;
+        let kinds: Vec<&ResourceType> = kinds.iter().map(AsRef::as_ref).collect();
+        let kinds = kinds.as_slice();
         let query = self.rows(keys::jobs(tenant)).consistent_read(true).key_condition_expression("pk = :pk");
         let mut start = None;
         loop {

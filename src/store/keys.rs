@@ -115,6 +115,12 @@ impl Key {
 /// The partition that lists the tenants. No tenant has an empty name.
 pub(super) const TENANTS: &str = "#tenants";
 
+/// What the partitions of a tenant begin with, and of no other.
+#[cfg(feature = "cli")]
+pub(super) fn partitions(tenant: &TenantName) -> String {
+    format!("{}#", tenant.0)
+}
+
 /// The partition that holds the members of a resource.
 pub(super) fn members(tenant: &TenantName, kind: &ResourceType, id: &str) -> String {
     format!("{}#{}#{id}", tenant.0, kind.name)

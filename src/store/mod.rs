@@ -10,7 +10,11 @@ mod belongings;
 mod changes;
 mod complete;
 mod enrol;
+#[cfg(feature = "cli")]
+mod erase;
 mod error;
+#[cfg(feature = "cli")]
+mod everything;
 mod few_members;
 mod item;
 mod jobs;
@@ -49,8 +53,8 @@ pub(crate) use keys::hex;
 pub use member_changes::MemberChange;
 pub use meter::{Meter, Reading};
 pub use resources::{Apply, Change, MAX_INDEX_ROWS, Unseen, Write};
-pub(crate) use tenants::sha256;
 pub use tenants::{Scope, TenantRecord, TokenRecord};
+pub(crate) use tenants::{USE_INTERVAL, sha256};
 
 /// A number from 0 to 1.
 pub type Dice = dyn Fn() -> f64 + Send + Sync;

@@ -1,9 +1,10 @@
 //! Tenants and their tokens.
 
-use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, Update};
-use jiff::Timestamp;
+use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
+use aws_sdk_dynamodb::types::Update;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::error::Error;
@@ -12,18 +13,22 @@ use super::keys::{self, Key, TenantName};
 use super::retry::Retry;
 use super::transaction::{self, Outcome};
 use super::{Store, actions, hex};
+use crate::oauth::Oauth;
 use crate::scim::catalogue::Catalogue;
-use crate::scim::definitions::Definitions;
+use crate::scim::definitions::{Definitions, Unsound};
 use crate::scim::error::ErrorKind;
 use crate::scim::policy::Policy;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TenantRecord {
     pub created: Timestamp,
-    /// Nobody is let in.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub disabled: bool,
+    /// Nobody is let in since then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<Timestamp>,
     pub policy: Policy,
+    /// Whose access tokens are taken beside the tenant's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oauth: Option<Oauth>,
     /// JSON of [`Definitions`]: the tenant's own schemas and resource types.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub definitions: Option<String>,
@@ -43,7 +48,13 @@ pub struct TokenRecord {
     /// The id of the user who is behind `/Me`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
+    /// When it was last used, give or take [`USE_INTERVAL`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<Timestamp>,
 }
+
+/// The use of a token is noted no more often.
+pub(crate) const USE_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 
 /// What a token lets a client do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,6 +83,28 @@ impl Store {
         Ok(token.zip(record))
     }
 
+    /// That a token was used. Of several instances one notes it.
+    pub async fn note_use(&self, tenant: &TenantName, kid: &str, now: Timestamp) -> Result<(), Error> {
+        const OPERATION: &str = "UpdateItem";
+        let noted = self
+            .client
+            .update_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::token(tenant, kid).into_map()))
+            .update_expression("SET used = :now")
+            .condition_expression("attribute_exists(pk) AND (attribute_not_exists(used) OR used <= :due)")
+            .expression_attribute_values(":now", attribute_value(OPERATION, &now)?)
+            .expression_attribute_values(":due", attribute_value(OPERATION, &(now - USE_INTERVAL))?)
+            .send()
+            .await;
+        match noted {
+            Err(error) if error.code() != Some("ConditionalCheckFailedException") => {
+                Err(Error::sdk(OPERATION, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The names of all tenants.
     pub async fn tenants(&self) -> Result<Vec<TenantName>, Error> {
         let query =
@@ -93,7 +126,11 @@ impl Store {
         let item = item(transaction::OPERATION, Key::tenant(tenant), record)?;
         let actions = vec![
             actions::put(self.put(item).condition_expression("attribute_not_exists(pk)"))?,
-            actions::put(self.put(Key::listed_tenant(tenant).into_map()))?,
+            // One that is being deleted is still listed.
+            actions::put(
+                self.put(Key::listed_tenant(tenant).into_map())
+                    .condition_expression("attribute_not_exists(pk)"),
+            )?,
         ];
         let outcome = self.transact(actions, &mut Retry::new(&*self.dice)).await?;
         Ok(matches!(outcome, Outcome::Done))
@@ -106,7 +143,12 @@ impl Store {
         kid: &str,
         record: &TokenRecord,
     ) -> Result<bool, Error> {
-        self.put_record(Key::token(tenant, kid), record).await
+        if self.put_record(Key::token(tenant, kid), record).await? {
+            return Ok(true);
+        }
+        // It is there if an attempt whose answer was lost has made it.
+        let there = self.tokens(tenant).await?;
+        Ok(there.iter().any(|(other, there)| other == kid && there.sha256 == record.sha256))
     }
 
     /// Every token of a tenant by its key id, those that have expired, too.
@@ -126,20 +168,25 @@ impl Store {
     }
 
     /// One transaction: a new token, and an end for the one that it follows. `false` if
-    /// that is not there any more.
+    /// that is not there any more, or has another end than was seen.
     pub async fn rotate_token(
         &self,
         tenant: &TenantName,
-        (old, ends): (&str, Timestamp),
+        (old, seen, ends): (&str, Option<Timestamp>, Timestamp),
         (kid, record): (&str, &TokenRecord),
     ) -> Result<bool, Error> {
         let item = item(transaction::OPERATION, Key::token(tenant, kid), record)?;
-        let end = Update::builder()
+        let mut end = Update::builder()
             .table_name(&self.table)
             .set_key(Some(Key::token(tenant, old).into_map()))
             .update_expression("SET expires = :ends")
-            .condition_expression("attribute_exists(pk)")
+            .condition_expression("attribute_exists(pk) AND attribute_not_exists(expires)")
             .expression_attribute_values(":ends", attribute_value(transaction::OPERATION, &ends)?);
+        if let Some(seen) = seen {
+            end = end
+                .condition_expression("expires = :seen")
+                .expression_attribute_values(":seen", attribute_value(transaction::OPERATION, &seen)?);
+        }
         let actions = vec![
             actions::update(end)?,
             actions::put(self.put(item).condition_expression("attribute_not_exists(pk)"))?,
@@ -148,29 +195,58 @@ impl Store {
         Ok(matches!(outcome, Outcome::Done))
     }
 
-    /// Whether there was such a token.
-    pub async fn revoke_token(&self, tenant: &TenantName, kid: &str) -> Result<bool, Error> {
-        let deleted = self
-            .client
+    pub async fn revoke_token(&self, tenant: &TenantName, kid: &str) -> Result<(), Error> {
+        self.client
             .delete_item()
             .table_name(&self.table)
             .set_key(Some(Key::token(tenant, kid).into_map()))
-            .return_values(ReturnValue::AllOld)
             .send()
             .await
             .map_err(|error| Error::sdk("DeleteItem", &error))?;
-        Ok(deleted.attributes.is_some())
+        Ok(())
     }
 
-    /// Closes a tenant that exists to everybody, or opens it again.
-    pub async fn set_disabled(&self, tenant: &TenantName, disabled: bool) -> Result<(), Error> {
-        self.set(tenant, "disabled", AttributeValue::Bool(disabled)).await
+    /// Closes a tenant that exists to everybody, or opens it again. One that is closed
+    /// stays so since when it was.
+    pub async fn set_disabled(&self, tenant: &TenantName, since: Option<Timestamp>) -> Result<(), Error> {
+        match self.tenant(tenant).await? {
+            Some(TenantRecord { disabled: Some(_), .. }) if since.is_some() => Ok(()),
+            _ => self.set(tenant, "disabled", since.as_ref()).await,
+        }
     }
 
     /// Replaces the policy of a tenant that exists.
     pub async fn set_policy(&self, tenant: &TenantName, policy: &Policy) -> Result<(), Error> {
-        let policy = attribute_value("UpdateItem", policy)?;
-        self.set(tenant, "policy", policy).await
+        self.set(tenant, "policy", Some(policy)).await
+    }
+
+    /// Replaces a policy by one that was made from it. `false` if it is another by now.
+    pub async fn change_policy(
+        &self,
+        tenant: &TenantName,
+        seen: &Policy,
+        policy: &Policy,
+    ) -> Result<bool, Error> {
+        const OPERATION: &str = "UpdateItem";
+        let changed = self
+            .set_record(tenant, "policy", Some(policy))?
+            .condition_expression("attribute_exists(pk) AND #name = :seen")
+            .expression_attribute_values(":seen", attribute_value(OPERATION, seen)?)
+            .send()
+            .await;
+        match changed {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+            Err(error) => Err(Error::sdk(OPERATION, &error)),
+        }
+    }
+
+    /// Whose access tokens a tenant that exists takes.
+    pub async fn set_oauth(&self, tenant: &TenantName, oauth: Option<&Oauth>) -> Result<(), Error> {
+        if let Some(fault) = oauth.and_then(Oauth::fault) {
+            return Err(Error::Refused(ErrorKind::InvalidValue.with(fault)));
+        }
+        self.set(tenant, "oauth", oauth).await
     }
 
     /// Replaces the definitions of a tenant that exists. What it cannot be served
@@ -179,22 +255,41 @@ impl Store {
         Definitions::parse(text)
             .and_then(|definitions| Catalogue::with(&Policy::default(), &definitions))
             .map_err(|error| Error::Refused(ErrorKind::InvalidValue.with(error.to_string())))?;
-        self.set(tenant, "definitions", AttributeValue::S(text.to_owned())).await
+        self.set(tenant, "definitions", Some(&text)).await
     }
 
-    async fn set(&self, tenant: &TenantName, name: &str, value: AttributeValue) -> Result<(), Error> {
-        self.client
+    async fn set(
+        &self,
+        tenant: &TenantName,
+        name: &str,
+        value: Option<&impl Serialize>,
+    ) -> Result<(), Error> {
+        let set = self.set_record(tenant, name, value)?.condition_expression("attribute_exists(pk)");
+        set.send().await.map_err(|error| Error::sdk("UpdateItem", &error))?;
+        Ok(())
+    }
+
+    fn set_record(
+        &self,
+        tenant: &TenantName,
+        name: &str,
+        value: Option<&impl Serialize>,
+    ) -> Result<UpdateItemFluentBuilder, Error> {
+        let update = self
+            .client
             .update_item()
             .table_name(&self.table)
             .set_key(Some(Key::tenant(tenant).into_map()))
-            .update_expression("SET #name = :value")
-            .condition_expression("attribute_exists(pk)")
-            .expression_attribute_names("#name", name)
-            .expression_attribute_values(":value", value)
-            .send()
-            .await
-            .map_err(|error| Error::sdk("UpdateItem", &error))?;
-        Ok(())
+            .expression_attribute_names("#name", name);
+        match value {
+            Some(value) => {
+                let value = attribute_value("UpdateItem", value)?;
+                Ok(update
+                    .update_expression("SET #name = :value")
+                    .expression_attribute_values(":value", value))
+            }
+            None => Ok(update.update_expression("REMOVE #name")),
+        }
     }
 
     async fn put_record(&self, key: Key, record: &impl Serialize) -> Result<bool, Error> {
@@ -227,14 +322,21 @@ fn item(operation: &'static str, key: Key, record: &impl Serialize) -> Result<It
 }
 
 impl TenantRecord {
+    /// What the tenant is served: the packaged schemas and its own.
+    pub fn catalogue(&self, packaged: &Definitions) -> Result<Catalogue, Unsound> {
+        let own = self.definitions.as_deref().map_or_else(|| Ok(Definitions::default()), Definitions::parse);
+        own.and_then(|own| Catalogue::with(&self.policy, &packaged.clone().and(own)))
+    }
+
     pub fn new(created: Timestamp) -> Self {
-        Self { created, disabled: false, policy: Policy::default(), definitions: None }
+        Self { created, disabled: None, policy: Policy::default(), oauth: None, definitions: None }
     }
 }
 
 impl TokenRecord {
     pub fn new(secret: &str, created: Timestamp) -> Self {
-        Self { sha256: sha256(secret), created, expires: None, scope: Scope::default(), user: None }
+        let sha256 = sha256(secret);
+        Self { sha256, created, expires: None, scope: Scope::default(), user: None, used: None }
     }
 }
 

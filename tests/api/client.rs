@@ -16,6 +16,7 @@ use scim_lambda::config::Config;
 use scim_lambda::cursor::CursorKey;
 use scim_lambda::event::{Event, Reply};
 use scim_lambda::local;
+use scim_lambda::oauth::Oauth;
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::store::{Store, TenantName, TenantRecord, TokenRecord};
 use serde_json::{Value, json};
@@ -124,17 +125,21 @@ impl Directory {
                 .await
                 .unwrap()
         );
-        let token = TokenRecord::new(&"0".repeat(64), created);
+        let token = TokenRecord { used: Some(created), ..TokenRecord::new(&"0".repeat(64), created) };
         assert!(store.create_token(&tenant, "events", &token).await.unwrap());
     }
 
     /// A client whose token is bound to the user of this id.
     pub(crate) async fn client_of(&self, user: &str) -> Client {
-        let token =
-            TokenRecord { user: Some(user.to_owned()), ..TokenRecord::new(&"1".repeat(64), self.now()) };
+        let (user, used) = (Some(user.to_owned()), Some(self.now()));
+        let token = TokenRecord { user, used, ..TokenRecord::new(&"1".repeat(64), self.now()) };
         let tenant = TenantName::parse("demo").unwrap();
         assert!(self.store().create_token(&tenant, "me", &token).await.unwrap());
         self.client().with_token(&format!("scim_demo_me_{}", "1".repeat(64)))
+    }
+
+    pub(crate) async fn set_oauth(&self, name: &str, oauth: &Oauth) {
+        self.store().set_oauth(&TenantName::parse(name).unwrap(), Some(oauth)).await.unwrap();
     }
 
     pub(crate) async fn set_policy(&self, name: &str, policy: Policy) {
@@ -261,6 +266,11 @@ impl Client {
 
     /// `path` is below the base and may carry an encoded query.
     pub(crate) fn request(&self, method: &str, path: &str) -> Request {
+        self.request_at(method, "/scim/v2", path)
+    }
+
+    /// At an endpoint that is mounted there.
+    pub(crate) fn request_at(&self, method: &str, base: &str, path: &str) -> Request {
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let headers = json!({
             "authorization": format!("Bearer {}", self.token),
@@ -273,7 +283,7 @@ impl Client {
             event: json!({
                 "version": "2.0",
                 "routeKey": "$default",
-                "rawPath": format!("/scim/v2{path}"),
+                "rawPath": format!("{base}{path}"),
                 "rawQueryString": query,
                 "headers": headers,
                 "requestContext": { "stage": "$default", "http": { "method": method } },

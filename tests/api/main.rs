@@ -36,6 +36,7 @@ mod local;
 mod log;
 mod me;
 mod members;
+mod oauth;
 mod outages;
 mod pages;
 mod panics;

@@ -116,7 +116,7 @@ async fn a_token_that_has_ended_is_refused_like_any_other() {
     let client = directory.client().with_token(&revoked);
     assert_eq!(client.get("/Users").await.status, 200);
     let (kid, _) = revoked.trim_start_matches("scim_demo_").split_once('_').unwrap();
-    run(&directory, &["token", "revoke", "demo", kid]).await.unwrap();
+    run(&directory, &["token", "revoke", "demo", kid, "--yes"]).await.unwrap();
     directory.pass(60);
     assert_eq!(client.get("/Users").await.body, unknown.body);
 }
@@ -156,7 +156,7 @@ async fn a_disabled_tenant_lets_nobody_in_until_it_is_enabled() {
     let directory = Directory::new().await;
     let client = directory.client();
     assert_eq!(client.get("/Users").await.status, 200);
-    run(&directory, &["tenant", "disable", "demo"]).await.unwrap();
+    run(&directory, &["tenant", "disable", "demo", "--yes"]).await.unwrap();
     directory.pass(60);
     let refused = client.get("/Users").await;
     let unknown = client.with_token(&TOKEN.replace("demo", "none")).get("/Users").await;

@@ -1,0 +1,186 @@
+//! `cargo scimctl`: tenants and their tokens, for whoever operates the endpoint.
+
+mod erase;
+mod stats;
+mod tenant;
+mod token;
+
+use std::io::{self, IsTerminal};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_dynamodb::config::Credentials;
+use clap::{Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
+use jiff::Unit;
+use scim_lambda::app::World;
+use scim_lambda::config::read_definitions;
+use scim_lambda::store::{self, Store, Swept, TenantName, TenantRecord};
+use serde_json::Value;
+
+use self::tenant::{Tenant, tenant_name};
+use self::token::Token;
+
+/// Tenants of a SCIM endpoint and their tokens.
+#[derive(Parser)]
+#[command(name = "scimctl", version)]
+struct Options {
+    /// The DynamoDB table
+    #[arg(long, env = "SCIM_TABLE", global = true, default_value = "scim")]
+    table: String,
+    /// The DynamoDB of `cargo local`, or any other that checks no credentials
+    #[arg(long, value_name = "URL", global = true)]
+    endpoint: Option<String>,
+    /// The schemas and resource types that the function is packaged with
+    #[arg(long, env = "SCIM_DEFINITIONS", value_name = "PATH", global = true)]
+    definitions: Option<PathBuf>,
+    /// Print JSON, for scripts
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// The customers whose directories the endpoint holds
+    #[command(subcommand)]
+    Tenant(Tenant),
+    /// What their identity providers authenticate with
+    #[command(subcommand)]
+    Token(Token),
+    /// Do the jobs that are due, as the function does on a schedule
+    Sweep {
+        /// Of this tenant alone
+        #[arg(value_parser = tenant_name)]
+        tenant: Option<TenantName>,
+    },
+    /// How many resources, tokens and jobs there are
+    Stats {
+        /// Of this tenant alone
+        #[arg(value_parser = tenant_name)]
+        tenant: Option<TenantName>,
+    },
+}
+
+type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let options = Options::parse();
+    tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::ERROR)
+        .with_writer(io::stderr)
+        .with_ansi(io::stderr().is_terminal())
+        .init();
+    let json = options.json;
+    match run(options).await {
+        Ok(answer) if json => println!("{answer}"),
+        Ok(answer) => println!("{}", table(&answer)),
+        Err(error) => {
+            eprintln!("scimctl: {error}");
+            return ExitCode::FAILURE;
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+async fn run(options: Options) -> Result<Value> {
+    let store = connect(&options).await;
+    let now = (World::real().now)();
+    let now = now.round(Unit::Second).unwrap_or(now);
+    let packaged = options.definitions.as_deref().map(read_definitions).transpose()?.unwrap_or_default();
+    match options.command {
+        Command::Tenant(command) => tenant::run(&store, command, now).await,
+        Command::Token(command) => token::run(&store, command, now).await,
+        Command::Sweep { tenant } => {
+            let mut swept = Swept::default();
+            for (name, record) in some_tenants(&store, tenant).await? {
+                let kinds = record.catalogue(&packaged)?.resource_types;
+                store.sweep_tenant(&name, &kinds, now, &mut swept).await?;
+            }
+            Ok(serde_json::to_value(swept)?)
+        }
+        Command::Stats { tenant } => stats::run(&store, &packaged, tenant).await,
+    }
+}
+
+/// One tenant, or all.
+async fn some_tenants(store: &Store, one: Option<TenantName>) -> Result<Vec<(TenantName, TenantRecord)>> {
+    if let Some(name) = one {
+        let record = tenant::known(store, &name).await?;
+        return Ok(vec![(name, record)]);
+    }
+    let mut all = Vec::new();
+    for name in store.tenants().await? {
+        // One that is being deleted is listed, too.
+        if let Some(record) = store.tenant(&name).await? {
+            all.push((name, record));
+        }
+    }
+    Ok(all)
+}
+
+/// Before what cannot be taken back.
+fn confirm(yes: bool, consequence: &str) -> Result<()> {
+    if yes {
+        return Ok(());
+    }
+    if !io::stdin().is_terminal() {
+        return Err(format!("{consequence} Say --yes if that is meant").into());
+    }
+    eprint!("{consequence} Go on? [y/N] ");
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    if answer.trim().eq_ignore_ascii_case("y") { Ok(()) } else { Err("left as it is".into()) }
+}
+
+/// On a terminal alone.
+fn progress(length: Option<u64>, what: &'static str) -> ProgressBar {
+    let bar = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
+    let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} {msg} {eta}");
+    match style {
+        Ok(style) if length.is_some() => bar.with_style(style).with_message(what),
+        _ => bar.with_message(what),
+    }
+}
+
+async fn connect(options: &Options) -> Store {
+    let mut shared = aws_config::defaults(BehaviorVersion::latest());
+    if let Some(endpoint) = &options.endpoint {
+        let nobody = Credentials::new("local", "local", None, None, "scimctl");
+        shared = shared
+            .endpoint_url(endpoint)
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(nobody);
+    }
+    let client = aws_sdk_dynamodb::Client::from_conf(store::client_config(&shared.load().await).build());
+    let world = World::real();
+    Store::new(client, &options.table, Arc::clone(&world.ids), Arc::clone(&world.dice))
+}
+
+/// One line for each of a list, its names above; of anything else, one for each name.
+fn table(answer: &Value) -> String {
+    let text = |value: &Value| match value {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    let rows: Vec<Vec<String>> = match answer {
+        Value::Array(all) => {
+            let objects = all.iter().filter_map(Value::as_object);
+            let names = objects.clone().take(1).map(|one| one.keys().cloned().collect());
+            names.chain(objects.map(|one| one.values().map(text).collect())).collect()
+        }
+        Value::Object(one) => one.iter().map(|(name, value)| vec![name.clone(), text(value)]).collect(),
+        other => vec![vec![text(other)]],
+    };
+    let width = |column| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
+    let lines = rows.iter().map(|row| {
+        let cells = row.iter().enumerate().map(|(column, cell)| format!("{cell:0$}", width(column)));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,26 @@
+//! `scimctl stats`.
+
+use scim_lambda::scim::definitions::Definitions;
+use scim_lambda::store::{Store, TenantName};
+use serde_json::{Map, Value};
+
+use crate::{Result, some_tenants};
+
+/// What there is of each tenant: an object for each, with the number of its resources
+/// of each type.
+pub(crate) async fn run(store: &Store, packaged: &Definitions, tenant: Option<TenantName>) -> Result<Value> {
+    let mut all = Vec::new();
+    for (name, record) in some_tenants(store, tenant).await? {
+        let mut stats = Map::new();
+        stats.insert("tenant".to_owned(), name.as_str().into());
+        for kind in &record.catalogue(packaged)?.resource_types {
+            stats.insert(kind.name.clone(), store.total(&name, kind).await?.into());
+        }
+        let (jobs, oldest) = store.jobs(&name).await?;
+        stats.insert("tokens".to_owned(), store.tokens(&name).await?.len().into());
+        stats.insert("jobs".to_owned(), jobs.into());
+        stats.insert("oldestJobDue".to_owned(), oldest.map_or(Value::Null, |due| due.to_string().into()));
+        all.push(Value::Object(stats));
+    }
+    Ok(all.into())
+}

@@ -1,0 +1,81 @@
+//! The keys of authorization servers, fetched when a token needs them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Empty, Limited};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use jiff::{SignedDuration, Timestamp};
+use jsonwebtoken::jwk::JwkSet;
+use lambda_http::lambda_runtime::tower::BoxError;
+use tokio::sync::Mutex;
+
+use crate::oauth::parse_keys;
+
+/// A key that a server has withdrawn is trusted for so long.
+const KEYS_TIME: SignedDuration = SignedDuration::from_mins(15);
+
+/// The same while the server does not answer.
+const KEYS_END: SignedDuration = SignedDuration::from_hours(24);
+
+/// A server is asked no more often, whatever tokens come.
+const FETCH_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
+
+/// What a request waits for its keys.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// Entra's document has some 20 kB.
+const MAX_JWKS_BYTES: usize = 256 * 1024;
+
+type HttpsClient = Client<HttpsConnector<HttpConnector>, Empty<&'static [u8]>>;
+
+/// By the URL of the document.
+#[derive(Default)]
+pub(crate) struct Jwks(Mutex<HashMap<String, Fetched>>);
+
+#[derive(Clone, Default)]
+struct Fetched {
+    tried: Timestamp,
+    /// With the time at which they came.
+    keys: Option<(Timestamp, Arc<JwkSet>)>,
+}
+
+impl Jwks {
+    /// The keys at a URL; with `anew`, those of a minute ago at most. `None` if there
+    /// are none to be had.
+    pub(crate) async fn keys(&self, url: &str, now: Timestamp, anew: bool) -> Option<Arc<JwkSet>> {
+        // Held while a fetch is under way: whoever else needs keys waits for these.
+        let mut all = self.0.lock().await;
+        let known = all.entry(url.to_owned()).or_default();
+        let age = |since: Timestamp| now.duration_since(since);
+        let is_fresh = known.keys.as_ref().is_some_and(|(came, _)| age(*came) < KEYS_TIME);
+        if (anew || !is_fresh) && age(known.tried) >= FETCH_INTERVAL {
+            known.tried = now;
+            match tokio::time::timeout(FETCH_TIMEOUT, fetch(url)).await {
+                Ok(Ok(keys)) => known.keys = Some((now, Arc::new(keys))),
+                Ok(Err(error)) => tracing::error!(url, %error, "no keys of the authorization server"),
+                Err(_) => tracing::error!(url, "the authorization server does not answer"),
+            }
+        }
+        // A server that is down for a while does not shut its clients out.
+        known.keys.as_ref().filter(|(came, _)| age(*came) < KEYS_END).map(|(_, keys)| Arc::clone(keys))
+    }
+}
+
+async fn fetch(url: &str) -> Result<JwkSet, BoxError> {
+    // Made when it is needed: most endpoints have no such tenant.
+    let connector = HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().build();
+    let client: HttpsClient = Client::builder(TokioExecutor::new()).build(connector);
+    let request = Request::get(url.parse::<Uri>()?).header("accept", "application/json");
+    let answer = client.request(request.body(Empty::new())?).await?;
+    if answer.status() != StatusCode::OK {
+        return Err(format!("status {}", answer.status()).into());
+    }
+    let body = Limited::new(answer.into_body(), MAX_JWKS_BYTES).collect().await?;
+    Ok(parse_keys(&body.to_bytes())?)
+}

@@ -1,0 +1,217 @@
+//! Access tokens that the authorization server of a tenant has signed (RFC 9068):
+//! what the operator settles with it, and whether a token is good.
+//!
+//! Such a token names no tenant that could be believed before it is checked. The
+//! path does, by the segment before `/scim/v2`, and the token has to be one of that
+//! tenant's server.
+
+use http::Uri;
+use jiff::{SignedDuration, Timestamp};
+use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
+use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// The longest token that is looked at. Entra's, with many roles, have some 4 kB.
+pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
+
+/// What the clocks of two servers may differ by.
+pub const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(60);
+
+/// Keys of one authorization server that are considered. Those of Entra ID are ten.
+const MAX_KEYS: usize = 100;
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Oauth {
+    /// `iss` of every token, to the letter.
+    pub issuer: String,
+    /// One of the token's `aud`; of a token that has none (Cognito's), its `client_id`.
+    pub audience: String,
+    pub keys: Keys,
+    /// Has to be in `scope`, `scp` (Okta, Entra ID) or `roles` (Entra ID).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    pub algorithms: Vec<Algorithm>,
+}
+
+/// Where the server's public keys are (RFC 7517 s5).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Keys {
+    JwksUrl(String),
+    /// The document itself.
+    Jwks(String),
+}
+
+/// Those whose keys cannot be mistaken for a shared secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Algorithm {
+    #[cfg_attr(feature = "cli", value(name = "RS256"))]
+    RS256,
+    #[cfg_attr(feature = "cli", value(name = "ES256"))]
+    ES256,
+    #[cfg_attr(feature = "cli", value(name = "EdDSA"))]
+    EdDSA,
+}
+
+impl Algorithm {
+    pub const ALL: [Self; 3] = [Self::RS256, Self::ES256, Self::EdDSA];
+}
+
+impl From<Algorithm> for jsonwebtoken::Algorithm {
+    fn from(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::RS256 => Self::RS256,
+            Algorithm::ES256 => Self::ES256,
+            Algorithm::EdDSA => Self::EdDSA,
+        }
+    }
+}
+
+/// Why a token is refused. The client is told neither.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// Signed with a key that is not in the set; the server may have a new one.
+    UnknownKey,
+    Token,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    #[serde(default)]
+    aud: Option<OneOrMany>,
+    /// `NumericDate` may have a fraction (RFC 7519 s2).
+    exp: f64,
+    nbf: Option<f64>,
+    client_id: Option<String>,
+    /// Whom the token is for, as Okta, and Entra ID in its two versions, name them.
+    cid: Option<String>,
+    azp: Option<String>,
+    appid: Option<String>,
+    sub: Option<String>,
+    #[serde(default)]
+    scope: Option<OneOrMany>,
+    #[serde(default)]
+    scp: Option<OneOrMany>,
+    #[serde(default)]
+    roles: Option<OneOrMany>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl OneOrMany {
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        let all = match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        };
+        all.iter().map(String::as_str)
+    }
+}
+
+/// Whether a bearer token may be one of these; no other has dots.
+pub fn is_jwt(text: &str) -> bool {
+    text.len() <= MAX_TOKEN_BYTES && text.split('.').count() == 3
+}
+
+/// The keys of a JWKS document that this endpoint can use. Others do no harm.
+pub fn parse_keys(text: &[u8]) -> Result<JwkSet, String> {
+    #[derive(Deserialize)]
+    struct Document {
+        keys: Vec<Value>,
+    }
+    let document: Document = serde_json::from_slice(text).map_err(|error| format!("not a JWKS: {error}"))?;
+    let keys = document.keys.into_iter().take(MAX_KEYS).filter_map(|key| {
+        let key: Jwk = serde_json::from_value(key).ok()?;
+        let signs = key.common.public_key_use.as_ref().is_none_or(|uses| *uses == PublicKeyUse::Signature);
+        (signs && DecodingKey::from_jwk(&key).is_ok()).then_some(key)
+    });
+    let set = JwkSet { keys: keys.collect() };
+    if set.keys.is_empty() { Err("no key in it can check a signature".to_owned()) } else { Ok(set) }
+}
+
+impl Oauth {
+    /// What is wrong with the settings themselves.
+    pub fn fault(&self) -> Option<String> {
+        let is_empty = self.issuer.is_empty() || self.audience.is_empty() || self.algorithms.is_empty();
+        match &self.keys {
+            _ if is_empty => Some("issuer, audience and algorithms have to say something".to_owned()),
+            Keys::Jwks(text) => parse_keys(text.as_bytes()).err(),
+            Keys::JwksUrl(url) => {
+                let url: Option<Uri> = url.parse().ok();
+                let scheme = url.as_ref().and_then(Uri::scheme_str);
+                let is_local = url.as_ref().and_then(Uri::host).is_some_and(|host| host == "127.0.0.1");
+                let is_safe = scheme == Some("https") || scheme == Some("http") && is_local;
+                (!is_safe).then(|| "the URL of the keys has to be https://".to_owned())
+            }
+        }
+    }
+
+    /// For whom the token was made, if it is good.
+    pub fn check(&self, token: &str, keys: &JwkSet, now: Timestamp) -> Result<String, Refusal> {
+        let header = decode_header(token).map_err(|_| Refusal::Token)?;
+        if !self.algorithms.iter().any(|allowed| jsonwebtoken::Algorithm::from(*allowed) == header.alg) {
+            return Err(Refusal::Token);
+        }
+        let key = match (&header.kid, keys.keys.as_slice()) {
+            (Some(kid), _) => keys.find(kid).ok_or(Refusal::UnknownKey)?,
+            // Without a name there is no choice to make.
+            (None, [only]) => only,
+            (None, _) => return Err(Refusal::Token),
+        };
+        let claims = signed(token, key, header.alg).ok_or(Refusal::Token)?;
+        if claims.iss == self.issuer
+            && self.is_audience(&claims)
+            && self.is_in_scope(&claims)
+            && is_in_force(&claims, now)
+        {
+            let Claims { client_id, cid, azp, appid, sub, .. } = claims;
+            Ok(client_id.or(cid).or(azp).or(appid).or(sub).unwrap_or_default())
+        } else {
+            Err(Refusal::Token)
+        }
+    }
+
+    fn is_audience(&self, claims: &Claims) -> bool {
+        match &claims.aud {
+            Some(aud) => aud.iter().any(|one| one == self.audience),
+            None => claims.client_id.as_ref() == Some(&self.audience),
+        }
+    }
+
+    fn is_in_scope(&self, claims: &Claims) -> bool {
+        let Some(wanted) = &self.scope else {
+            return true;
+        };
+        let all = [&claims.scope, &claims.scp, &claims.roles].into_iter().flatten();
+        all.flat_map(OneOrMany::iter).flat_map(str::split_whitespace).any(|one| one == wanted)
+    }
+}
+
+/// The claims, if the signature is by this key.
+fn signed(token: &str, key: &Jwk, algorithm: jsonwebtoken::Algorithm) -> Option<Claims> {
+    if key.common.key_algorithm.is_some_and(|meant| meant != KeyAlgorithm::from(algorithm)) {
+        return None;
+    }
+    // Time and claims are checked here: by the clock of the request, and with what
+    // the servers of identity providers really write.
+    let mut validation = Validation::new(algorithm);
+    validation.validate_exp = false;
+    validation.validate_aud = false;
+    validation.required_spec_claims.clear();
+    let key = DecodingKey::from_jwk(key).ok()?;
+    Some(decode(token, &key, &validation).ok()?.claims)
+}
+
+fn is_in_force(claims: &Claims, now: Timestamp) -> bool {
+    let (now, skew) = (now.as_duration().as_secs_f64(), CLOCK_SKEW.as_secs_f64());
+    claims.exp + skew > now && claims.nbf.is_none_or(|nbf| nbf - skew <= now)
+}

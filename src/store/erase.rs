@@ -1,0 +1,63 @@
+//! The end of a tenant.
+
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use futures_util::TryStreamExt;
+use jiff::Timestamp;
+
+use super::Store;
+use super::error::Error;
+use super::item::attribute_value;
+use super::keys::{Key, TenantName};
+
+/// Keys that are gathered before they are deleted.
+const BATCH: usize = 1_000;
+
+const DELETE: &str = "DeleteItem";
+
+impl Store {
+    /// From here on nobody can be let in again. `false` if the tenant is not disabled
+    /// since then any more.
+    pub async fn begin_erasure(&self, tenant: &TenantName, disabled: Timestamp) -> Result<bool, Error> {
+        let begun = self
+            .client
+            .delete_item()
+            .table_name(&self.table)
+            .set_key(Some(Key::tenant(tenant).into_map()))
+            .condition_expression("disabled = :disabled")
+            .expression_attribute_values(":disabled", attribute_value(DELETE, &disabled)?)
+            .send()
+            .await;
+        match begun {
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => {
+                // An attempt whose answer was lost has won.
+                Ok(self.tenant(tenant).await?.is_none())
+            }
+            Err(error) => Err(Error::sdk(DELETE, &error)),
+        }
+    }
+
+    /// Deletes every item of a tenant whose record is gone, and last its name from
+    /// the list of all, so that a deletion that was cut off can be found and taken up.
+    /// Reads the whole table.
+    pub async fn erase(&self, tenant: &TenantName, deleted: impl Fn(u64) + Sync) -> Result<(), Error> {
+        let mut keys = Vec::with_capacity(BATCH);
+        let mut items = Box::pin(self.every_item(tenant, Some("pk, sk")));
+        while let Some(item) = items.try_next().await? {
+            keys.extend(Key::of(&item));
+            if keys.len() >= BATCH {
+                self.delete_all(&mut keys, &deleted).await?;
+            }
+        }
+        self.delete_all(&mut keys, &deleted).await?;
+        self.delete_all(&mut vec![Key::listed_tenant(tenant)], &deleted).await
+    }
+
+    async fn delete_all(&self, keys: &mut Vec<Key>, deleted: &(impl Fn(u64) + Sync)) -> Result<(), Error> {
+        let statements: Vec<_> = keys.drain(..).map(|key| self.delete_statement(key, None)).collect();
+        let count = statements.len() as u64;
+        self.execute(statements).await?;
+        deleted(count);
+        Ok(())
+    }
+}
