@@ -45,6 +45,9 @@ pub struct Config {
     /// `SCIM_DEFINITIONS`: a JSON file, or a folder of them, with schemas and resource
     /// types for every tenant.
     pub definitions: Definitions,
+    /// `SCIM_AUDIT_DAYS`: for so many days the table keeps a copy of the audit log.
+    /// Without it, or at 0, there is no copy.
+    pub audit_days: Option<u16>,
     /// `SCIM_LOG`: the level of the log, in the syntax of `tracing-subscriber`:
     /// `info`, `scim_lambda=debug`.
     pub log: String,
@@ -69,6 +72,7 @@ impl Config {
             explain: false,
             definitions: Definitions::default(),
             cursor_key: None,
+            audit_days: None,
             dynamodb_endpoint: None,
         }
     }
@@ -106,6 +110,12 @@ impl Config {
             Some("1") => true,
             Some(other) => return Err(format!("SCIM_EXPLAIN has to be 0 or 1, not {other}")),
         };
+        if let Some(text) = get("SCIM_AUDIT_DAYS") {
+            let days: u16 = text
+                .parse()
+                .map_err(|_| format!("SCIM_AUDIT_DAYS has to be a number of days, not {text}"))?;
+            config.audit_days = Some(days).filter(|days| *days > 0);
+        }
         if let Some(path) = get("SCIM_DEFINITIONS") {
             config.definitions =
                 read_definitions(Path::new(&path)).map_err(|error| format!("SCIM_DEFINITIONS: {error}"))?;
@@ -169,6 +179,7 @@ mod tests {
             ("SCIM_TABLE", "users"),
             ("SCIM_BASE_URL", ""),
             ("SCIM_MAX_BODY_BYTES", ""),
+            ("SCIM_AUDIT_DAYS", ""),
             ("SCIM_LOG", ""),
             ("SCIM_CURSOR_KEY", ""),
             ("SCIM_EXPLAIN", ""),

@@ -16,6 +16,7 @@ mod jwks;
 #[cfg(feature = "local")]
 pub mod local;
 pub mod oauth;
+mod rate;
 pub mod route;
 pub mod scim;
 #[cfg(feature = "cli")]

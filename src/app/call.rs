@@ -21,7 +21,7 @@ use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
 use crate::scim::select::{Selection, render};
 use crate::scim::tolerance::Leeway;
-use crate::store::Write;
+use crate::store::{Trail, Write};
 
 /// What a segment of a path has as it is (RFC 3986 s2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -32,6 +32,7 @@ pub(super) struct Call<'a> {
     /// The id of the user to whom the token is bound.
     pub(super) user: Option<&'a str>,
     pub(super) leeway: Leeway<'a>,
+    pub(super) trail: &'a Trail,
     pub(super) base: String,
     pub(super) now: Timestamp,
     pub(super) started: Instant,
@@ -42,7 +43,13 @@ pub(super) struct Call<'a> {
 
 impl Call<'_> {
     pub(super) fn write<'a>(&'a self, kind: &'a ResourceType) -> Write<'a> {
-        Write { tenant: &self.tenant.name, kind, policy: &self.tenant.policy, now: self.now }
+        Write {
+            tenant: &self.tenant.name,
+            kind,
+            policy: &self.tenant.policy,
+            now: self.now,
+            trail: self.trail,
+        }
     }
 
     pub(super) fn precondition(&self) -> Precondition {

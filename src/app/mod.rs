@@ -5,6 +5,7 @@ mod assigned;
 mod bulk;
 mod call;
 mod find;
+mod journal;
 mod members;
 mod pages;
 mod resources;
@@ -19,13 +20,15 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use self::call::Call;
+use self::journal::Journal;
 use crate::auth::{Auth, Caller};
 use crate::config::Config;
 use crate::event::{Event, Reply, Request, Response};
+use crate::rate::Buckets;
 use crate::route::{Location, Route, base_url};
 use crate::scim::discovery::{self, Offered};
 use crate::scim::error::{Error, ErrorKind, Result};
-use crate::scim::tolerance::{Leeway, Used};
+use crate::scim::tolerance::Leeway;
 use crate::store::{Dice, Meter, RETRY_AFTER, Scope, Store};
 
 /// What the core never asks the world for by itself.
@@ -52,6 +55,7 @@ pub struct App {
     config: Config,
     world: World,
     auth: Auth,
+    buckets: Buckets,
     store: Store,
 }
 
@@ -59,7 +63,7 @@ impl App {
     pub fn new(config: Config, client: aws_sdk_dynamodb::Client, world: World) -> Self {
         let store = Store::new(client, config.table.clone(), Arc::clone(&world.ids), Arc::clone(&world.dice));
         let auth = Auth::new(config.definitions.clone());
-        Self { config, world, auth, store }
+        Self { config, world, auth, buckets: Buckets::default(), store }
     }
 
     /// Cannot fail: a failure is an answer too.
@@ -78,22 +82,24 @@ impl App {
             request.method = Method::GET;
         }
         let request = &request;
+        let journal = Journal::default();
         // Boxed: the futures of the SDK are deeper than the compiler likes to nest.
         let deadline = started + self.config.timeout;
-        let used = Used::default();
-        let work = tokio::time::timeout_at(deadline, Box::pin(self.respond(request, started, &used)));
+        let work = tokio::time::timeout_at(deadline, Box::pin(self.respond(request, started, &journal)));
         let (response, reading) = Meter::measure(work).await;
         let response = response.unwrap_or_else(|_| Err(too_late())).unwrap_or_else(Response::from);
-        let tolerances = Some(used.names()).filter(|names| !names.is_empty()).map(|names| names.join(","));
+        self.keep_audit(&request.request_id, &journal).await;
+        let tolerances = Some(journal.used.names()).filter(|names| !names.is_empty());
         let explained = self.config.explain.then_some(&reading);
         tracing::info!(
             request_id = request.request_id,
+            tenant = journal.tenant(),
             %method,
             path = request.path,
             status = response.status,
             duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             dynamodb_calls = reading.calls,
-            tolerances,
+            tolerances = tolerances.map(|names| names.join(",")),
             plan = explained.and_then(|reading| reading.plan.as_deref()),
             items_read = explained.map(|reading| reading.items),
             read_units = explained.map(|reading| reading.read_units),
@@ -104,18 +110,21 @@ impl App {
         if method == Method::HEAD { response.without_body() } else { response }
     }
 
-    async fn respond(&self, request: &Request, started: Instant, used: &Used) -> Result<Response> {
+    async fn respond(&self, request: &Request, started: Instant, journal: &Journal) -> Result<Response> {
         let now = (self.world.now)();
         let now = now.round(Unit::Millisecond).unwrap_or(now);
         let location = Location::parse(&request.path, request.stage.as_deref());
         let Caller { tenant, client, user, scope, is_noteworthy } =
             self.auth.caller(&self.store, request, &location, now).await?;
+        journal.let_in(&tenant.name, &client, now);
+        self.buckets.take(&tenant.name, tenant.policy.rate_limit, now).map_err(too_fast)?;
         let base = base_url(self.config.base_url.as_deref(), request, &location, tenant.name.as_str());
         let call = Call {
             request,
             tenant: &tenant,
             user: user.as_deref(),
-            leeway: Leeway::of(&tenant.policy).noted_in(used),
+            leeway: Leeway::of(&tenant.policy).noted_in(&journal.used),
+            trail: &journal.trail,
             base,
             now,
             started,
@@ -176,6 +185,11 @@ impl App {
             }),
         }
     }
+}
+
+fn too_fast(retry_after: u32) -> Error {
+    ErrorKind::Busy { retry_after }
+        .with("too many requests: send fewer a second, or let the operator raise the policy rateLimit")
 }
 
 /// What is cut off is what a crash would cut off: it happened or it did not, and

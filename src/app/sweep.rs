@@ -4,7 +4,7 @@
 use tokio::time::timeout;
 
 use super::App;
-use crate::store::{Error, Swept};
+use crate::store::{Error, Swept, Trail};
 
 impl App {
     /// As far as the time allows. What is left over is done by the next sweep.
@@ -29,7 +29,10 @@ impl App {
             // The others do not wait for one that cannot be served.
             match record.catalogue(&self.config.definitions) {
                 Ok(catalogue) => {
-                    self.store.sweep_tenant(&tenant, &catalogue.resource_types, now, swept).await?;
+                    let (kinds, trail) = (&catalogue.resource_types, Trail::default());
+                    let done = self.store.sweep_tenant(&tenant, kinds, now, &trail, swept).await;
+                    self.keep(&tenant, (now, "sweep", ""), trail.take()).await;
+                    done?;
                 }
                 Err(error) => {
                     tracing::error!(tenant = tenant.as_str(), %error, "the definitions of a tenant cannot be used");

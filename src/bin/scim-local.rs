@@ -17,7 +17,7 @@ use scim_lambda::scim::catalogue::Catalogue;
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::scim::resource::Attributes;
 use scim_lambda::secret;
-use scim_lambda::store::{Store, TenantName, TenantRecord, TokenRecord, Write};
+use scim_lambda::store::{Store, TenantName, TenantRecord, TokenRecord, Trail, Write};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -195,7 +195,9 @@ async fn user(
         return Ok(there.id);
     }
     let attributes = Attributes::from_iter([("userName".to_owned(), name.into())]);
-    let made = store.create(Write { tenant, kind, policy, now }, attributes, Vec::new()).await;
+    let made = store
+        .create(Write { tenant, kind, policy, now, trail: &Trail::default() }, attributes, Vec::new())
+        .await;
     made.map(|made| made.id).map_err(|error| format!("--me: {error}").into())
 }
 

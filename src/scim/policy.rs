@@ -1,5 +1,7 @@
 //! What a tenant has decided about the protocol's open questions.
 
+use std::num::NonZeroU32;
+
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Number, Value};
@@ -20,6 +22,7 @@ pub struct Policy {
     pub patch_answer: PatchAnswer,
     pub mass_removal: MassRemoval,
     pub page_size: PageSize,
+    pub rate_limit: RateLimit,
 }
 
 impl Policy {
@@ -174,6 +177,32 @@ impl MassRemoval {
     }
 }
 
+/// Requests a second where a limit is set that does not say how many. Entra ID wants
+/// no fewer of every endpoint.
+pub const REQUESTS_PER_SECOND: u32 = 25;
+
+/// How many requests of a tenant one instance of the function takes: so many a
+/// second, and more at once after a pause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "camelCase")]
+pub struct RateLimit {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    per_second: Option<NonZeroU32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    burst: Option<NonZeroU32>,
+}
+
+impl RateLimit {
+    /// A second, and at once; `None` if there is no limit.
+    pub fn limits(self) -> Option<(u32, u32)> {
+        if self == Self::default() {
+            return None;
+        }
+        let per_second = self.per_second.map_or(REQUESTS_PER_SECOND, NonZeroU32::get);
+        Some((per_second, self.burst.map_or(per_second, NonZeroU32::get)))
+    }
+}
+
 /// Resources in one answer where no policy says otherwise, whatever `count` asks
 /// for: some 200 kB of users.
 pub const PAGE_SIZE: usize = 100;
@@ -242,6 +271,7 @@ mod tests {
             "interpretation": "tolerant", "userName": "readWrite", "groupNames": "free",
             "unknownMembers": "accept", "unknownRoles": "refuse", "groupCycles": "accept",
             "patchAnswer": "representation", "massRemoval": { "members": 100 }, "pageSize": {},
+            "rateLimit": {},
         });
         assert_eq!(serde_json::to_value(&set).unwrap(), written);
         assert_eq!(serde_json::from_value::<Policy>(written).unwrap(), set);

@@ -15,6 +15,7 @@ use super::item::{Stored, attribute_value, hour, number};
 use super::keys::{IndexKeys, Key};
 use super::resources::{Unseen, Write, checked_keys, gained};
 use super::retry::Retry;
+use super::trail::differing;
 use super::transaction::{self, Outcome};
 use crate::scim::etag::{Precondition, Version};
 use crate::scim::resource::Attributes;
@@ -92,7 +93,21 @@ impl Store {
         }
         let update =
             update.update_expression(set_expression(&sets)).condition_expression(conditions.join(" AND "));
-        self.send_update(update, retry).await
+        let written = self.send_update(update, retry).await?;
+        let Written::Done(seen) = written else {
+            return Ok(written);
+        };
+        let mut attributes = seen.resource.clone();
+        match unseen {
+            Unseen::Replace(new) => attributes.clone_from(new),
+            Unseen::Set(values) => {
+                attributes.extend(values.iter().map(|(name, value)| ((*name).to_owned(), (*value).clone())));
+            }
+        }
+        let index_digest = seen.index_digest.clone();
+        let changed = seen.followed(write, attributes, index_digest, write_id);
+        write.note_changed(id, Some(seen.version), differing(&seen.resource, &changed.resource));
+        Ok(Written::Done(changed))
     }
 
     /// One conditional write from a state that was seen; a transaction if index
@@ -108,16 +123,7 @@ impl Store {
         let keys = checked_keys(write, &seen.sk, &attributes)?;
         let index_digest = keys.digest();
         if index_digest != seen.index_digest {
-            let changed = Stored {
-                version: Version(seen.version).next().0,
-                write_id: write_id.to_owned(),
-                previous_write_id: Some(seen.write_id.clone()),
-                modified: write.now,
-                hour: hour(write.now),
-                index_digest,
-                resource: attributes,
-                ..seen.clone()
-            };
+            let changed = seen.followed(write, attributes, index_digest, write_id);
             return self.move_rows(write, seen, changed, &keys, retry).await;
         }
         let update = self
@@ -131,7 +137,18 @@ impl Store {
             .expression_attribute_values(":one", number(1))
             .expression_attribute_values(":resource", attribute_value(OPERATION, &attributes)?)
             .expression_attribute_values(":seen", number(seen.version));
-        self.send_update(update, retry).await
+        match self.send_update(update, retry).await? {
+            Written::Done(_) => {
+                let changed = seen.followed(write, attributes, index_digest, write_id);
+                write.note_changed(
+                    &seen.sk,
+                    Some(seen.version),
+                    differing(&seen.resource, &changed.resource),
+                );
+                Ok(Written::Done(changed))
+            }
+            failed @ Written::Failed(_) => Ok(failed),
+        }
     }
 
     /// One transaction: the resource, the rows it gains and those it loses.
@@ -158,7 +175,10 @@ impl Store {
         actions.extend(self.put_rows(&gained, id)?);
         actions.extend(self.delete_rows(&old.without(new), id)?);
         match self.transact(actions, retry).await? {
-            Outcome::Done => Ok(Written::Done(changed)),
+            Outcome::Done => {
+                write.note_changed(id, Some(seen.version), differing(&seen.resource, &changed.resource));
+                Ok(Written::Done(changed))
+            }
             Outcome::Failed { action: 0, old, .. } => {
                 let there = old.map(|item| Stored::read(transaction::OPERATION, item)).transpose()?;
                 Ok(Written::Failed(there))
@@ -178,10 +198,11 @@ impl Store {
             .expression_attribute_values(":write_id", AttributeValue::S(write_id.to_owned()))
             .expression_attribute_values(":now", AttributeValue::S(write.now.to_string()))
             .expression_attribute_values(":hour", AttributeValue::S(hour(write.now)))
-            .return_values(ReturnValue::AllNew)
+            .return_values(ReturnValue::AllOld)
             .return_values_on_condition_check_failure(OnFailure::AllOld)
     }
 
+    /// `Done` with what was there before.
     async fn send_update(
         &self,
         update: UpdateItemFluentBuilder,
@@ -207,6 +228,28 @@ impl Store {
             if !(conflict && retry.pause().await) {
                 return Err(Error::sdk(OPERATION, &error));
             }
+        }
+    }
+}
+
+impl Stored {
+    /// The next version.
+    fn followed(
+        &self,
+        write: Write<'_>,
+        attributes: Attributes,
+        index_digest: String,
+        write_id: &str,
+    ) -> Self {
+        Self {
+            version: Version(self.version).next().0,
+            write_id: write_id.to_owned(),
+            previous_write_id: Some(self.write_id.clone()),
+            modified: write.now,
+            hour: hour(write.now),
+            index_digest,
+            resource: attributes,
+            ..self.clone()
         }
     }
 }

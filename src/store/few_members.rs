@@ -29,10 +29,12 @@ impl Store {
     ) -> Result<bool, Error> {
         let mut conditions = vec!["attribute_exists(pk)", UNMARKED, "attribute_not_exists(roster.aborted)"];
         let mut values = Vec::new();
+        let mut seen = None;
         if let Precondition::OneOf(versions) = precondition {
             let [version] = versions.as_slice() else {
                 return Ok(false);
             };
+            seen = Some(version.0);
             conditions.push(SEEN);
             values.push((":seen".to_owned(), number(version.0)));
         }
@@ -68,7 +70,10 @@ impl Store {
             }
         }
         match self.transact(actions, retry).await? {
-            Outcome::Done => Ok(true),
+            Outcome::Done => {
+                write.note_changed(id, seen, write.kind.members.iter().cloned().collect());
+                Ok(true)
+            }
             Outcome::Failed { action: 0, old: None, .. } => Err(Error::NotFound),
             // The membership is already as it should be.
             Outcome::Failed { action: 1, others, .. } => Ok(others.is_empty()),
@@ -106,7 +111,10 @@ impl Store {
             }
             let first = 1 + rows.len();
             let (failed, old) = match self.transact(actions, retry).await? {
-                Outcome::Done => return Ok(true),
+                Outcome::Done => {
+                    edits.note(write, seen, edits.exact);
+                    return Ok(true);
+                }
                 Outcome::Failed { action: 0, old: None, .. } => return Err(Error::NotFound),
                 Outcome::Failed { action: 0, .. } => return Ok(false),
                 Outcome::Failed { action, old, others } => ([vec![action], others].concat(), old),

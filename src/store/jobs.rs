@@ -23,6 +23,7 @@ use super::keys::{self, Key, TenantName};
 use super::member_changes::MemberChange;
 use super::resources::Write;
 use super::roster::Roster;
+use super::trail::Trail;
 use crate::scim::etag::Precondition;
 use crate::scim::members::{MemberChanges, Touched};
 use crate::scim::policy::Policy;
@@ -50,13 +51,13 @@ const ROUNDS: usize = 10;
 const AT_ONCE_TIME: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Job {
-    pk: String,
-    sk: String,
+pub(super) struct Job {
+    pub(super) pk: String,
+    pub(super) sk: String,
     /// Resource type of what the job is about.
     #[serde(rename = "type")]
-    kind: String,
-    due: Timestamp,
+    pub(super) kind: String,
+    pub(super) due: Timestamp,
 }
 
 /// What a sweep did.
@@ -142,7 +143,7 @@ impl Store {
     /// Takes a deleted resource out of its groups, as far as that goes at once. What
     /// fails is left to the job.
     pub(super) async fn leave_at_once(&self, write: Write<'_>, kinds: &[&ResourceType], id: &str) {
-        let leave = Box::pin(self.leave(write.tenant, kinds, id, write.now));
+        let leave = Box::pin(self.leave(write.tenant, kinds, id, write.now, write.trail));
         match tokio::time::timeout(AT_ONCE_TIME, leave).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => tracing::warn!(%error, "groups of a deleted resource are left to the sweep"),
@@ -157,6 +158,7 @@ impl Store {
         kinds: &[&ResourceType],
         id: &str,
         now: Timestamp,
+        trail: &Trail,
     ) -> Result<bool, Error> {
         let query = self
             .rows(keys::member_of(tenant, id))
@@ -169,7 +171,7 @@ impl Store {
         let none = found.is_empty();
         let policy = Policy::default();
         let leaving = found.into_iter().map(|(kind, group)| {
-            Box::pin(self.leave_group(Write { tenant, kind, policy: &policy, now }, group, id))
+            Box::pin(self.leave_group(Write { tenant, kind, policy: &policy, now, trail }, group, id))
         });
         let left: Vec<Result<(), Error>> =
             stream::iter(leaving.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).collect().await;
@@ -205,6 +207,7 @@ impl Store {
         tenant: &TenantName,
         kinds: &[Arc<ResourceType>],
         now: Timestamp,
+        trail: &Trail,
         swept: &mut Swept,
     ) -> Result<(), Error> {
         const OPERATION: &str = "Query";
@@ -219,7 +222,7 @@ impl Store {
             for item in answer.items.unwrap_or_default() {
                 let job: Job =
                     serde_dynamo::from_item(item).map_err(|error| Error::fault(OPERATION, error))?;
-                match self.work_if_due(tenant, kinds, &job, now).await {
+                match self.work_if_due(tenant, kinds, &job, now, trail).await {
                     Ok(true) => swept.done += 1,
                     Ok(false) => swept.left += 1,
                     // The others do not wait for it.
@@ -242,8 +245,9 @@ impl Store {
         kinds: &[&ResourceType],
         job: &Job,
         now: Timestamp,
+        trail: &Trail,
     ) -> Result<bool, Error> {
-        let done = job.due <= now && Box::pin(self.work(tenant, kinds, job, now)).await?;
+        let done = job.due <= now && Box::pin(self.work(tenant, kinds, job, now, trail)).await?;
         if done {
             self.end_job(job).await?;
         }
@@ -257,6 +261,7 @@ impl Store {
         kinds: &[&ResourceType],
         job: &Job,
         now: Timestamp,
+        trail: &Trail,
     ) -> Result<bool, Error> {
         let Some((work, id)) = job.sk.split_once('#') else {
             return Ok(true);
@@ -268,14 +273,14 @@ impl Store {
                     self.delete_members(tenant, kind, id).await?;
                 }
                 for _ in 0..ROUNDS {
-                    if self.leave(tenant, kinds, id, now).await? {
+                    if self.leave(tenant, kinds, id, now, trail).await? {
                         return Ok(true);
                     }
                 }
                 Ok(false)
             }
             (STAGED, Some(kind)) => {
-                self.clean(Write { tenant, kind, policy: &Policy::default(), now }, id, job).await
+                self.clean(Write { tenant, kind, policy: &Policy::default(), now, trail }, id, job).await
             }
             _ => Ok(true),
         }

@@ -11,6 +11,7 @@
 //! | membership | `<t>#<Type>#<id>` | `<member's id>` |
 //! | nesting of groups | `<t>#nesting` | `!` |
 //! | job | `<t>#job` | `<work>#<id>` |
+//! | audit record | `<t>#audit#<day>` | `<time>#<request id>#<place>` |
 //! | list of tenants | `#tenants` | `<t>` |
 //!
 //! The index `members` has the memberships of a resource under `<t>#member#<id>`.
@@ -28,6 +29,9 @@
 use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -93,6 +97,16 @@ impl Key {
 
     pub(super) fn job(tenant: &TenantName, work: &str, id: &str) -> Self {
         Self { pk: jobs(tenant), sk: format!("{work}#{id}") }
+    }
+
+    pub(super) fn audit(tenant: &TenantName, time: Timestamp, request_id: &str, place: usize) -> Self {
+        let day = TimeZone::UTC.to_datetime(time).date();
+        Self { pk: Self::audits(tenant, day), sk: format!("{time:.3}#{request_id}#{place:04}") }
+    }
+
+    /// The partition of a day, by UTC.
+    pub(super) fn audits(tenant: &TenantName, day: Date) -> String {
+        format!("{}#audit#{day}", tenant.0)
     }
 
     pub(super) fn listed_tenant(tenant: &TenantName) -> Self {

@@ -1,6 +1,8 @@
 //! Changing who is a member of a group: in one transaction, or as a staged
 //! change where that would not hold it.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::Store;
@@ -13,6 +15,7 @@ use super::resources::{Apply, Write, is_id};
 use super::retry::Retry;
 use super::roster::{Roster, Tags};
 use super::staged::MAX_STAGED;
+use super::trail::differing;
 use super::transaction;
 use crate::scim::etag::{Precondition, Version};
 use crate::scim::members::{Member, MemberChanges, Touched};
@@ -60,8 +63,10 @@ impl Store {
         let changed = self.change_members_as(write, id, precondition, &change, &write_id, &mut retry).await;
         match changed {
             Err(error) => {
-                let won = |there: Option<Stored>| there.filter(|there| there.is_by(&write_id)).map(|_| None);
-                self.settle(error, write, id, won).await
+                let won = |there: Option<Stored>| there.filter(|there| there.is_by(&write_id));
+                let there = self.settle(error, write, id, won).await?;
+                write.note_found(&there, &write_id);
+                Ok(None)
             }
             changed => changed,
         }
@@ -110,6 +115,7 @@ impl Store {
             }
             seen = self.unmarked(write, id, retry).await?;
             if seen.is_by(write_id) {
+                write.note_found(&seen, write_id);
                 return Ok(None);
             }
         }
@@ -289,6 +295,19 @@ impl Store {
 impl MemberChange<'_> {
     fn applied(&self, attributes: &Attributes) -> Result<Option<Attributes>, Error> {
         Ok(self.apply.map_or(Ok(None), |apply| apply(attributes))?)
+    }
+}
+
+impl Edits {
+    /// That they were made to this group; `exact` if it was still as it was seen.
+    pub(super) fn note(&self, write: Write<'_>, seen: &Stored, exact: bool) {
+        let attributes = self.attributes.as_ref();
+        let mut names =
+            attributes.map_or_else(BTreeSet::new, |attributes| differing(&seen.resource, attributes));
+        if !(self.puts.is_empty() && self.deletes.is_empty()) {
+            names.extend(write.kind.members.clone());
+        }
+        write.note_changed(&seen.sk, exact.then_some(seen.version), names);
     }
 }
 

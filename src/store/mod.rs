@@ -5,9 +5,12 @@
 //! condition returns the old item.
 
 mod actions;
+mod audit;
 mod batch;
 mod belongings;
 mod changes;
+#[cfg(feature = "cli")]
+mod check;
 mod complete;
 mod enrol;
 #[cfg(feature = "cli")]
@@ -32,6 +35,7 @@ mod roster;
 mod search;
 mod staged;
 mod tenants;
+mod trail;
 mod transaction;
 
 use std::sync::Arc;
@@ -44,7 +48,10 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use uuid::Uuid;
 
+pub use audit::Audited;
 pub use belongings::Belonging;
+#[cfg(feature = "cli")]
+pub use check::{Expected, Finding};
 pub use error::{Error, RETRY_AFTER};
 pub use item::MAX_RESOURCE_BYTES;
 pub use jobs::Swept;
@@ -55,6 +62,7 @@ pub use meter::{Meter, Reading};
 pub use resources::{Apply, Change, MAX_INDEX_ROWS, Unseen, Write};
 pub use tenants::{Scope, TenantRecord, TokenRecord};
 pub(crate) use tenants::{USE_INTERVAL, sha256};
+pub use trail::{Action, Changed, Trail};
 
 /// A number from 0 to 1.
 pub type Dice = dyn Fn() -> f64 + Send + Sync;

@@ -13,6 +13,7 @@ use super::item::{Stored, check_size, hour};
 use super::keys::{self, IndexKeys, Key, TenantName};
 use super::retry::Retry;
 use super::roster::Roster;
+use super::trail::Trail;
 use super::transaction::{self, Outcome};
 use crate::scim::error::Result as ScimResult;
 use crate::scim::etag::{Precondition, Version};
@@ -32,6 +33,8 @@ pub struct Write<'a> {
     pub kind: &'a ResourceType,
     pub policy: &'a Policy,
     pub now: Timestamp,
+    /// Where it is noted that it happened.
+    pub trail: &'a Trail,
 }
 
 /// A change of one resource.
@@ -132,6 +135,9 @@ impl Store {
             }
         };
         let mut resource = stored.into_resource();
+        let shown = write.kind.members.as_ref().filter(|_| !elements.is_empty());
+        let names = resource.attributes.keys().chain(shown).cloned().collect();
+        write.note_created(&id, names);
         if let Some(name) = write.kind.members.as_ref().filter(|_| !elements.is_empty()) {
             resource.attributes.insert(name.clone(), elements.into());
         }
@@ -173,7 +179,9 @@ impl Store {
                 Ok(Written::Failed(Some(_))) => return Err(Error::Busy { operation: "UpdateItem" }),
                 Err(error) => {
                     let won = |there: Option<Stored>| there.filter(|there| there.is_by(&write_id));
-                    return self.settle(error, write, id, won).await.map(Stored::into_resource);
+                    let there = self.settle(error, write, id, won).await?;
+                    write.note_found(&there, &write_id);
+                    return Ok(there.into_resource());
                 }
             }
         }
@@ -189,6 +197,7 @@ impl Store {
         retry: &mut Retry<'_>,
     ) -> Result<Written, Error> {
         if seen.is_by(write_id) {
+            write.note_found(&seen, write_id);
             return Ok(Written::Done(seen));
         }
         match apply(&seen.resource)? {
@@ -240,7 +249,10 @@ impl Store {
             actions.push(self.count(write, id, -1)?);
             actions.push(self.put_left(write, id)?);
             match self.transact(actions, &mut retry).await {
-                Ok(Outcome::Done) => return Ok(()),
+                Ok(Outcome::Done) => {
+                    write.note_deleted(id, Some(seen.version));
+                    return Ok(());
+                }
                 Ok(Outcome::Failed { action: 0, old: None, .. }) => return Err(Error::NotFound),
                 Ok(Outcome::Failed { action: 0, old: Some(there), .. }) if !was_told => {
                     told = Some(Stored::read(transaction::OPERATION, there)?);
@@ -251,7 +263,9 @@ impl Store {
                 }
                 Ok(Outcome::Failed { action, .. }) => return Err(not_owned(action)),
                 Err(error) => {
-                    return self.settle(error, write, id, |there| there.is_none().then_some(())).await;
+                    self.settle(error, write, id, |there| there.is_none().then_some(())).await?;
+                    write.note_deleted(id, None);
+                    return Ok(());
                 }
             }
         }

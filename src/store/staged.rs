@@ -113,7 +113,10 @@ impl Store {
             actions.push(self.nest(write.tenant, nesting)?);
         }
         match self.transact(actions, &mut Retry::new(&*self.dice)).await? {
-            Outcome::Done => Ok(true),
+            Outcome::Done => {
+                edits.note(write, seen, true);
+                Ok(true)
+            }
             Outcome::Failed { action: 0, old: None, .. } => Err(Error::NotFound),
             Outcome::Failed { action, old, .. } if (1..first).contains(&action) => {
                 Err(match gained.unique.len() {

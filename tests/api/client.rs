@@ -109,6 +109,11 @@ impl Directory {
         self.seconds.fetch_add(seconds, Ordering::Relaxed);
     }
 
+    /// The next request is at the time of the last.
+    pub(crate) fn stop_the_clock(&self) {
+        self.seconds.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// What the next request takes for the time.
     pub(crate) fn now(&self) -> Timestamp {
         after(self.seconds.load(Ordering::Relaxed))
@@ -131,8 +136,9 @@ impl Directory {
 
     /// A client whose token is bound to the user of this id.
     pub(crate) async fn client_of(&self, user: &str) -> Client {
-        let (user, used) = (Some(user.to_owned()), Some(self.now()));
-        let token = TokenRecord { user, used, ..TokenRecord::new(&"1".repeat(64), self.now()) };
+        let now = self.now();
+        let new = TokenRecord::new(&"1".repeat(64), now);
+        let token = TokenRecord { user: Some(user.to_owned()), used: Some(now), ..new };
         let tenant = TenantName::parse("demo").unwrap();
         assert!(self.store().create_token(&tenant, "me", &token).await.unwrap());
         self.client().with_token(&format!("scim_demo_me_{}", "1".repeat(64)))

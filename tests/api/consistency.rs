@@ -110,7 +110,7 @@ fn findings(items: &Items, now: Timestamp) -> Vec<String> {
     }
     for (key, item) in items {
         match (&key.0.split('#').collect::<Vec<_>>()[..], key.1.as_str()) {
-            ([_, "User" | "Group"], _) | ([_, "nesting"], "!") => {}
+            ([_, "User" | "Group"] | [_, "audit", _], _) | ([_, "nesting"], "!") => {}
             ([_, "tenant"], sk) if sk.starts_with("token#") => {}
             ([tenant, "tenant"], "!") => {
                 if !has(items, "#tenants", tenant) {

@@ -26,14 +26,14 @@ impl Write for Lines {
 }
 
 /// What this thread logs from now on.
-struct Recording {
+pub(crate) struct Recording {
     lines: Lines,
     _other: tracing::Dispatch,
     guard: tracing::subscriber::DefaultGuard,
 }
 
 impl Recording {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()
@@ -49,7 +49,7 @@ impl Recording {
         Self { lines, _other: other, guard: tracing::subscriber::set_default(subscriber) }
     }
 
-    fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         drop(self.guard);
         String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap()
     }
@@ -78,17 +78,20 @@ async fn an_explained_request_says_its_plan_and_cost_and_no_value() {
     for line in text.lines() {
         let mut line: Value = serde_json::from_str(line).unwrap();
         let line = line.as_object_mut().unwrap();
+        if line["message"] != "request" {
+            continue;
+        }
         assert!(line.shift_remove("duration_ms").unwrap().is_u64());
         shown.push_str(&serde_json::to_string(line).unwrap());
         shown.push('\n');
     }
     assert_snapshot!(shown, @r#"
-    {"level":"INFO","message":"request","request_id":"","method":"POST","path":"/scim/v2/Users","status":201,"dynamodb_calls":2,"tolerances":"schemasMissing","items_read":2,"read_units":2.0,"write_units":9.0}
-    {"level":"INFO","message":"request","request_id":"","method":"GET","path":"/scim/v2/Users/00000000-0000-4000-8000-000000000001","status":200,"dynamodb_calls":2,"items_read":1,"read_units":1.5,"write_units":0.0}
-    {"level":"INFO","message":"request","request_id":"","method":"GET","path":"/scim/v2/Users","status":200,"dynamodb_calls":2,"plan":"userName","items_read":2,"read_units":2.0,"write_units":0.0}
-    {"level":"INFO","message":"request","request_id":"","method":"GET","path":"/scim/v2/Users","status":200,"dynamodb_calls":2,"plan":"emails.value or id","items_read":2,"read_units":2.0,"write_units":0.0}
-    {"level":"INFO","message":"request","request_id":"","method":"GET","path":"/scim/v2/Users","status":200,"dynamodb_calls":4,"plan":"scan","items_read":1,"read_units":2.0,"write_units":0.0}
-    {"level":"INFO","message":"request","request_id":"","method":"GET","path":"/scim/v2/Users","status":200,"dynamodb_calls":2,"items_read":2,"read_units":1.0,"write_units":0.0}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"POST","path":"/scim/v2/Users","status":201,"dynamodb_calls":2,"tolerances":"schemasMissing","items_read":2,"read_units":2.0,"write_units":9.0}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users/00000000-0000-4000-8000-000000000001","status":200,"dynamodb_calls":2,"items_read":1,"read_units":1.5,"write_units":0.0}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","status":200,"dynamodb_calls":2,"plan":"userName","items_read":2,"read_units":2.0,"write_units":0.0}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","status":200,"dynamodb_calls":2,"plan":"emails.value or id","items_read":2,"read_units":2.0,"write_units":0.0}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","status":200,"dynamodb_calls":4,"plan":"scan","items_read":1,"read_units":2.0,"write_units":0.0}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","status":200,"dynamodb_calls":2,"items_read":2,"read_units":1.0,"write_units":0.0}
     "#);
 }
 

@@ -7,6 +7,7 @@
     reason = "what cannot go on has failed"
 )]
 
+mod audit;
 mod auth;
 mod bulk;
 mod bulk_properties;
@@ -44,6 +45,7 @@ mod patch;
 mod plans;
 mod policies;
 mod properties;
+mod repair;
 mod roles;
 mod scimctl;
 mod search;

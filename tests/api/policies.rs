@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 use scim_lambda::scim::policy::Policy;
 use serde_json::{Value, json};
 
-use crate::client::{Client, Directory};
+use crate::client::{Client, Directory, TOKEN};
 
 async fn with_policy(policy: Value) -> Client {
     let directory = Directory::new().await;
@@ -61,4 +61,33 @@ async fn unknown_attributes_are_dropped_or_refused_as_the_tenant_wants() {
         .post("/Users", &json!({ "schemas": [SCHEMA], "userName": "x", "active": "True" }).to_string())
         .await;
     assert_eq!(strict.status, 400);
+}
+
+#[tokio::test]
+async fn whoever_asks_too_fast_is_told_when_to_come_back() {
+    let directory = Directory::new().await;
+    directory.add_tenant("other", Policy::default()).await;
+    let limited = Policy::default().with(&[("rateLimit.burst".to_owned(), "30".to_owned())]).unwrap();
+    directory.set_policy("demo", limited).await;
+    let client = directory.client();
+    let mut answers = Vec::new();
+    for _ in 0..31 {
+        answers.push(client.get("/Schemas").await);
+        directory.stop_the_clock();
+    }
+    let refused = answers.pop().unwrap();
+    assert!(answers.iter().all(|answer| answer.status == 200));
+    assert_snapshot!(refused, @r#"429 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"429","detail":"too many requests: send fewer a second, or let the operator raise the policy rateLimit"}"#);
+    assert_eq!(refused.header("retry-after"), Some("1"));
+    client.faults.forget();
+    assert_eq!(client.post("/Users", r#"{"userName":"bo"}"#).await.status, 429);
+    assert_eq!(client.faults.calls(), Vec::<String>::new());
+    directory.stop_the_clock();
+    let other = client.with_token(&TOKEN.replace("demo", "other"));
+    assert_eq!(other.get("/Schemas").await.status, 200);
+    // No policy says how many a second: those that Entra ID wants of every endpoint.
+    for status in [vec![200; 25], vec![429]].concat() {
+        assert_eq!(client.get("/Schemas").await.status, status);
+        directory.stop_the_clock();
+    }
 }

@@ -1,5 +1,6 @@
 //! `cargo scimctl`: tenants and their tokens, for whoever operates the endpoint.
 
+mod check;
 mod erase;
 mod stats;
 mod tenant;
@@ -15,9 +16,11 @@ use aws_sdk_dynamodb::config::Credentials;
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Unit;
+use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use scim_lambda::app::World;
 use scim_lambda::config::read_definitions;
-use scim_lambda::store::{self, Store, Swept, TenantName, TenantRecord};
+use scim_lambda::store::{self, Store, Swept, TenantName, TenantRecord, Trail};
 use serde_json::Value;
 
 use self::tenant::{Tenant, tenant_name};
@@ -51,11 +54,28 @@ enum Command {
     /// What their identity providers authenticate with
     #[command(subcommand)]
     Token(Token),
+    /// Compare everything that a tenant has with what its resources say there has to
+    /// be. Reads the whole table. Ends with status 2 if something is left that is wrong
+    Check {
+        /// This tenant alone
+        #[arg(value_parser = tenant_name)]
+        tenant: Option<TenantName>,
+        /// Mend what needs no decision
+        #[arg(long)]
+        repair: bool,
+    },
     /// Do the jobs that are due, as the function does on a schedule
     Sweep {
         /// Of this tenant alone
         #[arg(value_parser = tenant_name)]
         tenant: Option<TenantName>,
+    },
+    /// What was changed on a day, if the function keeps a copy of its audit log
+    Audit {
+        #[arg(value_parser = tenant_name)]
+        tenant: TenantName,
+        /// By UTC, as 2026-01-31; today if not said
+        day: Option<Date>,
     },
     /// How many resources, tokens and jobs there are
     Stats {
@@ -77,34 +97,47 @@ async fn main() -> ExitCode {
         .init();
     let json = options.json;
     match run(options).await {
-        Ok(answer) if json => println!("{answer}"),
-        Ok(answer) => println!("{}", table(&answer)),
+        Ok((answer, status)) => {
+            println!("{}", if json { answer.to_string() } else { table(&answer) });
+            status
+        }
         Err(error) => {
             eprintln!("scimctl: {error}");
-            return ExitCode::FAILURE;
+            ExitCode::FAILURE
         }
     }
-    ExitCode::SUCCESS
 }
 
-async fn run(options: Options) -> Result<Value> {
+async fn run(options: Options) -> Result<(Value, ExitCode)> {
     let store = connect(&options).await;
     let now = (World::real().now)();
     let now = now.round(Unit::Second).unwrap_or(now);
     let packaged = options.definitions.as_deref().map(read_definitions).transpose()?.unwrap_or_default();
-    match options.command {
+    let answer = match options.command {
         Command::Tenant(command) => tenant::run(&store, command, now).await,
         Command::Token(command) => token::run(&store, command, now).await,
+        Command::Check { tenant, repair } => {
+            let tenants = some_tenants(&store, tenant).await?;
+            let found = check::run(&store, &packaged, tenants, repair, now).await?;
+            let is_left = found.iter().any(|finding| finding["repaired"] != "yes");
+            return Ok((found.into(), if is_left { ExitCode::from(2) } else { ExitCode::SUCCESS }));
+        }
         Command::Sweep { tenant } => {
             let mut swept = Swept::default();
             for (name, record) in some_tenants(&store, tenant).await? {
                 let kinds = record.catalogue(&packaged)?.resource_types;
-                store.sweep_tenant(&name, &kinds, now, &mut swept).await?;
+                store.sweep_tenant(&name, &kinds, now, &Trail::default(), &mut swept).await?;
             }
             Ok(serde_json::to_value(swept)?)
         }
+        Command::Audit { tenant, day } => {
+            tenant::known(&store, &tenant).await?;
+            let day = day.unwrap_or_else(|| TimeZone::UTC.to_datetime(now).date());
+            Ok(store.audit(&tenant, day, now).await?.into())
+        }
         Command::Stats { tenant } => stats::run(&store, &packaged, tenant).await,
-    }
+    };
+    Ok((answer?, ExitCode::SUCCESS))
 }
 
 /// One tenant, or all.
@@ -169,6 +202,7 @@ fn table(answer: &Value) -> String {
         other => other.to_string(),
     };
     let rows: Vec<Vec<String>> = match answer {
+        Value::Array(none) if none.is_empty() => vec![vec!["none".to_owned()]],
         Value::Array(all) => {
             let objects = all.iter().filter_map(Value::as_object);
             let names = objects.clone().take(1).map(|one| one.keys().cloned().collect());

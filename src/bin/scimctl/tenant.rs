@@ -47,9 +47,9 @@ pub(crate) enum Tenant {
         #[arg(value_parser = tenant_name)]
         name: TenantName,
         #[command(flatten)]
-        server: Option<Server>,
+        server: Server,
         /// Take none any more
-        #[arg(long, conflicts_with = "Server", required_unless_present = "issuer")]
+        #[arg(long, conflicts_with = "Server")]
         off: bool,
     },
     /// Let nobody in; in force within a minute
@@ -85,13 +85,13 @@ pub(crate) struct Settings {
 #[derive(Args)]
 pub(crate) struct Server {
     /// What tokens have for iss, to the letter
-    #[arg(long, value_name = "TEXT")]
-    issuer: String,
-    /// What tokens have for aud; for client_id, those that have no aud
-    #[arg(long, value_name = "TEXT")]
-    audience: String,
+    #[arg(long, value_name = "TEXT", required_unless_present = "off")]
+    issuer: Option<String>,
+    /// What tokens have for aud; those that have none, for their client
+    #[arg(long, value_name = "TEXT", required_unless_present = "off")]
+    audience: Option<String>,
     /// Where the server publishes its keys
-    #[arg(long, value_name = "URL", required_unless_present = "jwks")]
+    #[arg(long, value_name = "URL", required_unless_present_any = ["jwks", "off"])]
     jwks_url: Option<String>,
     /// A file with the keys instead, which are then taken until others are given
     #[arg(long, value_name = "FILE", conflicts_with = "jwks_url")]
@@ -142,9 +142,9 @@ pub(crate) async fn run(store: &Store, command: Tenant, now: Timestamp) -> Resul
             store.set_definitions(&name, &text).await?;
             show(store, &name).await
         }
-        Tenant::Oauth { name, server, .. } => {
+        Tenant::Oauth { name, server, off } => {
             known(store, &name).await?;
-            let oauth = server.map(Oauth::try_from).transpose()?;
+            let oauth = if off { None } else { Some(Oauth::try_from(server)?) };
             store.set_oauth(&name, oauth.as_ref()).await?;
             show(store, &name).await
         }
@@ -175,6 +175,7 @@ impl TryFrom<Server> for Oauth {
             }
             (None, None) => return Err("say --jwks-url or --jwks".into()),
         };
+        let (issuer, audience) = (issuer.unwrap_or_default(), audience.unwrap_or_default());
         let algorithms = if algorithms.is_empty() { Algorithm::ALL.to_vec() } else { algorithms };
         Ok(Self { issuer, audience, keys, scope, algorithms })
     }

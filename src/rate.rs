@@ -1,0 +1,98 @@
+//! How fast a tenant may ask: a token bucket for each, in each instance of the
+//! function, so that it costs no call. Off unless the tenant's policy has a limit.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+use crate::scim::policy::RateLimit;
+use crate::store::TenantName;
+
+/// Tenants whose buckets are remembered. One that is forgotten starts anew, full.
+const MAX_BUCKETS: usize = 1_000;
+
+#[derive(Default)]
+pub(crate) struct Buckets(Mutex<HashMap<TenantName, Bucket>>);
+
+#[derive(Clone, Copy)]
+struct Bucket {
+    requests: f64,
+    filled: Timestamp,
+}
+
+impl Buckets {
+    /// Takes a request out of the tenant's bucket; if there is none in it, the whole
+    /// seconds until there is.
+    pub(crate) fn take(&self, tenant: &TenantName, limit: RateLimit, now: Timestamp) -> Result<(), u32> {
+        let Some((per_second, burst)) = limit.limits() else {
+            return Ok(());
+        };
+        let (per_second, burst) = (f64::from(per_second), f64::from(burst));
+        // Nothing panics while it holds the lock.
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(tenant) {
+            buckets.clear();
+        }
+        let bucket = buckets.entry(tenant.clone()).or_insert(Bucket { requests: burst, filled: now });
+        let passed = now.duration_since(bucket.filled).as_secs_f64().max(0.0);
+        bucket.requests = passed.mul_add(per_second, bucket.requests).min(burst);
+        bucket.filled = now;
+        if bucket.requests >= 1.0 {
+            bucket.requests -= 1.0;
+            return Ok(());
+        }
+        let wait = ((1.0 - bucket.requests) / per_second).ceil();
+        // At most a second at one request a second: it fits.
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 1 to 2")]
+        let wait = wait as u32;
+        Err(wait.max(1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{SignedDuration, Timestamp};
+    use serde_json::json;
+
+    use super::{Buckets, MAX_BUCKETS};
+    use crate::scim::policy::RateLimit;
+    use crate::store::TenantName;
+
+    #[test]
+    fn a_burst_is_let_through_and_then_so_many_a_second() {
+        let tenant = TenantName::parse("acme").unwrap();
+        for (limit, at_once, in_ten_seconds) in [
+            (json!({}), 1_000, 1_000),
+            (json!({ "perSecond": 40 }), 40, 400),
+            // Whoever says only how many at once gets what clients ask for at least.
+            (json!({ "burst": 100 }), 100, 250),
+            (json!({ "perSecond": 1, "burst": 3 }), 3, 10),
+        ] {
+            let limit: RateLimit = serde_json::from_value(limit).unwrap();
+            let buckets = Buckets::default();
+            let start = Timestamp::UNIX_EPOCH;
+            let taken = (0..1_000).filter(|_| buckets.take(&tenant, limit, start).is_ok()).count();
+            assert_eq!(taken, at_once, "{limit:?}");
+            let taken = (1..=1_000)
+                .map(|step| start + SignedDuration::from_millis(10 * step))
+                .filter(|now| buckets.take(&tenant, limit, *now).is_ok());
+            assert_eq!(taken.count(), in_ten_seconds, "{limit:?}");
+            let after = start + SignedDuration::from_secs(3_600);
+            let taken = (0..1_000).filter(|_| buckets.take(&tenant, limit, after).is_ok()).count();
+            assert_eq!(taken, at_once, "a pause of an hour is worth no more than one burst: {limit:?}");
+        }
+    }
+
+    #[test]
+    fn the_buckets_are_bounded_and_each_tenant_has_its_own() {
+        let buckets = Buckets::default();
+        let limit: RateLimit = serde_json::from_value(json!({ "perSecond": 1 })).unwrap();
+        for number in 0..3 * MAX_BUCKETS {
+            let tenant = TenantName::parse(&format!("t{number}")).unwrap();
+            assert_eq!(buckets.take(&tenant, limit, Timestamp::UNIX_EPOCH), Ok(()));
+            assert_eq!(buckets.take(&tenant, limit, Timestamp::UNIX_EPOCH), Err(1));
+        }
+        assert!(buckets.0.lock().unwrap().len() <= MAX_BUCKETS);
+    }
+}
