@@ -183,7 +183,7 @@ impl Store {
     }
 
     /// Who was deleted and may still have memberships.
-    async fn left(&self, tenant: &TenantName) -> Result<HashSet<String>, Error> {
+    pub(super) async fn left(&self, tenant: &TenantName) -> Result<HashSet<String>, Error> {
         let query = self
             .rows(keys::jobs(tenant))
             .consistent_read(true)

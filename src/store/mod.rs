@@ -37,6 +37,8 @@ mod staged;
 mod tenants;
 mod trail;
 mod transaction;
+#[cfg(feature = "cli")]
+mod transfer;
 
 use std::sync::Arc;
 use std::time::Duration;

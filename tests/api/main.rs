@@ -50,4 +50,5 @@ mod roles;
 mod scimctl;
 mod search;
 mod staged;
+mod transfer;
 mod users;

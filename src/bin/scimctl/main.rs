@@ -2,6 +2,9 @@
 
 mod check;
 mod erase;
+mod export;
+mod import;
+mod line;
 mod stats;
 mod tenant;
 mod token;
@@ -23,6 +26,8 @@ use scim_lambda::config::read_definitions;
 use scim_lambda::store::{self, Store, Swept, TenantName, TenantRecord, Trail};
 use serde_json::Value;
 
+use self::export::Export;
+use self::import::Import;
 use self::tenant::{Tenant, tenant_name};
 use self::token::Token;
 
@@ -54,6 +59,11 @@ enum Command {
     /// What their identity providers authenticate with
     #[command(subcommand)]
     Token(Token),
+    /// Write all that a tenant has into a file, as JSON Lines
+    Export(Export),
+    /// Put what a file has into a tenant. What is there is left as it is, so that it
+    /// can be run again. Ends with status 2 if some of it could not be
+    Import(Import),
     /// Compare everything that a tenant has with what its resources say there has to
     /// be. Reads the whole table. Ends with status 2 if something is left that is wrong
     Check {
@@ -116,6 +126,11 @@ async fn run(options: Options) -> Result<(Value, ExitCode)> {
     let answer = match options.command {
         Command::Tenant(command) => tenant::run(&store, command, now).await,
         Command::Token(command) => token::run(&store, command, now).await,
+        Command::Export(export) => export::run(&store, &packaged, export).await,
+        Command::Import(import) => {
+            let (done, is_whole) = import::run(&store, &packaged, import, now).await?;
+            return Ok((done, if is_whole { ExitCode::SUCCESS } else { ExitCode::from(2) }));
+        }
         Command::Check { tenant, repair } => {
             let tenants = some_tenants(&store, tenant).await?;
             let found = check::run(&store, &packaged, tenants, repair, now).await?;

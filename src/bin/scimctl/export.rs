@@ -1,0 +1,167 @@
+//! `scimctl export`.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use scim_lambda::scim::definitions::Definitions;
+use scim_lambda::scim::list::Side;
+use scim_lambda::scim::schema::ResourceType;
+use scim_lambda::store::{Store, TenantName};
+use serde_json::{Value, json};
+
+use crate::line::{Line, MembersLine, ResourceLine, TenantLine};
+use crate::tenant::{known, tenant_name};
+use crate::{Result, progress};
+
+#[derive(Args)]
+pub(crate) struct Export {
+    #[arg(value_parser = tenant_name)]
+    tenant: TenantName,
+    /// Where to write. It has people's data: only you can read it
+    file: PathBuf,
+    /// Go on with a file that an export was cut off in
+    #[arg(long)]
+    resume: bool,
+}
+
+/// Resources that are read at once.
+const PAGE: usize = 100;
+
+/// Members in one line.
+const MEMBERS: usize = 1_000;
+
+pub(crate) async fn run(store: &Store, packaged: &Definitions, export: Export) -> Result<Value> {
+    let Export { tenant, file, resume } = export;
+    let record = known(store, &tenant).await?;
+    let kinds = record.catalogue(packaged)?.resource_types;
+    let fails = |error: std::io::Error| format!("{}: {error}", file.display());
+    let (mut out, last) = if resume {
+        take_up(&file).map_err(fails)?
+    } else {
+        let mut new = OpenOptions::new();
+        let out = new.write(true).create_new(true).mode(0o600).open(&file);
+        (
+            out.map_err(|error| format!("{}: {error}; say --resume to go on with it", file.display()))?,
+            Last::None,
+        )
+    };
+    if matches!(last, Last::End) {
+        return Ok(json!({ "tenant": tenant.as_str(), "resources": 0 }));
+    }
+    let mut length = 0;
+    for kind in &kinds {
+        length += store.total(&tenant, kind).await?;
+    }
+    let bar = progress(Some(length as u64), "resources");
+    let mut writer = BufWriter::new(&mut out);
+    if matches!(last, Last::None) {
+        let (policy, oauth, definitions) = (record.policy, record.oauth, record.definitions);
+        write(&mut writer, &Line::Tenant(TenantLine { policy, oauth, definitions })).map_err(fails)?;
+    }
+    let (mut skipped, mut from) = match &last {
+        Last::Resource(kind, id) => (Some(kind.clone()), id.clone()),
+        Last::None | Last::End => (None, String::new()),
+    };
+    let mut count = 0;
+    for kind in &kinds {
+        if skipped.as_ref().is_some_and(|name| *name != kind.name) {
+            bar.inc(store.total(&tenant, kind).await? as u64);
+            continue;
+        }
+        // What was cut off is written anew.
+        if skipped.take().is_some() {
+            count += one(store, &tenant, kind, &from, &mut writer).await?;
+        }
+        loop {
+            let page = store.stretch(&tenant, kind, Side::After(&from), PAGE, None).await?;
+            for resource in &page.resources {
+                count += one(store, &tenant, kind, &resource.id, &mut writer).await?;
+                bar.inc(1);
+            }
+            writer.flush().map_err(fails)?;
+            match page.resume {
+                Some(resume) => from = resume,
+                None => break,
+            }
+        }
+        from.clear();
+    }
+    write(&mut writer, &Line::End).map_err(fails)?;
+    writer.flush().map_err(fails)?;
+    drop(writer);
+    out.sync_all().map_err(fails)?;
+    bar.finish_and_clear();
+    Ok(json!({ "tenant": tenant.as_str(), "resources": count }))
+}
+
+/// One resource, unless it was deleted meanwhile, and its members.
+async fn one(
+    store: &Store,
+    tenant: &TenantName,
+    kind: &Arc<ResourceType>,
+    id: &str,
+    out: &mut impl Write,
+) -> Result<usize> {
+    let Some((mut resource, members)) = store.entire(tenant, kind, id).await? else {
+        return Ok(0);
+    };
+    // DynamoDB keeps no order. Two exports of one state are the same file.
+    resource.attributes.values_mut().for_each(Value::sort_all_objects);
+    resource.attributes.sort_keys();
+    let line = ResourceLine {
+        kind: kind.name.clone(),
+        id: resource.id.clone(),
+        version: resource.version.0,
+        created: resource.created,
+        last_modified: resource.last_modified,
+        resource: resource.attributes,
+    };
+    write(out, &Line::Resource(line))?;
+    for members in members.chunks(MEMBERS) {
+        let (kind, id) = (kind.name.clone(), resource.id.clone());
+        write(out, &Line::Members(MembersLine { kind, id, members: members.to_vec() }))?;
+    }
+    Ok(1)
+}
+
+fn write(out: &mut impl Write, line: &Line) -> std::io::Result<()> {
+    serde_json::to_writer(&mut *out, line)?;
+    out.write_all(b"\n")
+}
+
+/// How far an export came.
+enum Last {
+    None,
+    /// Type and id of the last resource, which is cut off the file.
+    Resource(String, String),
+    End,
+}
+
+/// The file up to where its last resource begins: that may lack members.
+fn take_up(path: &Path) -> std::io::Result<(File, Last)> {
+    let mut file = OpenOptions::new().read(true).write(true).open(path)?;
+    let mut reader = BufReader::new(&mut file);
+    let (mut place, mut end, mut last) = (0, 0, Last::None);
+    let mut text = String::new();
+    while reader.read_line(&mut text)? > 0 {
+        // A line without an end is none.
+        if !text.ends_with('\n') {
+            break;
+        }
+        match serde_json::from_str(&text)? {
+            Line::Resource(line) => (end, last) = (place, Last::Resource(line.kind, line.id)),
+            Line::End => return Ok((file, Last::End)),
+            Line::Tenant(_) | Line::Members(_) => {}
+        }
+        place += text.len() as u64;
+        text.clear();
+    }
+    // A file that has no resource yet is begun anew.
+    file.set_len(end)?;
+    file.seek(SeekFrom::Start(end))?;
+    Ok((file, last))
+}

@@ -1,0 +1,297 @@
+//! `scimctl import`. What is there is left as it is, so that an import which was cut
+//! off is done again from the beginning and does the rest.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use futures_util::{StreamExt, stream};
+use jiff::Timestamp;
+use scim_lambda::scim::definitions::Definitions;
+use scim_lambda::scim::error::Error as Told;
+use scim_lambda::scim::etag::{Precondition, Version};
+use scim_lambda::scim::input::Reader;
+use scim_lambda::scim::members::{Member, MemberChanges, Touched};
+use scim_lambda::scim::policy::Policy;
+use scim_lambda::scim::resource::Resource;
+use scim_lambda::scim::schema::ResourceType;
+use scim_lambda::scim::tolerance::Leeway;
+use scim_lambda::store::{Error, MemberChange, Store, TenantName, TenantRecord, Trail, Write};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::line::{Line, MembersLine, ResourceLine};
+use crate::tenant::tenant_name;
+use crate::{Result, progress};
+
+#[derive(Args)]
+pub(crate) struct Import {
+    /// Made, with what the file says of it, if there is none of that name
+    #[arg(value_parser = tenant_name)]
+    tenant: TenantName,
+    /// What scimctl export has written
+    file: PathBuf,
+}
+
+/// Resources that are looked up at once.
+const BATCH: usize = 100;
+
+/// Of them, written at the same time.
+const AT_ONCE: usize = 16;
+
+/// Problems that are told one by one.
+const TOLD: usize = 100;
+
+struct Importer<'a> {
+    store: &'a Store,
+    tenant: &'a TenantName,
+    policy: Policy,
+    kinds: HashMap<String, Arc<ResourceType>>,
+    now: Timestamp,
+    trail: Trail,
+    made: usize,
+    kept: usize,
+    members: usize,
+    problems: Vec<String>,
+}
+
+/// What was done, and whether all of it could be.
+pub(crate) async fn run(
+    store: &Store,
+    packaged: &Definitions,
+    import: Import,
+    now: Timestamp,
+) -> Result<(Value, bool)> {
+    let Import { tenant, file } = import;
+    let lines = count(&file)?;
+    let record = record(store, packaged, &tenant, &file, now).await?;
+    let kinds = record.catalogue(packaged)?.resource_types;
+    let mut importer = Importer {
+        store,
+        tenant: &tenant,
+        policy: record.policy,
+        kinds: kinds.into_iter().map(|kind| (kind.name.clone(), kind)).collect(),
+        now,
+        trail: Trail::default(),
+        made: 0,
+        kept: 0,
+        members: 0,
+        problems: Vec::new(),
+    };
+    // Members may be of resources that come later.
+    let bar = progress(Some(2 * lines), "lines");
+    let mut batch = Vec::with_capacity(BATCH);
+    for line in read(&file)? {
+        let (number, line) = line?;
+        if let Line::Resource(line) = line {
+            batch.push((number, line));
+        }
+        if batch.len() == BATCH {
+            importer.resources(std::mem::take(&mut batch)).await?;
+        }
+        bar.inc(1);
+    }
+    importer.resources(batch).await?;
+    for line in read(&file)? {
+        let (number, line) = line?;
+        if let Line::Members(line) = line {
+            importer.members(number, line).await?;
+        }
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    let Importer { made, kept, members, problems, .. } = importer;
+    for problem in problems.iter().take(TOLD) {
+        eprintln!("scimctl: {problem}");
+    }
+    let done = json!({
+        "tenant": tenant.as_str(), "made": made, "kept": kept, "members": members, "problems": problems.len(),
+    });
+    Ok((done, problems.is_empty()))
+}
+
+impl Importer<'_> {
+    async fn resources(&mut self, batch: Vec<(usize, ResourceLine)>) -> Result<()> {
+        let there = self.there(&batch).await?;
+        let mut wanted = Vec::new();
+        for (number, line) in batch {
+            match self.read(&line) {
+                Err(problem) => self.problems.push(format!("line {number}: {problem}")),
+                Ok((kind, resource)) => match there.get(&(kind.name.clone(), resource.id.clone())) {
+                    Some(there) if there.attributes == resource.attributes => self.kept += 1,
+                    Some(_) => self.problems.push(differs(number, &kind, &resource.id)),
+                    None => wanted.push((number, kind, resource)),
+                },
+            }
+        }
+        let this = &*self;
+        let restored = wanted.into_iter().map(|(number, kind, resource)| async move {
+            let restored = this.store.restore(this.write(&kind), resource.clone()).await;
+            (number, kind, resource.id, restored)
+        });
+        let restored: Vec<_> = stream::iter(restored.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
+        for (number, kind, id, restored) in restored {
+            match restored {
+                Ok(true) => self.made += 1,
+                Ok(false) => self.problems.push(differs(number, &kind, &id)),
+                Err(error) => self.problem(number, error)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Those of these resources that the tenant has.
+    async fn there(&self, batch: &[(usize, ResourceLine)]) -> Result<HashMap<(String, String), Resource>> {
+        let mut there = HashMap::new();
+        for (name, kind) in &self.kinds {
+            let ids: Vec<String> = batch
+                .iter()
+                .filter(|(_, line)| line.kind == *name)
+                .map(|(_, line)| line.id.clone())
+                .collect();
+            for resource in self.store.by_ids(self.tenant, kind, ids).await? {
+                there.insert((name.clone(), resource.id.clone()), resource);
+            }
+        }
+        Ok(there)
+    }
+
+    /// By the same schemas as what a client sends.
+    fn read(&self, line: &ResourceLine) -> Result<(Arc<ResourceType>, Resource)> {
+        let kind =
+            self.kinds.get(&line.kind).ok_or_else(|| format!("there is no resource type {}", line.kind))?;
+        if Uuid::try_parse(&line.id).map(|id| id.to_string()).as_ref() != Ok(&line.id) {
+            return Err(format!("{} is no id: give a UUID in lower case", line.id).into());
+        }
+        let body = Value::Object(line.resource.clone());
+        let resource = Resource {
+            id: line.id.clone(),
+            version: Version(line.version),
+            created: line.created,
+            last_modified: line.last_modified,
+            attributes: Reader::new(kind, Leeway::of(&self.policy)).resource(&body)?,
+        };
+        Ok((Arc::clone(kind), resource))
+    }
+
+    /// Adds those who are no members yet.
+    async fn members(&mut self, number: usize, line: MembersLine) -> Result<()> {
+        let Some(kind) = self.kinds.get(&line.kind).cloned() else {
+            return Ok(());
+        };
+        let members = line.members.iter().map(Member::read).collect::<Result<Vec<_>, _>>();
+        let mut members = match members {
+            Ok(members) => members,
+            Err(error) => {
+                self.problems.push(format!("line {number}: {error}"));
+                return Ok(());
+            }
+        };
+        let ids: Vec<String> = members.iter().map(|member| member.id.clone()).collect();
+        let id = [line.id];
+        let there = self.store.with_these_members(self.tenant, &kind, &id, &ids).await?;
+        let elements = kind.members.as_ref().and_then(|name| there.first()?.attributes.get(name)?.as_array());
+        let there: Vec<&str> =
+            elements.into_iter().flatten().filter_map(|one| one["value"].as_str()).collect();
+        members.retain(|member| !there.contains(&member.id.as_str()));
+        if members.is_empty() {
+            return Ok(());
+        }
+        let mut changes = MemberChanges::default();
+        for member in members {
+            changes.add(member);
+        }
+        let [id] = &id;
+        loop {
+            let touched = Touched::Named(changes.clone());
+            let change = MemberChange { apply: None, touched: &touched };
+            match self.store.change_members(self.write(&kind), id, &Precondition::Exists, change).await {
+                Ok(_) => break self.members += changes.named.len(),
+                // The others are not to blame.
+                Err(Error::UnknownMembers { ids }) if ids.len() < changes.named.len() => {
+                    changes.named.retain(|member, _| !ids.contains(member));
+                    self.problem(number, Error::UnknownMembers { ids })?;
+                }
+                Err(error) => break self.problem(number, error)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn write<'a>(&'a self, kind: &'a ResourceType) -> Write<'a> {
+        Write { tenant: self.tenant, kind, policy: &self.policy, now: self.now, trail: &self.trail }
+    }
+
+    /// What is wrong with one line stops nothing; what is wrong with the table does.
+    fn problem(&mut self, number: usize, error: Error) -> Result<()> {
+        match error {
+            Error::Busy { .. } | Error::Unavailable { .. } | Error::Fault { .. } => {
+                Err(format!("line {number}: {error}: run it again to do the rest").into())
+            }
+            error => {
+                let told = Told::from(error);
+                self.problems.push(format!("line {number}: {told}"));
+                Ok(())
+            }
+        }
+    }
+}
+
+fn differs(number: usize, kind: &ResourceType, id: &str) -> String {
+    format!("line {number}: the {} {id} is there with other values, and was left as it is", kind.name)
+}
+
+/// The tenant; one that is not there is made as the file has it.
+async fn record(
+    store: &Store,
+    packaged: &Definitions,
+    name: &TenantName,
+    file: &Path,
+    now: Timestamp,
+) -> Result<TenantRecord> {
+    if let Some(record) = store.tenant(name).await? {
+        return Ok(record);
+    }
+    let first = read(file)?.next().transpose()?;
+    let Some((_, Line::Tenant(line))) = first else {
+        return Err(format!("{}: its first line is not that of a tenant", file.display()).into());
+    };
+    let (policy, oauth, definitions) = (line.policy, line.oauth, line.definitions);
+    let record = TenantRecord { policy, oauth, definitions, ..TenantRecord::new(now) };
+    record.catalogue(packaged)?;
+    if !store.create_tenant(name, &record).await? {
+        return Err(format!("the tenant {} is being deleted, or was made meanwhile", name.as_str()).into());
+    }
+    Ok(record)
+}
+
+/// How many lines there are, if nothing is missing.
+fn count(file: &Path) -> Result<u64> {
+    let mut count = 0;
+    let mut is_whole = false;
+    for line in read(file)? {
+        let (_, line) = line?;
+        is_whole = matches!(line, Line::End);
+        count += 1;
+    }
+    if is_whole {
+        Ok(count)
+    } else {
+        Err(format!("{}: the export was cut off: go on with scimctl export --resume", file.display()).into())
+    }
+}
+
+/// The lines with their numbers.
+fn read(file: &Path) -> Result<impl Iterator<Item = Result<(usize, Line)>>> {
+    let name = file.display().to_string();
+    let lines = BufReader::new(File::open(file).map_err(|error| format!("{name}: {error}"))?).lines();
+    Ok(lines.enumerate().map(move |(place, line)| {
+        let wrong = |error: String| format!("{name}: line {}: {error}", place + 1);
+        let text = line.map_err(|error| wrong(error.to_string()))?;
+        let line = serde_json::from_str(&text).map_err(|error| wrong(error.to_string()))?;
+        Ok((place + 1, line))
+    }))
+}

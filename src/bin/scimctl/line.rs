@@ -1,0 +1,49 @@
+//! A tenant as JSON Lines: one line for itself, one for each resource, behind a
+//! resource those of its members, a thousand to a line; and one at the end.
+
+use jiff::Timestamp;
+use scim_lambda::oauth::Oauth;
+use scim_lambda::scim::policy::Policy;
+use scim_lambda::scim::resource::Attributes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "line", rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) enum Line {
+    Tenant(TenantLine),
+    Resource(ResourceLine),
+    Members(MembersLine),
+    /// Nothing is missing.
+    End,
+}
+
+/// Without tokens: of those the table has only hashes.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct TenantLine {
+    pub(crate) policy: Policy,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) oauth: Option<Oauth>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) definitions: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ResourceLine {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) id: String,
+    pub(crate) version: u64,
+    pub(crate) created: Timestamp,
+    pub(crate) last_modified: Timestamp,
+    pub(crate) resource: Attributes,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(crate) struct MembersLine {
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) id: String,
+    pub(crate) members: Vec<Value>,
+}
