@@ -40,6 +40,7 @@ impl<'a> Reader<'a> {
             }
         }
         check_required(self.kind, &attributes, ErrorKind::InvalidValue)?;
+        check_values(self.kind, &attributes)?;
         Ok(attributes)
     }
 
@@ -323,6 +324,23 @@ pub fn check_required(kind: &ResourceType, attributes: &Attributes, error: Error
                     return missing(label(&Place { sub: Some(sub), ..place }));
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+/// Values of one attribute. Those that are added are compared with those that are
+/// there: a thousand with a thousand is no work yet. Members are no part of this.
+pub const MAX_VALUES: usize = 1_000;
+
+pub fn check_values(kind: &ResourceType, attributes: &Attributes) -> Result<()> {
+    for place in kind.places().filter(|place| !kind.is_members(place.attribute)) {
+        let values = get(attributes, &place).and_then(Value::as_array).map_or(0, Vec::len);
+        if values > MAX_VALUES {
+            return Err(ErrorKind::InvalidValue.with(format!(
+                "{} would have {values} values, at most {MAX_VALUES} are allowed: send fewer",
+                label(&place)
+            )));
         }
     }
     Ok(())

@@ -3,23 +3,45 @@
 
 use std::fmt;
 
-use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-struct Unambiguous(Value);
+/// Objects and arrays within each other, the outermost included: what DynamoDB takes
+/// of an item. A bulk request, the deepest that there is, has ten.
+pub const MAX_DEPTH: usize = 32;
 
 /// The error says where and what.
 pub fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
-    serde_json::from_slice(bytes).map(|Unambiguous(value)| value)
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    let value = Reader { depth: 0 }.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(value)
 }
 
-impl<'de> Deserialize<'de> for Unambiguous {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Reader).map(Self)
+/// At a depth: so many objects and arrays are around it.
+#[derive(Clone, Copy)]
+struct Reader {
+    depth: usize,
+}
+
+impl Reader {
+    fn deeper<E: Error>(self) -> Result<Self, E> {
+        if self.depth == MAX_DEPTH {
+            return Err(E::custom(format_args!(
+                "more than {MAX_DEPTH} objects and arrays are within each other"
+            )));
+        }
+        Ok(Self { depth: self.depth + 1 })
     }
 }
 
-struct Reader;
+impl<'de> DeserializeSeed<'de> for Reader {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
 
 impl<'de> Visitor<'de> for Reader {
     type Value = Value;
@@ -57,17 +79,19 @@ impl<'de> Visitor<'de> for Reader {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
         let mut array = Vec::new();
-        while let Some(Unambiguous(element)) = elements.next_element()? {
+        while let Some(element) = elements.next_element_seed(inner)? {
             array.push(element);
         }
         Ok(array.into())
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
+        let inner = self.deeper()?;
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
-            let Unambiguous(value) = members.next_value()?;
+            let value = members.next_value_seed(inner)?;
             if object.contains_key(&name) {
                 return Err(A::Error::custom(format_args!("an object has the name {name:?} twice")));
             }
@@ -81,13 +105,15 @@ impl<'de> Visitor<'de> for Reader {
 mod tests {
     use serde_json::{Value, json};
 
-    use super::parse;
+    use super::{MAX_DEPTH, parse};
 
     #[test]
     fn a_value_is_read_as_it_was_written() {
         let text = r#"{"a":[null,true,-1,18446744073709551615,0.1,1e300,"x","\u00e9\ud83d\ude00"],"b":{"a":{}},"A":1}"#;
         assert_eq!(parse(text.as_bytes()).unwrap(), serde_json::from_str::<Value>(text).unwrap());
         assert_eq!(parse(b" [] ").unwrap(), json!([]));
+        let deepest = format!("{}{}", r#"{"a":["#.repeat(MAX_DEPTH / 2), "]}".repeat(MAX_DEPTH / 2));
+        assert_eq!(parse(deepest.as_bytes()).unwrap(), serde_json::from_str::<Value>(&deepest).unwrap());
     }
 
     #[test]
@@ -101,7 +127,7 @@ mod tests {
             (b"1e999", "number out of range at line 1 column 5"),
             (b"[1] 2", "trailing characters at line 1 column 5"),
             (b"", "EOF while parsing a value at line 1 column 0"),
-            (deep.as_bytes(), "recursion limit exceeded at line 1 column 128"),
+            (deep.as_bytes(), "more than 32 objects and arrays are within each other at line 1 column 33"),
         ] {
             assert_eq!(parse(bytes).unwrap_err().to_string(), expected, "{}", bytes.escape_ascii());
         }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::change::{Budget, Change, Elements, Operation};
 use super::error::{ErrorKind, Result};
-use super::input::{Reader, check_immutable, check_required, excerpt, is_read_only, label};
+use super::input::{Reader, check_immutable, check_required, check_values, excerpt, is_read_only, label};
 use super::members::{self, Touched};
 use super::message::{self, member};
 use super::path::Path;
@@ -20,6 +20,9 @@ const MAX_SETS: usize = 20;
 /// Nobody measures the resource after such a write. What all of its attributes
 /// can grow by has to fit between the store's limit and that of DynamoDB.
 const MAX_SET_BYTES: usize = 256;
+
+/// Operations in one request: one for each member that a request may change.
+pub const MAX_OPERATIONS: usize = 20_000;
 
 const MESSAGE: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
@@ -59,6 +62,12 @@ impl<'a> Patch<'a> {
             .ok_or_else(|| {
                 ErrorKind::InvalidSyntax.with("the body has to hold Operations, an array of at least one")
             })?;
+        if operations.len() > MAX_OPERATIONS {
+            return Err(ErrorKind::TooLarge.with(format!(
+                "the body has {} Operations, at most {MAX_OPERATIONS} are allowed: send several requests",
+                operations.len()
+            )));
+        }
         let mut reading = Reading { reader, id, operations: Vec::with_capacity(operations.len()) };
         for operation in operations {
             reading.operation(operation)?;
@@ -102,6 +111,7 @@ impl<'a> Patch<'a> {
             return Ok(None);
         }
         check_required(self.kind, &changed, ErrorKind::Mutability)?;
+        check_values(self.kind, &changed)?;
         check_immutable(self.kind, attributes, &changed)?;
         Ok(Some(changed))
     }

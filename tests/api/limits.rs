@@ -175,7 +175,7 @@ async fn a_user_of_390_kb_in_values_of_any_length_is_taken_and_a_byte_more_is_41
         let operation = json!({ "op": "add", "path": name, "value": "d".repeat(bytes) });
         json!({ "Operations": [operation] }).to_string()
     };
-    for filler in ["", "ü", &"x".repeat(9_000)] {
+    for filler in [&"ü".repeat(300), &"😀".repeat(200), &"x".repeat(9_000)] {
         let filler = json!({ "value": filler });
         let bo = client.create(&user_of(MAX, &filler)).await.path();
         for (act, answer) in [
@@ -224,4 +224,67 @@ async fn an_if_match_may_list_any_number_of_versions() {
         assert_eq!(answer.status, status, "{n}: {answer}");
     }
     check(&directory).await;
+}
+
+/// Each limit on what a client may send, and what is just within it.
+#[tokio::test]
+async fn what_is_at_a_limit_is_taken_and_one_more_is_refused() {
+    let directory = Directory::new().await;
+    let mut config = Config::new(directory.table());
+    (config.max_bulk_operations, config.max_bulk_bytes) = (3, 2_000);
+    let client = directory.client_with(config);
+    let user = client.post("/Users", r#"{"userName":"bo"}"#).await.path();
+    let patch = |operations: usize| {
+        let operation = json!({ "op": "replace", "path": "title", "value": "Dr." });
+        json!({ "Operations": vec![operation; operations] }).to_string()
+    };
+    let values = |values: usize| {
+        let certificates: Vec<Value> = (0..values).map(|n| json!({ "value": format!("{n:04}") })).collect();
+        json!({ "userName": "bo", "x509Certificates": certificates }).to_string()
+    };
+    let deep = |depth: usize| {
+        format!(r#"{{"userName":"bo","x":{}{}}}"#, "[".repeat(depth - 1), "]".repeat(depth - 1))
+    };
+    let bulk = |operations: usize| {
+        let operation = json!({ "method": "DELETE", "path": "/Users/none" });
+        json!({ "Operations": vec![operation; operations] }).to_string()
+    };
+    let bytes = |bytes: usize| format!("{:<bytes$}", bulk(1));
+    let filter = |bytes: usize| {
+        let filter = format!(r#"userName eq "{:<1$}""#, "x", bytes - 14);
+        json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"], "filter": filter })
+            .to_string()
+    };
+    for (method, path, at, beyond, status, why) in [
+        (
+            "PATCH",
+            user.as_str(),
+            patch(20_000),
+            patch(20_001),
+            413,
+            "the body has 20001 Operations, at most 20000 are",
+        ),
+        (
+            "PUT",
+            &user,
+            values(1_000),
+            values(1_001),
+            400,
+            "x509Certificates would have 1001 values, at most 1000 are",
+        ),
+        ("PUT", &user, deep(32), deep(33), 400, "more than 32 objects and arrays are within each other"),
+        ("POST", "/Bulk", bulk(3), bulk(4), 413, "4 operations, which exceeds maxOperations (3)"),
+        ("POST", "/Bulk", bytes(2_000), bytes(2_001), 413, "2001 bytes, which exceeds maxPayloadSize (2000)"),
+        ("POST", "/Users/.search", filter(16_384), filter(16_385), 400, "16384"),
+    ] {
+        let taken = client.request(method, path).body(&at).send().await;
+        assert_eq!(taken.status, 200, "{method} {path}: {}", taken.detail());
+        let refused = client.request(method, path).body(&beyond).send().await;
+        assert!(refused.status == status && refused.detail().contains(why), "{refused}");
+    }
+    // Values that are added count with those that are there.
+    client.put(&user, &values(1_000)).await;
+    let one = json!({ "Operations": [{ "op": "add", "path": "x509Certificates", "value": [{ "value": "AAAA" }] }] });
+    let refused = client.patch(&user, &one.to_string()).await;
+    assert!(refused.detail().starts_with("x509Certificates would have 1001 values"), "{refused}");
 }
