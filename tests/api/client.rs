@@ -23,6 +23,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::faults::Faults;
+use crate::isolation;
 
 /// The token that the files of `events/` carry.
 pub(crate) const TOKEN: &str =
@@ -314,8 +315,12 @@ impl Client {
 
     /// A whole event, as API Gateway would send it.
     pub(crate) async fn send(&self, event: Value) -> Answer {
-        let event: Event = serde_json::from_value(event).unwrap();
-        Answer::from(self.app.handle(event).await)
+        Answer::from(self.reply_to(event).await)
+    }
+
+    async fn reply_to(&self, event: Value) -> Reply {
+        let parsed: Event = serde_json::from_value(event.clone()).unwrap();
+        isolation::watch(&event, self.app.handle(parsed)).await
     }
 }
 
@@ -350,8 +355,7 @@ impl Request {
 
     /// The answer as it goes over the wire, packed or not.
     pub(crate) async fn send_raw(self) -> RawAnswer {
-        let event: Event = serde_json::from_value(self.event).unwrap();
-        RawAnswer::from(self.client.app.handle(event).await)
+        RawAnswer::from(self.client.reply_to(self.event).await)
     }
 }
 

@@ -27,6 +27,8 @@ use aws_smithy_types::byte_stream::ByteStream;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
+use crate::isolation;
+
 /// What becomes of one HTTP request. Whether it is tried again is the SDK's decision.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
@@ -220,6 +222,7 @@ impl Faults {
         let body = request.body().bytes().unwrap_or_default();
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
 
+        isolation::assert_own(&operation, &body);
         let (number, gate) = self.state().sent(&operation, &body);
         if let Some(gate) = gate {
             gate.wait().await;

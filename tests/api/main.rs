@@ -30,6 +30,7 @@ mod group_filters;
 mod group_policies;
 mod group_races;
 mod groups;
+mod isolation;
 mod large_groups;
 mod limits;
 mod listing;
