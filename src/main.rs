@@ -12,14 +12,15 @@ use scim_lambda::{store, telemetry};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let config = Config::read(environment)?;
-    telemetry::init(&config.log);
+    let world = World::real();
+    telemetry::init(&config.log, environment("AWS_LAMBDA_FUNCTION_NAME"), Arc::clone(&world.now));
     let shared = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let mut dynamodb = store::client_config(&shared);
     // Not left to the SDK, which takes an empty variable for a URL and panics at
     // the first request.
     dynamodb.set_endpoint_url(config.dynamodb_endpoint.clone());
     let client = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
-    let app = Arc::new(App::new(config, client, World::real()));
+    let app = Arc::new(App::new(config, client, world));
     lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| {
         let app = Arc::clone(&app);
         async move { Ok::<_, lambda_http::Error>(app.handle(event.payload).await) }

@@ -1,5 +1,6 @@
 //! Method and path to a [`Route`] (RFC 7644 s3.2).
 
+use std::fmt;
 use std::sync::Arc;
 
 use http::Method;
@@ -145,6 +146,29 @@ impl Route {
             Method::PATCH => Ok(Self::Patch(kind, id)),
             Method::DELETE => Ok(Self::Delete(kind, id)),
             _ => Err(not_allowed(method, OF_A_RESOURCE)),
+        }
+    }
+}
+
+/// Without what a client chooses.
+impl fmt::Display for Route {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create(kind) => write!(f, "POST /{}", kind.endpoint),
+            Self::List(kind) => write!(f, "GET /{}", kind.endpoint),
+            Self::ListAll => f.write_str("GET /"),
+            Self::Search(kind) => write!(f, "POST /{}/.search", kind.endpoint),
+            Self::SearchAll => f.write_str("POST /.search"),
+            Self::Get(kind, _) => write!(f, "GET /{}/{{id}}", kind.endpoint),
+            Self::Replace(kind, _) => write!(f, "PUT /{}/{{id}}", kind.endpoint),
+            Self::Patch(kind, _) => write!(f, "PATCH /{}/{{id}}", kind.endpoint),
+            Self::Delete(kind, _) => write!(f, "DELETE /{}/{{id}}", kind.endpoint),
+            Self::Bulk => f.write_str("POST /Bulk"),
+            Self::Me => f.write_str("/Me"),
+            Self::Options { .. } => f.write_str("OPTIONS"),
+            Self::ServiceProviderConfig => f.write_str("GET /ServiceProviderConfig"),
+            Self::ResourceTypes | Self::ResourceType(_) => f.write_str("GET /ResourceTypes"),
+            Self::Schemas | Self::Schema(_) => f.write_str("GET /Schemas"),
         }
     }
 }

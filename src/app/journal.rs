@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::App;
+use crate::route::Route;
 use crate::scim::tolerance::Used;
 use crate::store::{Audited, Changed, TenantName, Trail};
 
@@ -18,6 +19,7 @@ pub(super) struct Journal {
     pub(super) used: Used,
     pub(super) trail: Trail,
     caller: OnceLock<Caller>,
+    route: OnceLock<String>,
 }
 
 struct Caller {
@@ -32,6 +34,16 @@ impl Journal {
     pub(super) fn let_in(&self, tenant: &TenantName, client: &str, time: Timestamp) {
         // Only once a request.
         let _again = self.caller.set(Caller { tenant: tenant.clone(), client: client.to_owned(), time });
+    }
+
+    /// What it asks for, once that is known.
+    pub(super) fn routed(&self, route: &Route) {
+        let _again = self.route.set(route.to_string());
+    }
+
+    /// Metrics are grouped by it: there are no more than types and methods make.
+    pub(super) fn route(&self) -> &str {
+        self.route.get().map_or("none", String::as_str)
     }
 
     pub(super) fn tenant(&self) -> Option<&str> {

@@ -93,17 +93,23 @@ impl App {
         let explained = self.config.explain.then_some(&reading);
         tracing::info!(
             request_id = request.request_id,
+            trace_id = request.header("x-amzn-trace-id").next(),
             tenant = journal.tenant(),
             %method,
             path = request.path,
+            route = journal.route(),
             status = response.status,
+            server_errors = u64::from(response.status >= 500),
             duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             dynamodb_calls = reading.calls,
+            retries = reading.retries(),
+            conflicts = reading.conflicts,
+            throttles = reading.throttles,
+            read_units = reading.read_units,
+            write_units = reading.write_units,
             tolerances = tolerances.map(|names| names.join(",")),
             plan = explained.and_then(|reading| reading.plan.as_deref()),
             items_read = explained.map(|reading| reading.items),
-            read_units = explained.map(|reading| reading.read_units),
-            write_units = explained.map(|reading| reading.write_units),
             "request"
         );
         let response = response.negotiated(request);
@@ -131,6 +137,7 @@ impl App {
             in_bulk: false,
         };
         let route = Route::parse(&request.method, &location, &tenant.catalogue)?;
+        journal.routed(&route);
         if scope == Scope::Read && route.writes(&request.method) {
             return Err(ErrorKind::Forbidden
                 .with("the token only reads: use one that the operator has made for reading and writing"));

@@ -16,7 +16,14 @@ impl App {
             Ok(Err(error)) => tracing::error!(%error, "the sweep failed"),
             Err(_) => tracing::warn!("the sweep had not enough time"),
         }
-        tracing::info!(tenants = swept.tenants, done = swept.done, left = swept.left, "sweep");
+        let age = swept.oldest.map_or(0, |due| (self.world.now)().duration_since(due).as_secs().max(0));
+        tracing::info!(
+            tenants = swept.tenants,
+            done = swept.done,
+            left = swept.left,
+            oldest_job_seconds = age,
+            "sweep"
+        );
         swept
     }
 

@@ -68,6 +68,9 @@ pub struct Swept {
     pub done: usize,
     /// Jobs that are to be taken up again.
     pub left: usize,
+    /// When the oldest of them was, or will be, due.
+    #[serde(skip)]
+    pub oldest: Option<Timestamp>,
 }
 
 impl Store {
@@ -222,14 +225,17 @@ impl Store {
             for item in answer.items.unwrap_or_default() {
                 let job: Job =
                     serde_dynamo::from_item(item).map_err(|error| Error::fault(OPERATION, error))?;
-                match self.work_if_due(tenant, kinds, &job, now, trail).await {
-                    Ok(true) => swept.done += 1,
-                    Ok(false) => swept.left += 1,
-                    // The others do not wait for it.
-                    Err(error) => {
-                        tracing::warn!(%error, "a job is left to the next sweep");
-                        swept.left += 1;
-                    }
+                // The others do not wait for one that fails.
+                let done = self.work_if_due(tenant, kinds, &job, now, trail).await;
+                let done = done.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "a job is left to the next sweep");
+                    false
+                });
+                if done {
+                    swept.done += 1;
+                } else {
+                    swept.left += 1;
+                    swept.oldest = swept.oldest.into_iter().chain([job.due]).min();
                 }
             }
             start = answer.last_evaluated_key;

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_sdk_dynamodb::config::interceptors::{
     AfterDeserializationInterceptorContextRef, BeforeSerializationInterceptorContextMut,
-    BeforeTransmitInterceptorContextRef,
+    BeforeTransmitInterceptorContextRef, FinalizerInterceptorContextRef,
 };
 use aws_sdk_dynamodb::config::{ConfigBag, Intercept, RuntimeComponents};
 use aws_sdk_dynamodb::error::BoxError;
@@ -21,6 +21,7 @@ use aws_sdk_dynamodb::operation::query::{QueryInput, QueryOutput};
 use aws_sdk_dynamodb::operation::transact_write_items::{TransactWriteItemsInput, TransactWriteItemsOutput};
 use aws_sdk_dynamodb::operation::update_item::{UpdateItemInput, UpdateItemOutput};
 use aws_sdk_dynamodb::types::{ConsumedCapacity, ReturnConsumedCapacity};
+use serde_json::Value;
 
 tokio::task_local! {
     static METER: Meter;
@@ -34,6 +35,14 @@ pub struct Meter(Arc<Mutex<Reading>>);
 pub struct Reading {
     /// HTTP requests to DynamoDB, retries included.
     pub calls: u32,
+    /// What they were for: the SDK sends some more than once.
+    operations: u32,
+    /// Writes that the store made again.
+    repeated: u32,
+    /// Answers that said that another transaction was on the item.
+    pub conflicts: u32,
+    /// Answers that said that there was no capacity.
+    pub throttles: u32,
     /// Items that came back from reads.
     pub items: usize,
     /// Capacity units, as DynamoDB reports them.
@@ -41,6 +50,13 @@ pub struct Reading {
     pub write_units: f64,
     /// How a filter was answered, step by step.
     pub plan: Option<String>,
+}
+
+impl Reading {
+    /// By the SDK and by the store.
+    pub fn retries(&self) -> u32 {
+        self.calls.saturating_sub(self.operations) + self.repeated
+    }
 }
 
 impl Meter {
@@ -57,6 +73,10 @@ impl Meter {
             let before = reading.plan.take().map_or(String::new(), |before| before + "; ");
             reading.plan = Some(format!("{before}{plan}"));
         });
+    }
+
+    pub(super) fn note_retry() {
+        Self::count(|reading| reading.repeated += 1);
     }
 
     /// Outside of a measurement nothing is counted.
@@ -94,6 +114,7 @@ impl Intercept for Metering {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
+        Meter::count(|reading| reading.operations += 1);
         ask!(
             context,
             BatchExecuteStatementInput,
@@ -115,6 +136,29 @@ impl Intercept for Metering {
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         Meter::count(|reading| reading.calls += 1);
+        Ok(())
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        _: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let refused = context.response().filter(|response| !response.status().is_success());
+        let text = refused.and_then(|response| response.body().bytes());
+        let error: Option<Value> = text.and_then(|text| serde_json::from_slice(text).ok());
+        let reasons = error.iter().filter_map(|error| error["CancellationReasons"].as_array()).flatten();
+        let codes = error.iter().map(|error| &error["__type"]).chain(reasons.map(|reason| &reason["Code"]));
+        for code in codes.filter_map(Value::as_str) {
+            let code = code.rsplit('#').next().unwrap_or_default();
+            Meter::count(|reading| {
+                reading.conflicts += u32::from(code.starts_with("TransactionConflict"));
+                let is_throttled = ["Throttling", "ProvisionedThroughput", "RequestLimit"];
+                reading.throttles +=
+                    u32::from(is_throttled.iter().any(|throttled| code.starts_with(throttled)));
+            });
+        }
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Dice;
+use super::{Dice, Meter};
 
 /// First pause; each further one may be twice as long.
 const BASE: Duration = Duration::from_millis(20);
@@ -35,6 +35,7 @@ impl<'a> Retry<'a> {
             return false;
         }
         tokio::time::sleep(pause).await;
+        Meter::note_retry();
         true
     }
 }

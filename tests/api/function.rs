@@ -1,6 +1,6 @@
 //! The binary that runs on Lambda, between a runtime API and a DynamoDB of our own.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
@@ -25,7 +25,7 @@ fn an_empty_endpoint_of_dynamodb_counts_as_not_set() {
         [("AWS_ENDPOINT_URL_DYNAMODB", dynamodb), ("AWS_ENDPOINT_URL", "")],
         [("AWS_ENDPOINT_URL_DYNAMODB", ""), ("AWS_ENDPOINT_URL", dynamodb)],
     ] {
-        let reply = invoke(&environment, &event);
+        let (reply, _) = invoke(&environment, &event);
         assert_eq!(reply["statusCode"], 200, "{reply}");
     }
 }
@@ -69,12 +69,77 @@ impl Drop for Function {
     }
 }
 
-/// One event through the Lambda runtime API, and what the function answers.
-fn invoke(environment: &[(&str, &str)], event: &Value) -> Value {
+/// CloudWatch takes a line for metrics that keeps to its specification of the embedded
+/// metric format, and drops one that does not without a word.
+#[test]
+fn the_lines_of_requests_and_sweeps_are_metrics_in_the_embedded_format() {
+    let local = Local::start(&["--token", TOKEN]);
+    let environment = [("AWS_ENDPOINT_URL_DYNAMODB", local.ready["dynamodb"].as_str().unwrap())];
+    let request = json!({
+        "version": "2.0",
+        "rawPath": "/scim/v2/Users/x",
+        "headers": { "authorization": format!("Bearer {TOKEN}"), "x-amzn-trace-id": "Root=1-2-3" },
+        "requestContext": { "stage": "$default", "requestId": "r1", "http": { "method": "GET" } },
+        "isBase64Encoded": false,
+    });
+    let sweep: Value = serde_json::from_str(include_str!("../../events/eventbridge/sweep.json")).unwrap();
+    for (event, message, dimensions) in
+        [(request, "request", vec!["function", "route"]), (sweep, "sweep", vec!["function"])]
+    {
+        let (_, lines) = invoke(&environment, &event);
+        let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let line = lines.iter().find(|line| line["message"] == message).unwrap();
+        let metadata = &line["_aws"];
+        let age = jiff::Timestamp::now().as_millisecond() - metadata["Timestamp"].as_i64().unwrap();
+        assert!((0..60_000).contains(&age), "milliseconds since 1970: {line}");
+        let [directive] = metadata["CloudWatchMetrics"].as_array().unwrap().as_slice() else {
+            panic!("{line}")
+        };
+        assert_eq!(directive["Namespace"], "ScimLambda");
+        let sets = directive["Dimensions"].as_array().unwrap();
+        assert_eq!(sets.last().unwrap(), &json!(dimensions));
+        for set in sets {
+            let names = set.as_array().unwrap();
+            assert!((1..=30).contains(&names.len()), "{line}");
+            for name in names {
+                let value = line[name.as_str().unwrap()].as_str().unwrap();
+                assert!(
+                    (1..=1_024).contains(&value.len()),
+                    "a dimension is a text of the line: {name} {line}"
+                );
+            }
+        }
+        let metrics = directive["Metrics"].as_array().unwrap();
+        assert!((1..=100).contains(&metrics.len()));
+        for metric in metrics {
+            assert!(
+                line[metric["Name"].as_str().unwrap()].is_number(),
+                "a metric is a number of the line: {metric}"
+            );
+            assert!(
+                ["Milliseconds", "Seconds", "Count"].contains(&metric["Unit"].as_str().unwrap()),
+                "{metric}"
+            );
+        }
+        if message == "request" {
+            assert_eq!((&line["function"], &line["route"]), (&json!("scim"), &json!("GET /Users/{id}")));
+            assert_eq!((&line["request_id"], &line["trace_id"]), (&json!("r1"), &json!("Root=1-2-3")));
+            assert_eq!(
+                (&line["tenant"], &line["status"], &line["level"]),
+                (&json!("demo"), &json!(404), &json!("INFO"))
+            );
+        }
+    }
+}
+
+/// One event through the Lambda runtime API: what the function answers, and logs.
+fn invoke(environment: &[(&str, &str)], event: &Value) -> (Value, String) {
     let api = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = api.local_addr().unwrap().to_string();
     let mut command = function(environment);
-    let _running = Function(command.env("AWS_LAMBDA_RUNTIME_API", address).spawn().unwrap());
+    let command = command.env("AWS_LAMBDA_RUNTIME_API", address).stdout(Stdio::piped());
+    let mut running = Function(command.spawn().unwrap());
+    let mut log = running.0.stdout.take().unwrap();
     loop {
         // `Connection: close` in each answer: one request per connection.
         let (mut stream, _) = api.accept().unwrap();
@@ -91,7 +156,10 @@ fn invoke(environment: &[(&str, &str)], event: &Value) -> Value {
             stream.write_all(answer.as_bytes()).unwrap();
         } else {
             assert!(line.starts_with("POST /2018-06-01/runtime/invocation/1/response "), "{line} {body}");
-            return serde_json::from_str(&body).unwrap();
+            drop(running);
+            let mut lines = String::new();
+            log.read_to_string(&mut lines).unwrap();
+            return (serde_json::from_str(&body).unwrap(), lines);
         }
     }
 }

@@ -10,6 +10,7 @@ use scim_lambda::scim::tolerance::Tolerance;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, Directory};
+use crate::faults::Fault;
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -86,13 +87,40 @@ async fn an_explained_request_says_its_plan_and_cost_and_no_value() {
         shown.push('\n');
     }
     assert_snapshot!(shown, @r#"
-    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"POST","path":"/scim/v2/Users","status":201,"dynamodb_calls":2,"tolerances":"schemasMissing","items_read":2,"read_units":2.0,"write_units":9.0}
-    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users/00000000-0000-4000-8000-000000000001","status":200,"dynamodb_calls":2,"items_read":1,"read_units":1.5,"write_units":0.0}
-    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","status":200,"dynamodb_calls":2,"plan":"userName","items_read":2,"read_units":2.0,"write_units":0.0}
-    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","status":200,"dynamodb_calls":2,"plan":"emails.value or id","items_read":2,"read_units":2.0,"write_units":0.0}
-    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","status":200,"dynamodb_calls":4,"plan":"scan","items_read":1,"read_units":2.0,"write_units":0.0}
-    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","status":200,"dynamodb_calls":2,"items_read":2,"read_units":1.0,"write_units":0.0}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"POST","path":"/scim/v2/Users","route":"POST /Users","status":201,"server_errors":0,"dynamodb_calls":2,"retries":0,"conflicts":0,"throttles":0,"read_units":2.0,"write_units":9.0,"tolerances":"schemasMissing","items_read":2}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users/00000000-0000-4000-8000-000000000001","route":"GET /Users/{id}","status":200,"server_errors":0,"dynamodb_calls":2,"retries":0,"conflicts":0,"throttles":0,"read_units":1.5,"write_units":0.0,"items_read":1}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","route":"GET /Users","status":200,"server_errors":0,"dynamodb_calls":2,"retries":0,"conflicts":0,"throttles":0,"read_units":2.0,"write_units":0.0,"plan":"userName","items_read":2}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","route":"GET /Users","status":200,"server_errors":0,"dynamodb_calls":2,"retries":0,"conflicts":0,"throttles":0,"read_units":2.0,"write_units":0.0,"plan":"emails.value or id","items_read":2}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","route":"GET /Users","status":200,"server_errors":0,"dynamodb_calls":4,"retries":0,"conflicts":0,"throttles":0,"read_units":2.0,"write_units":0.0,"plan":"scan","items_read":1}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","route":"GET /Users","status":200,"server_errors":0,"dynamodb_calls":2,"retries":0,"conflicts":0,"throttles":0,"read_units":1.0,"write_units":0.0,"items_read":2}
     "#);
+}
+
+/// Each once, whether the SDK tries again or the store does.
+#[tokio::test]
+async fn retries_conflicts_and_throttles_are_counted() {
+    let directory = Directory::new().await;
+    let client = directory.client();
+    let user = client.post("/Users", r#"{"userName":"bo"}"#).await.path();
+    let put = async |title: &str, faults: &[(&str, Fault)]| {
+        for (operation, fault) in faults {
+            client.faults.inject(operation, fault.clone());
+        }
+        let recording = Recording::new();
+        let body = json!({ "userName": title, "title": title }).to_string();
+        assert_eq!(client.put(&user, &body).await.status, 200);
+        let text = recording.text();
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let line = lines.filter(|line| line["message"] == "request").last().unwrap();
+        ["retries", "conflicts", "throttles", "server_errors"].map(|name| line[name].as_u64().unwrap())
+    };
+    assert_eq!(put("a", &[]).await, [0, 0, 0, 0]);
+    assert_eq!(put("b", &[("UpdateItem", Fault::Throttle)]).await, [1, 0, 1, 0]);
+    assert_eq!(put("c", &[("UpdateItem", Fault::LoseResponse)]).await, [1, 0, 0, 0]);
+    let conflict = Fault::Cancelled(vec!["TransactionConflict", "None", "None"]);
+    assert_eq!(put("d", &[("TransactWriteItems", conflict)]).await, [1, 1, 0, 0]);
+    let both = [("UpdateItem", Fault::Conflict), ("TransactWriteItems", Fault::Throttle)];
+    assert_eq!(put("e", &both).await, [2, 1, 1, 0]);
 }
 
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";

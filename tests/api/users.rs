@@ -342,7 +342,7 @@ async fn a_body_that_is_no_user_is_refused() {
     {"userName":"bo","userName":"bo"} {}
         400 "invalidSyntax" the body is not valid JSON: an object has the name "userName" twice at line 1 column 33
     [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[
-        400 "invalidSyntax" the body is not valid JSON: recursion limit exceeded at line 1 column 128
+        400 "invalidSyntax" the body is not valid JSON: more than 32 objects and arrays are within each other at line 1 column 33
     "#);
 }
 
