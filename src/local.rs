@@ -40,20 +40,18 @@ const GRACE: Duration = Duration::from_secs(2);
 /// How every `SQLite` file begins.
 const SQLITE: &[u8] = b"SQLite format 3\0";
 
-/// Starts an emulator in this process, on a free port of the loopback interface,
-/// and returns its URL. It keeps its tables in `file`, or in memory. The end of
-/// the runtime drops the emulator, which closes the file.
-pub async fn emulator(file: Option<&Path>) -> Result<String> {
-    let database = match file {
-        Some(file) => open(file)?,
-        None => dynoxide::Database::memory()?,
-    };
-    emulate(database).await
+/// Tables in a file, or in memory. The end of the runtime closes the file.
+pub fn database(file: Option<&Path>) -> Result<dynoxide::Database> {
+    match file {
+        Some(file) => open(file),
+        None => Ok(dynoxide::Database::memory()?),
+    }
 }
 
-/// The same over a database that is open already.
-pub async fn emulate(database: dynoxide::Database) -> Result<String> {
-    let listener = TcpListener::bind("127.0.0.1:0").await?;
+/// Starts an emulator in this process, on a port of the loopback interface, and
+/// returns its URL. 0 takes any port that is free.
+pub async fn emulate(database: dynoxide::Database, port: u16) -> Result<String> {
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
     let endpoint = format!("http://{}", listener.local_addr()?);
     tokio::spawn(dynoxide::server::serve_on(listener, database));
     Ok(endpoint)

@@ -21,6 +21,7 @@ async fn main() -> Result<(), lambda_http::Error> {
     dynamodb.set_endpoint_url(config.dynamodb_endpoint.clone());
     let client = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
     let app = Arc::new(App::new(config, client, world));
+    app.warm_up().await;
     lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| {
         let app = Arc::clone(&app);
         async move { Ok::<_, lambda_http::Error>(app.handle(event.payload).await) }

@@ -26,8 +26,10 @@ use crate::config::Config;
 use crate::event::{Event, Reply, Request, Response};
 use crate::rate::Buckets;
 use crate::route::{Location, Route, base_url};
+use crate::scim::catalogue::Catalogue;
 use crate::scim::discovery::{self, Offered};
 use crate::scim::error::{Error, ErrorKind, Result};
+use crate::scim::policy::Policy;
 use crate::scim::tolerance::Leeway;
 use crate::store::{Dice, Meter, RETRY_AFTER, Scope, Store};
 
@@ -64,6 +66,15 @@ impl App {
         let store = Store::new(client, config.table.clone(), Arc::clone(&world.ids), Arc::clone(&world.dice));
         let auth = Auth::new(config.definitions.clone());
         Self { config, world, auth, buckets: Buckets::default(), store }
+    }
+
+    /// While Lambda starts the function, and nobody waits: reads the schemas, and opens a
+    /// connection to DynamoDB. If that fails, the first request tells.
+    pub async fn warm_up(&self) {
+        Catalogue::new(&Policy::default());
+        if let Err(error) = self.store.connect().await {
+            tracing::warn!(%error, "no connection yet");
+        }
     }
 
     /// Cannot fail: a failure is an answer too.

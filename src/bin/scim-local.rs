@@ -34,6 +34,9 @@ struct Options {
     /// Port to listen on; 0 takes any that is free
     #[arg(long, default_value_t = 3000)]
     port: u16,
+    /// Port of the emulator of DynamoDB; 0 takes any that is free
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    dynamodb_port: u16,
     /// Keep the directory in this file instead of in memory
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
@@ -91,18 +94,19 @@ fn demo_token(text: &str) -> Result<String, String> {
 
 async fn run(options: Options) -> Result<()> {
     let stop = stop()?;
-    let listener =
-        TcpListener::bind(("127.0.0.1", options.port)).await.map_err(|error| match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                format!("port {} is taken: choose another with --port", options.port)
-            }
-            _ => format!("port {}: {error}", options.port),
-        })?;
+    let listener = TcpListener::bind(("127.0.0.1", options.port))
+        .await
+        .map_err(|error| taken(&error, options.port, "--port"))?;
     let base_url = format!("http://{}/scim/v2", listener.local_addr()?);
-    let dynamodb = local::emulator(options.data.as_deref()).await.map_err(|error| match &options.data {
+    let database = local::database(options.data.as_deref()).map_err(|error| match &options.data {
         Some(file) => format!("--data {}: {error}", file.display()),
         None => error.to_string(),
     })?;
+    let dynamodb =
+        local::emulate(database, options.dynamodb_port).await.map_err(|error| match error.downcast() {
+            Ok(error) => taken(&error, options.dynamodb_port, "--dynamodb-port"),
+            Err(error) => error.to_string(),
+        })?;
     let client = aws_sdk_dynamodb::Client::from_conf(local::client_config(&dynamodb).build());
     local::create_table(&client, TABLE).await?;
     let world = World::real();
@@ -127,6 +131,13 @@ async fn run(options: Options) -> Result<()> {
     tokio::spawn(sweep_every_minute(Arc::clone(&app)));
     local::serve(listener, app, stop).await?;
     Ok(())
+}
+
+fn taken(error: &io::Error, port: u16, option: &str) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => format!("port {port} is taken: choose another with {option}"),
+        _ => format!("port {port}: {error}"),
+    }
 }
 
 /// On AWS a schedule does this.

@@ -7,6 +7,7 @@ use scim_lambda::scim::policy::Policy;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, Directory, TOKEN};
+use crate::permissions;
 
 tokio::task_local! {
     /// What the partitions of the request begin with.
@@ -33,8 +34,9 @@ fn tenant(event: &Value) -> Option<String> {
     Some(before.rsplit('/').next()?.to_owned())
 }
 
-/// Of each call that reaches DynamoDB.
+/// Of each call that the function sends.
 pub(crate) fn assert_own(operation: &str, request: &Value) {
+    permissions::record(operation, request);
     let _outside = PARTITIONS.try_with(|own| {
         let mut keys = Vec::new();
         partitions(request, &mut keys);

@@ -69,9 +69,12 @@ fn open_connections_do_not_keep_it_running() {
 fn a_taken_port_is_one_line_and_exit_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    let (code, stderr) = refused(&["--port", &port]);
-    assert_eq!(code, Some(1));
-    assert_eq!(stderr, format!("cargo local: port {port} is taken: choose another with --port\n"));
+    for option in ["--port", "--dynamodb-port"] {
+        let own = if option == "--port" { vec![option, &port] } else { vec!["--port", "0", option, &port] };
+        let (code, stderr) = refused(&own);
+        assert_eq!(code, Some(1));
+        assert_eq!(stderr, format!("cargo local: port {port} is taken: choose another with {option}\n"));
+    }
 }
 
 #[test]

@@ -110,8 +110,8 @@ async fn retries_conflicts_and_throttles_are_counted() {
         let body = json!({ "userName": title, "title": title }).to_string();
         assert_eq!(client.put(&user, &body).await.status, 200);
         let text = recording.text();
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        let line = lines.filter(|line| line["message"] == "request").last().unwrap();
+        let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let line = lines.rfind(|line| line["message"] == "request").unwrap();
         ["retries", "conflicts", "throttles", "server_errors"].map(|name| line[name].as_u64().unwrap())
     };
     assert_eq!(put("a", &[]).await, [0, 0, 0, 0]);
