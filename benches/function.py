@@ -81,7 +81,7 @@ def start(api, dynamodb):
         "SCIM_TABLE": "scim",
     }
     begun = time.perf_counter()
-    return subprocess.Popen([BOOTSTRAP], env=environment, stdout=subprocess.DEVNULL), begun
+    return subprocess.Popen([BOOTSTRAP], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL), begun
 
 
 def first_polls(dynamodb):
@@ -98,7 +98,8 @@ def first_polls(dynamodb):
 def main():
     print(f"package: {BOOTSTRAP.stat().st_size / 1e6:.1f} MB")
     local = subprocess.Popen(
-        ["cargo", "local", "--json", "--port", "0", "--token", TOKEN], stdout=subprocess.PIPE, text=True
+        ["cargo", "local", "--json", "--port", "0", "--token", TOKEN],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
     )
     try:
         ready = json.loads(local.stdout.readline())

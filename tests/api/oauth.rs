@@ -11,6 +11,7 @@ use axum::Router;
 use axum::routing::get;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use scim_lambda::config::Config;
 use scim_lambda::oauth::{self, Keys, Oauth};
 use scim_lambda::scim::policy::Policy;
 use serde_json::{Value, json};
@@ -150,6 +151,19 @@ async fn a_token_by_each_algorithm_lets_in() {
         assert!(location.contains("/prod/demo/scim/v2/Users/"), "{location}");
         assert_eq!(at("GET", &created.path()).send().await.status, 200);
     }
+}
+
+/// Where a proxy hides the URL, links have to lead to the tenant's own.
+#[tokio::test]
+async fn links_lead_to_the_path_of_the_tenant() {
+    let directory = Directory::new().await;
+    let signer = Signer::new("k", Algorithm::ES256);
+    directory.set_oauth("demo", &settings(pasted(&[&signer]))).await;
+    let mut config = Config::new(directory.table());
+    config.base_url = Some("https://scim.example.com/{tenant}/scim/v2".to_owned());
+    let client = directory.client_with(config).with_token(&signer.sign(&claims(&directory)));
+    let answer = client.request_at("GET", "/demo/scim/v2", "/ResourceTypes/User").send().await;
+    assert_eq!(answer.body["meta"]["location"], "https://scim.example.com/demo/scim/v2/ResourceTypes/User");
 }
 
 /// As the documentation of each has the tokens of its client-credentials grant.
