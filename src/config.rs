@@ -80,7 +80,7 @@ impl Config {
     /// `get` looks a variable up. An empty one counts as not set: a template
     /// cannot leave a variable out.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
-        let get = |name| get(name).filter(|value| !value.is_empty());
+        let get = |name: &str| get(name).filter(|value| !value.is_empty());
         let url = |name| get(name).map(|value| absolute_url(name, value)).transpose();
         let mut config = Self::new(get("SCIM_TABLE").ok_or("SCIM_TABLE has to name the DynamoDB table")?);
         config.base_url = url("SCIM_BASE_URL")?;
@@ -123,12 +123,20 @@ impl Config {
         if let Some(log) = get("SCIM_LOG") {
             config.log = log;
         }
-        config.dynamodb_endpoint = match url("AWS_ENDPOINT_URL_DYNAMODB")? {
-            Some(endpoint) => Some(endpoint),
-            None => url("AWS_ENDPOINT_URL")?,
-        };
+        config.dynamodb_endpoint = dynamodb_endpoint(get)?;
         Ok(config)
     }
+}
+
+/// A DynamoDB that is not the one of the region. Not left to the SDK, which takes an empty
+/// variable for a URL and panics at its first request.
+pub fn dynamodb_endpoint(get: impl Fn(&str) -> Option<String>) -> Result<Option<String>, String> {
+    for name in ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"] {
+        if let Some(value) = get(name).filter(|value| !value.is_empty()) {
+            return absolute_url(name, value).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// Of a file, or of all the `.json` files of a folder. The error names the file.
@@ -150,7 +158,7 @@ pub fn read_definitions(path: &Path) -> Result<Definitions, String> {
     Ok(definitions)
 }
 
-fn absolute_url(name: &str, value: String) -> Result<String, String> {
+pub fn absolute_url(name: &str, value: String) -> Result<String, String> {
     let is_absolute = value.parse::<Uri>().is_ok_and(|url| {
         url.scheme_str().is_some_and(|scheme| ["http", "https"].contains(&scheme))
             && url.host().is_some_and(|host| !host.is_empty())

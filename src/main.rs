@@ -16,8 +16,6 @@ async fn main() -> Result<(), lambda_http::Error> {
     telemetry::init(&config.log, environment("AWS_LAMBDA_FUNCTION_NAME"), Arc::clone(&world.now));
     let shared = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let mut dynamodb = store::client_config(&shared);
-    // Not left to the SDK, which takes an empty variable for a URL and panics at
-    // the first request.
     dynamodb.set_endpoint_url(config.dynamodb_endpoint.clone());
     let client = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
     let app = Arc::new(App::new(config, client, world));

@@ -49,7 +49,8 @@ struct Options {
     /// Set a policy of the tenant: interpretation=tolerant|strict, unknownAttributes=ignore|refuse,
     /// userName=readWrite|immutable, groupNames=unique|free, unknownMembers=refuse|accept,
     /// unknownRoles=accept|refuse, groupCycles=refuse|accept, patchAnswer=default|representation,
-    /// massRemoval.members=N|null, massRemoval.percent=N|null, pageSize.default=N|null, pageSize.max=N|null
+    /// massRemoval.members=N|null, massRemoval.percent=N|null, pageSize.default=N|null, pageSize.max=N|null,
+    /// rateLimit.perSecond=N|null, rateLimit.burst=N|null
     #[arg(long, value_name = "KEY=VALUE", value_parser = Policy::parse_setting)]
     policy: Vec<(String, String)>,
     /// Add the schemas and resource types of this JSON file, or of those of this folder

@@ -48,7 +48,7 @@ pub struct TokenRecord {
     /// The id of the user who is behind `/Me`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
-    /// When it was last used, give or take [`USE_INTERVAL`].
+    /// When it was last used, give or take an hour.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub used: Option<Timestamp>,
 }

@@ -16,6 +16,7 @@ async fn whoever_has_no_good_token_gets_the_same_answer() {
     let secret = "0".repeat(64);
     let refused = client.request("GET", &user).without_header("authorization").send().await;
     assert_snapshot!(refused, @r#"401 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"401","detail":"the bearer token is missing or not valid: send Authorization: Bearer <token>"}"#);
+    client.faults.forget();
     for authorization in [
         "",
         "Bearer",
@@ -61,6 +62,8 @@ async fn whoever_has_no_good_token_gets_the_same_answer() {
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
         }
     }
+    // Nobody has written anything. Three keys were looked for, in the course of two minutes.
+    assert_eq!(client.faults.calls(), ["BatchGetItem"; 3]);
     // The token of another tenant is good, but there is nobody there.
     let stranger = client.with_token(&TOKEN.replace("demo", "other"));
     assert_eq!(stranger.get(&user).await.status, 404);
@@ -98,6 +101,25 @@ async fn a_token_is_read_once_a_minute() {
     assert_eq!(reads(&unknown, 10).await, "BatchGetItem");
     let malformed = client.with_token("letmein");
     assert_eq!(reads(&malformed, 10).await, "");
+}
+
+/// Whoever tries one token after the other does not fill the memory of an instance.
+#[tokio::test]
+async fn an_instance_remembers_a_thousand_tokens() {
+    let directory = Directory::new().await;
+    let client = directory.client();
+    let reads = async |kid: usize| {
+        client.faults.forget();
+        let wrong = client.with_token(&format!("scim_demo_k{kid}_0"));
+        assert_eq!(wrong.get("/Users").await.status, 401);
+        directory.stop_the_clock();
+        client.faults.calls().len()
+    };
+    assert_eq!((reads(0).await, reads(0).await), (1, 0));
+    for kid in 1..1_000 {
+        assert_eq!(reads(kid).await, 1);
+    }
+    assert_eq!((reads(999).await, reads(1_000).await, reads(0).await), (0, 1, 1));
 }
 
 #[tokio::test]

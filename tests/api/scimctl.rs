@@ -195,6 +195,19 @@ async fn what_cannot_be_done_is_said_on_one_line() {
     scimctl: there is no token none of demo: see scimctl token list demo
     scimctl: there is no token none of demo: see scimctl token list demo
     ");
+    for (endpoint, environment) in
+        [("", "http://127.0.0.1:9"), ("localhost:8000", ""), ("none", "localhost:8000")]
+    {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_scimctl"));
+        if endpoint != "none" {
+            command.args(["--endpoint", endpoint]);
+        }
+        let ended =
+            command.args(["tenant", "list"]).env("AWS_ENDPOINT_URL_DYNAMODB", environment).output().await;
+        let told = String::from_utf8(ended.unwrap().stderr).unwrap();
+        assert!(told.contains("has to be a URL with http:// or https://, not "), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
     let changed = run(&directory, &["tenant", "set", "demo", "shoeSize=1"]).await.unwrap_err();
     assert!(changed.contains("unknown field `shoeSize`"), "{changed}");
 }

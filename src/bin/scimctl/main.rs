@@ -22,7 +22,7 @@ use jiff::Unit;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use scim_lambda::app::World;
-use scim_lambda::config::read_definitions;
+use scim_lambda::config::{absolute_url, dynamodb_endpoint, read_definitions};
 use scim_lambda::store::{self, Store, Swept, TenantName, TenantRecord, Trail};
 use serde_json::Value;
 
@@ -119,7 +119,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(options: Options) -> Result<(Value, ExitCode)> {
-    let store = connect(&options).await;
+    let store = connect(&options).await?;
     let now = (World::real().now)();
     let now = now.round(Unit::Second).unwrap_or(now);
     let packaged = options.definitions.as_deref().map(read_definitions).transpose()?.unwrap_or_default();
@@ -195,18 +195,27 @@ fn progress(length: Option<u64>, what: &'static str) -> ProgressBar {
     }
 }
 
-async fn connect(options: &Options) -> Store {
-    let mut shared = aws_config::defaults(BehaviorVersion::latest());
-    if let Some(endpoint) = &options.endpoint {
+async fn connect(options: &Options) -> Result<Store> {
+    let shared = aws_config::defaults(BehaviorVersion::latest());
+    let dynamodb = if let Some(endpoint) = &options.endpoint {
+        let endpoint = absolute_url("--endpoint", endpoint.clone())?;
         let nobody = Credentials::new("local", "local", None, None, "scimctl");
-        shared = shared
-            .endpoint_url(endpoint)
-            .region(Region::from_static("us-east-1"))
-            .credentials_provider(nobody);
-    }
-    let client = aws_sdk_dynamodb::Client::from_conf(store::client_config(&shared.load().await).build());
+        let shared = shared.region(Region::from_static("us-east-1")).credentials_provider(nobody);
+        store::client_config(&shared.load().await).endpoint_url(endpoint)
+    } else {
+        let endpoint = dynamodb_endpoint(environment)?;
+        let mut dynamodb = store::client_config(&shared.load().await);
+        dynamodb.set_endpoint_url(endpoint);
+        dynamodb
+    };
+    let client = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
     let world = World::real();
-    Store::new(client, &options.table, Arc::clone(&world.ids), Arc::clone(&world.dice))
+    Ok(Store::new(client, &options.table, Arc::clone(&world.ids), Arc::clone(&world.dice)))
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// One line for each of a list, its names above; of anything else, one for each name.
