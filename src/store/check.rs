@@ -19,9 +19,10 @@ use jiff::Timestamp;
 use super::Store;
 use super::actions::{self, UNMARKED, built};
 use super::error::Error;
-use super::item::{Item, Stored, attribute_value, number};
+use super::inventory::{Inventory, Places, There};
+use super::item::{attribute_value, number};
 use super::jobs::{Job, LEFT, STAGED};
-use super::keys::{self, IndexKeys, Key, TenantName};
+use super::keys::{self, Key, TenantName};
 use super::listing::{counter_name, counter_of};
 use super::membership::Membership;
 use super::retry::Retry;
@@ -94,7 +95,7 @@ impl Store {
         expected: &Expected<'_>,
         read: &(impl Fn(u64) + Sync),
     ) -> Result<Vec<Finding>, Error> {
-        let mut seen = Seen::default();
+        let mut seen = Inventory::default();
         let places = Places::of(expected);
         let mut items = Box::pin(self.every_item(expected.tenant, None));
         while let Some(item) = items.try_next().await? {
@@ -106,114 +107,10 @@ impl Store {
     }
 }
 
-/// Which partition has what.
-struct Places<'a> {
-    tenant: &'a TenantName,
-    resources: HashMap<String, &'a Arc<ResourceType>>,
-    census: HashMap<String, &'a Arc<ResourceType>>,
-    /// The rows of one attribute.
-    values: HashSet<String>,
-}
-
-impl<'a> Places<'a> {
-    fn of(expected: &Expected<'a>) -> Self {
-        let Expected { tenant, kinds, .. } = *expected;
-        let values = kinds.iter().flat_map(|kind| {
-            kind.unique.iter().chain(&kind.look_up).map(|path| keys::values(tenant, kind, path))
-        });
-        Self {
-            tenant,
-            resources: kinds.iter().map(|kind| (keys::resources(tenant, kind), kind)).collect(),
-            census: kinds.iter().map(|kind| (keys::census(tenant, kind), kind)).collect(),
-            values: values.collect(),
-        }
-    }
-}
-
-/// The items of a tenant, by what they are.
-#[derive(Default)]
-struct Seen {
-    has_record: bool,
-    resources: BTreeMap<(String, String), There>,
-    /// With their owners, if they have one.
-    rows: BTreeMap<Key, Option<String>>,
-    census: BTreeMap<(String, String, String), i64>,
-    memberships: BTreeMap<(String, String), Vec<Membership>>,
-    jobs: BTreeMap<String, Job>,
-    strange: Vec<(Key, &'static str)>,
-}
-
-/// What is kept of a resource.
-struct There {
-    kind: Arc<ResourceType>,
-    key: Key,
-    version: u64,
-    digest: String,
-    keys: IndexKeys,
-    roster: Option<Roster>,
-}
-
-impl Seen {
-    fn take(&mut self, places: &Places<'_>, item: Item) {
-        let Some(key) = Key::of(&item) else {
-            return;
-        };
-        let name = key.pk.strip_prefix(places.tenant.as_str()).and_then(|rest| rest.strip_prefix('#'));
-        let name = name.unwrap_or_default().to_owned();
-        if let Some(kind) = places.resources.get(&key.pk) {
-            match Stored::read(OPERATION, item) {
-                Ok(stored) => {
-                    let keys = IndexKeys::of(places.tenant, kind, &stored.sk, &stored.resource);
-                    let (version, digest, roster) = (stored.version, stored.index_digest, stored.roster);
-                    let id = (kind.name.clone(), key.sk.clone());
-                    let kind = Arc::clone(kind);
-                    self.resources.insert(id, There { kind, key, version, digest, keys, roster });
-                }
-                Err(_) => self.strange.push((key, "is a resource that cannot be read")),
-            }
-        } else if places.values.contains(&key.pk) {
-            let owner = item.get("owner").and_then(|owner| owner.as_s().ok()).cloned();
-            self.rows.insert(key, owner);
-        } else if let Some(kind) = places.census.get(&key.pk) {
-            for (name, value) in item.iter().filter(|(name, _)| *name != "pk" && *name != "sk") {
-                match value.as_n().ok().and_then(|count| count.parse().ok()) {
-                    Some(count) => {
-                        self.census.insert((kind.name.clone(), key.sk.clone(), name.clone()), count);
-                    }
-                    None => self.strange.push((key.clone(), "has a counter that is no number")),
-                }
-            }
-        } else if let Some((kind, group)) = name.split_once('#').filter(|(kind, _)| {
-            places.resources.values().any(|known| known.name == *kind && known.members.is_some())
-        }) {
-            match Membership::read(item) {
-                Ok(membership) => {
-                    let of = (kind.to_owned(), group.to_owned());
-                    self.memberships.entry(of).or_default().push(membership);
-                }
-                Err(_) => self.strange.push((key, "is a membership that cannot be read")),
-            }
-        } else {
-            match name.as_str() {
-                "tenant" => self.has_record |= key.sk == "!",
-                "nesting" => {}
-                "job" => match serde_dynamo::from_item(item) {
-                    Ok(job) => {
-                        self.jobs.insert(key.sk, job);
-                    }
-                    Err(_) => self.strange.push((key, "is a job that cannot be read")),
-                },
-                _ if name.starts_with("audit#") => {}
-                _ => self.strange.push((key, "belongs to no resource type")),
-            }
-        }
-    }
-}
-
 struct Check<'a> {
     store: &'a Store,
     expected: &'a Expected<'a>,
-    seen: Seen,
+    seen: Inventory,
     found: Vec<Finding>,
 }
 

@@ -19,6 +19,8 @@ mod error;
 #[cfg(feature = "cli")]
 mod everything;
 mod few_members;
+#[cfg(feature = "cli")]
+mod inventory;
 mod item;
 mod jobs;
 mod keys;

@@ -105,14 +105,14 @@ async fn main() -> ExitCode {
         .with_writer(io::stderr)
         .with_ansi(io::stderr().is_terminal())
         .init();
-    let json = options.json;
+    let (json, table_name) = (options.json, options.table.clone());
     match run(options).await {
         Ok((answer, status)) => {
             println!("{}", if json { answer.to_string() } else { table(&answer) });
             status
         }
         Err(error) => {
-            eprintln!("scimctl: {error}");
+            eprintln!("scimctl: {}", advice(&error.to_string(), &table_name));
             ExitCode::FAILURE
         }
     }
@@ -216,6 +216,30 @@ async fn connect(options: &Options) -> Result<Store> {
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]
 fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
+}
+
+/// What the AWS SDK says at length, and what to do about it, on one line.
+fn advice(error: &str, table: &str) -> String {
+    let known = [
+        (
+            "ResourceNotFoundException",
+            format!("there is no table {table} here: say which by --table, and where by AWS_REGION"),
+        ),
+        (
+            "AccessDeniedException",
+            format!(
+                "these credentials may not do that with the table {table}: docs/operate.md says what scimctl needs"
+            ),
+        ),
+        (
+            "credential provider",
+            "there are no AWS credentials: log in as for the AWS CLI, or say --endpoint".to_owned(),
+        ),
+        ("Missing Region", "there is no AWS region: set AWS_REGION".to_owned()),
+        ("Connection refused", "nothing answers at the endpoint of DynamoDB: is it running?".to_owned()),
+    ];
+    let found = known.into_iter().find(|(sign, _)| error.contains(sign)).map(|(_, advice)| advice);
+    found.unwrap_or_else(|| error.lines().next().unwrap_or_default().to_owned())
 }
 
 /// One line for each of a list, its names above; of anything else, one for each name.

@@ -34,7 +34,7 @@ pub(crate) enum Token {
         /// How many days both are good
         #[arg(long, value_name = "DAYS", default_value_t = 7)]
         overlap: u16,
-        /// When the new one ends: in so many days
+        /// When the new one ends: in so many days; if not said, as many as the old one had
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
         days: Option<u16>,
     },
@@ -72,8 +72,10 @@ pub(crate) async fn run(store: &Store, command: Token, now: Timestamp) -> Result
             let followed = token(store, &tenant, &old).await?;
             let ends = later(now, overlap).min(followed.expires.unwrap_or(Timestamp::MAX));
             let (kid, secret) = random()?;
-            let expires = days.map(|days| later(now, days));
-            let TokenRecord { scope, user, expires: seen, .. } = followed;
+            let TokenRecord { scope, user, expires: seen, created, .. } = followed;
+            // As long as the old one was to last, if nobody says.
+            let lasts = seen.map(|end| now + end.duration_since(created));
+            let expires = days.map(|days| later(now, days)).or(lasts);
             let record = TokenRecord { expires, scope, user, ..TokenRecord::new(&secret, now) };
             if !store.rotate_token(&tenant, (&old, seen, ends), (&kid, &record)).await? {
                 return Err(format!("the token {old} was changed meanwhile: try again").into());
