@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::list::{CURSOR_TIMEOUT, Side};
@@ -37,18 +38,17 @@ struct Sealed {
     expires: Timestamp,
 }
 
+/// Of the text of a key.
+const MIN_KEY_BYTES: usize = 32;
+
 /// The key of configuration.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CursorKey([u8; 32]);
 
 impl CursorKey {
-    /// 64 hexadecimal digits.
+    /// Of any random text that is long enough to hold 128 bits.
     pub fn parse(text: &str) -> Option<Self> {
-        let bytes: Vec<u8> = (0..text.len())
-            .step_by(2)
-            .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
-            .collect::<Option<_>>()?;
-        bytes.try_into().ok().map(Self)
+        (text.len() >= MIN_KEY_BYTES).then(|| Self(Sha256::digest(text.as_bytes()).into()))
     }
 
     fn aead(&self) -> Option<RandomizedNonceKey> {

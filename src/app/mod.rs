@@ -110,7 +110,8 @@ impl App {
             path = request.path,
             route = journal.route(),
             status = response.status,
-            server_errors = u64::from(response.status >= 500),
+            // 501 is what a service is told that asks for /Me.
+            server_errors = u64::from(response.status >= 500 && response.status != 501),
             duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
             dynamodb_calls = reading.calls,
             retries = reading.retries(),
