@@ -370,3 +370,33 @@ async fn a_tenant_is_given_schemas_of_its_own() {
     assert!(refused.starts_with("scimctl: "), "{refused}");
     assert_eq!(refused.lines().count(), 1, "{refused}");
 }
+
+/// Of operators who start from the same policies, one wins, and the others are told.
+#[tokio::test]
+async fn no_change_of_a_policy_is_lost() {
+    let directory = Directory::new().await;
+    let settings = [
+        ("userName", "immutable"),
+        ("groupNames", "free"),
+        ("unknownMembers", "accept"),
+        ("unknownRoles", "refuse"),
+        ("groupCycles", "accept"),
+        ("patchAnswer", "representation"),
+    ];
+    let changes = settings.map(|(name, value)| {
+        let directory = &directory;
+        async move { run(directory, &["tenant", "set", "demo", &format!("{name}={value}")]).await }
+    });
+    let done = futures_util::future::join_all(changes).await;
+    let policy = json(&directory, &["tenant", "show", "demo"]).await["policy"].clone();
+    assert!(done.iter().any(Result::is_ok));
+    for ((name, value), done) in settings.into_iter().zip(done) {
+        match done {
+            Ok(_) => assert_eq!(policy[name], value, "{policy}"),
+            Err(told) => {
+                assert_eq!(told, "scimctl: somebody else has changed the policies meanwhile: try again\n");
+                assert_ne!(policy[name], value, "{policy}");
+            }
+        }
+    }
+}
