@@ -70,7 +70,7 @@ fn group(n: usize, first: usize, members: usize) -> Vec<Item> {
 /// The handler over an emulator with these items and the tenant `demo`.
 async fn directory(items: Vec<Item>) -> Result<App> {
     let emulator = dynoxide::Database::memory()?;
-    let endpoint = local::emulate(emulator.clone(), 0).await?;
+    let endpoint = local::emulate(emulator.clone(), local::LOOPBACK).await?;
     let patient = local::client_config(&endpoint).timeout_config(TimeoutConfig::disabled()).build();
     let client = Client::from_conf(patient);
     local::create_table(&client, TABLE).await?;

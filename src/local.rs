@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,10 +49,13 @@ pub fn database(file: Option<&Path>) -> Result<dynoxide::Database> {
     }
 }
 
-/// Starts an emulator in this process, on a port of the loopback interface, and
-/// returns its URL. 0 takes any port that is free.
-pub async fn emulate(database: dynoxide::Database, port: u16) -> Result<String> {
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+/// Where an emulator listens that nobody else has to find.
+pub const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+
+/// Starts an emulator in this process, and returns its URL. It checks no credentials:
+/// the address is who may use it. Port 0 takes any that is free.
+pub async fn emulate(database: dynoxide::Database, address: SocketAddr) -> Result<String> {
+    let listener = TcpListener::bind(address).await?;
     let endpoint = format!("http://{}", listener.local_addr()?);
     tokio::spawn(dynoxide::server::serve_on(listener, database));
     Ok(endpoint)

@@ -1,6 +1,7 @@
 //! `cargo local`: the endpoint on this machine, over an emulator of DynamoDB.
 
 use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -34,9 +35,10 @@ struct Options {
     /// Port to listen on; 0 takes any that is free
     #[arg(long, default_value_t = 3000)]
     port: u16,
-    /// Port of the emulator of DynamoDB; 0 takes any that is free
-    #[arg(long, value_name = "PORT", default_value_t = 0)]
-    dynamodb_port: u16,
+    /// Where the emulator of DynamoDB listens, which checks no credentials; port 0 takes any
+    /// that is free
+    #[arg(long, value_name = "ADDRESS:PORT", default_value_t = local::LOOPBACK)]
+    dynamodb: SocketAddr,
     /// Keep the directory in this file instead of in memory
     #[arg(long, value_name = "FILE")]
     data: Option<PathBuf>,
@@ -97,15 +99,15 @@ async fn run(options: Options) -> Result<()> {
     let stop = stop()?;
     let listener = TcpListener::bind(("127.0.0.1", options.port))
         .await
-        .map_err(|error| taken(&error, options.port, "--port"))?;
+        .map_err(|error| taken(&error, &format!("port {}", options.port), "--port"))?;
     let base_url = format!("http://{}/scim/v2", listener.local_addr()?);
     let database = local::database(options.data.as_deref()).map_err(|error| match &options.data {
         Some(file) => format!("--data {}: {error}", file.display()),
         None => error.to_string(),
     })?;
     let dynamodb =
-        local::emulate(database, options.dynamodb_port).await.map_err(|error| match error.downcast() {
-            Ok(error) => taken(&error, options.dynamodb_port, "--dynamodb-port"),
+        local::emulate(database, options.dynamodb).await.map_err(|error| match error.downcast() {
+            Ok(error) => taken(&error, &options.dynamodb.to_string(), "--dynamodb"),
             Err(error) => error.to_string(),
         })?;
     let client = aws_sdk_dynamodb::Client::from_conf(local::client_config(&dynamodb).build());
@@ -134,10 +136,10 @@ async fn run(options: Options) -> Result<()> {
     Ok(())
 }
 
-fn taken(error: &io::Error, port: u16, option: &str) -> String {
+fn taken(error: &io::Error, place: &str, option: &str) -> String {
     match error.kind() {
-        io::ErrorKind::AddrInUse => format!("port {port} is taken: choose another with {option}"),
-        _ => format!("port {port}: {error}"),
+        io::ErrorKind::AddrInUse => format!("{place} is taken: choose another with {option}"),
+        _ => format!("{place}: {error}"),
     }
 }
 

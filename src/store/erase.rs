@@ -1,11 +1,10 @@
 //! The end of a tenant.
 
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use futures_util::TryStreamExt;
 use jiff::Timestamp;
 
 use super::Store;
-use super::error::Error;
+use super::error::{Error, held};
 use super::item::attribute_value;
 use super::keys::{Key, TenantName};
 
@@ -27,14 +26,8 @@ impl Store {
             .expression_attribute_values(":disabled", attribute_value(DELETE, &disabled)?)
             .send()
             .await;
-        match begun {
-            Ok(_) => Ok(true),
-            Err(error) if error.code() == Some("ConditionalCheckFailedException") => {
-                // An attempt whose answer was lost has won.
-                Ok(self.tenant(tenant).await?.is_none())
-            }
-            Err(error) => Err(Error::sdk(DELETE, &error)),
-        }
+        // If it did not hold, an attempt whose answer was lost may have won.
+        Ok(held(DELETE, begun)? || self.tenant(tenant).await?.is_none())
     }
 
     /// Deletes every item of a tenant whose record is gone, and last its name from

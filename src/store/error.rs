@@ -77,6 +77,18 @@ impl Error {
     }
 }
 
+/// Whether the condition of a write held.
+pub(super) fn held<T, E>(operation: &'static str, written: Result<T, SdkError<E>>) -> Result<bool, Error>
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    match written {
+        Ok(_) => Ok(true),
+        Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+        Err(error) => Err(Error::sdk(operation, &error)),
+    }
+}
+
 /// Errors, and reasons of a cancelled transaction, after which the same write
 /// can succeed.
 pub(super) fn is_contention(code: &str) -> bool {

@@ -8,7 +8,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, TransactWriteItem};
 use futures_util::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -17,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::Store;
 use super::actions::{self, UNMARKED};
 use super::belongings::group_at;
-use super::error::Error;
+use super::error::{Error, held};
 use super::item::attribute_value;
 use super::keys::{self, Key, TenantName};
 use super::member_changes::MemberChange;
@@ -135,12 +134,7 @@ impl Store {
             .expression_attribute_values(":due", attribute_value(OPERATION, &job.due)?)
             .send()
             .await;
-        match ended {
-            Err(error) if error.code() != Some("ConditionalCheckFailedException") => {
-                Err(Error::sdk(OPERATION, &error))
-            }
-            _ => Ok(()),
-        }
+        held(OPERATION, ended).map(|_| ())
     }
 
     /// Takes a deleted resource out of its groups, as far as that goes at once. What
@@ -382,11 +376,6 @@ impl Store {
             .expression_attribute_values(":aborted", attribute_value(OPERATION, &roster.aborted)?)
             .send()
             .await;
-        match forgotten {
-            Err(error) if error.code() != Some("ConditionalCheckFailedException") => {
-                Err(Error::sdk(OPERATION, &error))
-            }
-            _ => Ok(()),
-        }
+        held(OPERATION, forgotten).map(|_| ())
     }
 }

@@ -18,7 +18,7 @@ use jiff::SignedDuration;
 use super::Store;
 use super::actions::{Joins, MARKED, SEEN, UNMARKED, not_owned, taken};
 use super::batch::Statement;
-use super::error::Error;
+use super::error::{Error, held};
 use super::item::{Stored, attribute_value, number};
 use super::keys::Key;
 use super::member_actions::joins;
@@ -187,11 +187,7 @@ impl Store {
             .expression_attribute_values(":aborted", attribute_value(OPERATION, &aborted)?)
             .send()
             .await;
-        match done {
-            Ok(_) => Ok(true),
-            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
-            Err(error) => Err(Error::sdk(OPERATION, &error)),
-        }
+        held(OPERATION, done)
     }
 
     /// Writes the memberships of a staged change under the mark.

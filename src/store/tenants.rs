@@ -1,13 +1,11 @@
 //! Tenants and their tokens.
 
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
-use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::Update;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::error::Error;
+use super::error::{Error, held};
 use super::item::{Item, attribute_value};
 use super::keys::{self, Key, TenantName};
 use super::retry::Retry;
@@ -97,12 +95,7 @@ impl Store {
             .expression_attribute_values(":due", attribute_value(OPERATION, &(now - USE_INTERVAL))?)
             .send()
             .await;
-        match noted {
-            Err(error) if error.code() != Some("ConditionalCheckFailedException") => {
-                Err(Error::sdk(OPERATION, &error))
-            }
-            _ => Ok(()),
-        }
+        held(OPERATION, noted).map(|_| ())
     }
 
     /// Opens a connection, by the cheapest call that there is: for an item that nobody has.
@@ -242,11 +235,7 @@ impl Store {
             .expression_attribute_values(":seen", attribute_value(OPERATION, seen)?)
             .send()
             .await;
-        match changed {
-            Ok(_) => Ok(true),
-            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
-            Err(error) => Err(Error::sdk(OPERATION, &error)),
-        }
+        held(OPERATION, changed)
     }
 
     /// Whose access tokens a tenant that exists takes.
@@ -311,15 +300,7 @@ impl Store {
             .condition_expression("attribute_not_exists(pk)")
             .send()
             .await;
-        match answer {
-            Ok(_) => Ok(true),
-            Err(SdkError::ServiceError(context))
-                if matches!(context.err(), PutItemError::ConditionalCheckFailedException(_)) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(Error::sdk(OPERATION, &error)),
-        }
+        held(OPERATION, answer)
     }
 }
 

@@ -83,7 +83,7 @@ impl Directory {
             (endpoint, None)
         } else {
             let emulator = dynoxide::Database::memory().unwrap();
-            (local::emulate(emulator.clone(), 0).await.unwrap(), Some(emulator))
+            (local::emulate(emulator.clone(), local::LOOPBACK).await.unwrap(), Some(emulator))
         };
         let seconds = Arc::new(AtomicU64::new(0));
         let throws = AtomicU32::new(1);

@@ -69,11 +69,14 @@ fn open_connections_do_not_keep_it_running() {
 fn a_taken_port_is_one_line_and_exit_1() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = taken.local_addr().unwrap().port().to_string();
-    for option in ["--port", "--dynamodb-port"] {
-        let own = if option == "--port" { vec![option, &port] } else { vec!["--port", "0", option, &port] };
+    let address = format!("127.0.0.1:{port}");
+    for (option, value, place) in
+        [("--port", &port, format!("port {port}")), ("--dynamodb", &address, address.clone())]
+    {
+        let own = if option == "--port" { vec![option, value] } else { vec!["--port", "0", option, value] };
         let (code, stderr) = refused(&own);
         assert_eq!(code, Some(1));
-        assert_eq!(stderr, format!("cargo local: port {port} is taken: choose another with {option}\n"));
+        assert_eq!(stderr, format!("cargo local: {place} is taken: choose another with {option}\n"));
     }
 }
 

@@ -45,7 +45,10 @@ class Process:
         emulator = shutil.copy(EMULATOR, tempfile.mkdtemp())
         os.chmod(emulator, 0o755)
         self.port = free_port()
-        environment = {"PATH": os.environ["PATH"], "LAMBDA_TASK_ROOT": str(folder)} | function.env_vars.resolve()
+        variables = function.env_vars.resolve()
+        # What a container calls so is this machine.
+        variables = {name: text.replace("host.docker.internal", "127.0.0.1") for name, text in variables.items()}
+        environment = {"PATH": os.environ["PATH"], "LAMBDA_TASK_ROOT": str(folder)} | variables
         self.process = subprocess.Popen(
             [emulator, "--log-level", "error", "--runtime-interface-emulator-address", f"127.0.0.1:{self.port}",
              "--runtime-api-address", f"127.0.0.1:{free_port()}", str(folder / "bootstrap"), function.handler],
