@@ -324,3 +324,20 @@ async fn an_access_token_costs_one_read_a_minute() {
         assert_eq!((answer.status, client.faults.calls().len()), (200, calls));
     }
 }
+
+/// Whether a token is good cannot be told without keys: the client may come again.
+#[tokio::test]
+async fn a_server_that_does_not_speak_tls_or_has_no_keys_is_503() {
+    let directory = Directory::new().await;
+    let signer = Signer::new("k", Algorithm::ES256);
+    let token = signer.sign(&claims(&directory));
+    let issuer = Issuer::start(Vec::new()).await;
+    for url in
+        [issuer.url.replace("http://", "https://"), issuer.url.clone(), issuer.url.replace("/keys", "/none")]
+    {
+        directory.set_oauth("demo", &settings(Keys::JwksUrl(url.clone()))).await;
+        let answer = get_with(&directory.client(), &token).await;
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("2")), "{url}: {answer}");
+        assert!(!answer.detail().contains("127.0.0.1"), "{answer}");
+    }
+}
