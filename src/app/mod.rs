@@ -97,9 +97,13 @@ impl App {
         // Boxed: the futures of the SDK are deeper than the compiler likes to nest.
         let deadline = started + self.config.timeout;
         let work = tokio::time::timeout_at(deadline, Box::pin(self.respond(request, started, &journal)));
-        let (response, reading) = Meter::measure(work).await;
+        let audited = async {
+            let response = work.await;
+            self.keep_audit(&request.request_id, &journal).await;
+            response
+        };
+        let (response, reading) = Meter::measure(audited).await;
         let response = response.unwrap_or_else(|_| Err(too_late())).unwrap_or_else(Response::from);
-        self.keep_audit(&request.request_id, &journal).await;
         let tolerances = Some(journal.used.names()).filter(|names| !names.is_empty());
         let explained = self.config.explain.then_some(&reading);
         tracing::info!(
