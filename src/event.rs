@@ -137,7 +137,11 @@ impl Request {
             // The path of the context carries the stage or the base path of a
             // custom domain, as the client's URL does; `path` does not. SAM CLI has the
             // route of the template there instead.
-            path: context.path.filter(|path| !path.contains("{proxy+}")).or(event.path).unwrap_or_default(),
+            path: context
+                .path
+                .filter(|path| Some(path) != event.resource.as_ref())
+                .or(event.path)
+                .unwrap_or_default(),
             stage: context.stage,
             domain: context.domain_name,
             query: query.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),

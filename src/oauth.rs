@@ -81,7 +81,6 @@ pub enum Refusal {
 #[derive(Deserialize)]
 struct Claims {
     iss: String,
-    #[serde(default)]
     aud: Option<OneOrMany>,
     /// `NumericDate` may have a fraction (RFC 7519 s2).
     exp: f64,
@@ -92,11 +91,8 @@ struct Claims {
     azp: Option<String>,
     appid: Option<String>,
     sub: Option<String>,
-    #[serde(default)]
     scope: Option<OneOrMany>,
-    #[serde(default)]
     scp: Option<OneOrMany>,
-    #[serde(default)]
     roles: Option<OneOrMany>,
 }
 

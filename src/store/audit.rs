@@ -1,12 +1,10 @@
 //! A copy of the audit log in the table, of which DynamoDB deletes what is old.
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
 use super::Store;
-use super::batch::Statement;
 use super::error::Error;
 use super::item::{Item, number};
 use super::keys::{Key, TenantName};
@@ -48,10 +46,7 @@ impl Store {
                 serde_dynamo::to_item(record).map_err(|error| Error::fault(OPERATION, error))?;
             item.extend(Key::audit(tenant, time, request_id, place).into_map());
             item.insert("ttl".to_owned(), number(until.as_second()));
-            let (names, parameters): (Vec<String>, Vec<AttributeValue>) =
-                item.into_iter().map(|(name, value)| (format!("'{name}': ?"), value)).unzip();
-            let text = format!(r#"INSERT INTO "{}" VALUE {{{}}}"#, self.table, names.join(", "));
-            Ok(Statement { text, parameters })
+            Ok(self.insert_statement(item))
         });
         // What is there already, an attempt whose answer was lost has written.
         self.execute(statements.collect::<Result<_, Error>>()?).await?;

@@ -95,6 +95,14 @@ impl Store {
         Ok(found)
     }
 
+    /// Puts an item that is not there.
+    pub(super) fn insert_statement(&self, item: Item) -> Statement {
+        let (names, parameters): (Vec<String>, Vec<AttributeValue>) =
+            item.into_iter().map(|(name, value)| (format!("'{name}': ?"), value)).unzip();
+        let text = format!(r#"INSERT INTO "{}" VALUE {{{}}}"#, self.table, names.join(", "));
+        Statement { text, parameters }
+    }
+
     /// Carries out all statements, each of its own item. The answer says of each
     /// whether its condition held; those that met contention are sent again alone.
     pub(super) async fn execute(&self, statements: Vec<Statement>) -> Result<Vec<bool>, Error> {

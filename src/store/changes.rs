@@ -106,8 +106,7 @@ impl Store {
         }
         let index_digest = seen.index_digest.clone();
         let changed = seen.followed(write, attributes, index_digest, write_id);
-        write.note_changed(id, Some(seen.version), differing(&seen.resource, &changed.resource));
-        Ok(Written::Done(changed))
+        Ok(done(write, &seen, changed))
     }
 
     /// One conditional write from a state that was seen; a transaction if index
@@ -140,12 +139,7 @@ impl Store {
         match self.send_update(update, retry).await? {
             Written::Done(_) => {
                 let changed = seen.followed(write, attributes, index_digest, write_id);
-                write.note_changed(
-                    &seen.sk,
-                    Some(seen.version),
-                    differing(&seen.resource, &changed.resource),
-                );
-                Ok(Written::Done(changed))
+                Ok(done(write, seen, changed))
             }
             failed @ Written::Failed(_) => Ok(failed),
         }
@@ -175,10 +169,7 @@ impl Store {
         actions.extend(self.put_rows(&gained, id)?);
         actions.extend(self.delete_rows(&old.without(new), id)?);
         match self.transact(actions, retry).await? {
-            Outcome::Done => {
-                write.note_changed(id, Some(seen.version), differing(&seen.resource, &changed.resource));
-                Ok(Written::Done(changed))
-            }
+            Outcome::Done => Ok(done(write, seen, changed)),
             Outcome::Failed { action: 0, old, .. } => {
                 let there = old.map(|item| Stored::read(transaction::OPERATION, item)).transpose()?;
                 Ok(Written::Failed(there))
@@ -230,6 +221,12 @@ impl Store {
             }
         }
     }
+}
+
+/// Notes that it happened.
+fn done(write: Write<'_>, seen: &Stored, changed: Stored) -> Written {
+    write.note_changed(&seen.sk, Some(seen.version), differing(&seen.resource, &changed.resource));
+    Written::Done(changed)
 }
 
 impl Stored {

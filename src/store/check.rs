@@ -238,20 +238,19 @@ impl Check<'_> {
     }
 
     fn census(&mut self) -> Result<(), Error> {
-        let mut counters: BTreeMap<(String, String, String), (i64, i64)> = BTreeMap::new();
-        for (kind, id) in self.seen.resources.keys() {
-            let (row, counter) = counter_of(id);
-            let place = (kind.clone(), format!("{row:02x}"), counter_name(counter));
+        let mut counters: BTreeMap<(Key, String), (i64, i64)> = BTreeMap::new();
+        for there in self.seen.resources.values() {
+            let (row, counter) = counter_of(&there.key.sk);
+            let place = (Key::census(self.expected.tenant, &there.kind, row), counter_name(counter));
             counters.entry(place).or_default().0 += 1;
         }
         for (place, counted) in &self.seen.census {
             counters.entry(place.clone()).or_default().1 = *counted;
         }
-        for ((kind, row, counter), (real, counted)) in counters {
+        for ((key, counter), (real, counted)) in counters {
             if real == counted {
                 continue;
             }
-            let key = Key { pk: format!("{}#census#{kind}", self.expected.tenant.as_str()), sk: row.clone() };
             let mut update = self
                 .store
                 .update_key(&key)
@@ -259,12 +258,14 @@ impl Check<'_> {
                 .condition_expression("attribute_not_exists(#counter)")
                 .expression_attribute_names("#counter", &counter)
                 .expression_attribute_values(":real", number(real));
-            if self.seen.census.contains_key(&(kind.clone(), row.clone(), counter.clone())) {
+            let kind = key.pk.rsplit('#').next().unwrap_or_default();
+            let what =
+                format!("the census of {kind} counts {counted} in {} {counter}, there are {real}", key.sk);
+            if self.seen.census.contains_key(&(key, counter)) {
                 update = update
                     .condition_expression("#counter = :counted")
                     .expression_attribute_values(":counted", number(counted));
             }
-            let what = format!("the census of {kind} counts {counted} in {row} {counter}, there are {real}");
             let mend = vec![actions::update(update)?];
             self.found(what, mend);
         }
@@ -275,8 +276,8 @@ impl Check<'_> {
         let mut found = Vec::new();
         for ((kind, group), memberships) in &self.seen.memberships {
             let there = self.seen.resources.get(&(kind.clone(), group.clone()));
-            let is_left = |id: &str| self.seen.jobs.contains_key(&format!("{LEFT}#{id}"));
-            let is_staged = self.seen.jobs.contains_key(&format!("{STAGED}#{group}"));
+            let is_left = |id: &str| self.has_job(LEFT, id);
+            let is_staged = self.has_job(STAGED, group);
             let Some(there) = there else {
                 if !is_staged && !is_left(group) {
                     let what = format!(
@@ -328,7 +329,7 @@ impl Check<'_> {
             let memberships = self.seen.memberships.get(&(name.clone(), id.clone()));
             let all = memberships.map_or(&[][..], Vec::as_slice);
             let members: Vec<_> = all.iter().filter(|one| roster.shows(one.tags())).collect();
-            let has_job = self.seen.jobs.contains_key(&format!("{STAGED}#{id}"));
+            let has_job = self.has_job(STAGED, id);
             let is_over = |one: &&Membership| !roster.shows(one.tags()) && has_begun(roster, one.tags());
             let is_changing = roster.staged.is_some() || !roster.aborted.is_empty();
             if (is_changing || all.iter().any(|one| is_over(&one))) && !has_job {
@@ -396,6 +397,10 @@ impl Check<'_> {
         }
         self.found.extend(found);
         Ok(())
+    }
+
+    fn has_job(&self, work: &str, id: &str) -> bool {
+        self.seen.jobs.contains_key(&Key::job(self.expected.tenant, work, id).sk)
     }
 
     /// The job that takes what is not there out of all groups.

@@ -60,8 +60,11 @@ impl Store {
             self.put_staged(write, &stored.sk).await?;
             let statements: Vec<Statement> = known
                 .into_iter()
-                .map(|known| self.insert_statement(Membership::new(write.tenant, &group, known)))
-                .collect::<Result<_, _>>()?;
+                .map(|known| {
+                    let membership = Membership::new(write.tenant, &group, known);
+                    Ok(self.insert_statement(membership.into_item()?))
+                })
+                .collect::<Result<_, Error>>()?;
             // What is there already, an attempt whose answer was lost has written.
             self.execute(statements).await?;
             actions.push(self.end_staged(write, &stored.sk)?);

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use super::belongings::group_at;
 use super::check::Expected;
 use super::item::{Item, Stored};
 use super::jobs::Job;
@@ -17,7 +18,9 @@ use crate::scim::schema::ResourceType;
 pub(super) struct Places<'a> {
     tenant: &'a TenantName,
     resources: HashMap<String, &'a Arc<ResourceType>>,
-    census: HashMap<String, &'a Arc<ResourceType>>,
+    census: HashSet<String>,
+    /// Types that have members.
+    groups: Vec<&'a ResourceType>,
     /// The rows of one attribute.
     values: HashSet<String>,
 }
@@ -31,7 +34,12 @@ impl<'a> Places<'a> {
         Self {
             tenant,
             resources: kinds.iter().map(|kind| (keys::resources(tenant, kind), kind)).collect(),
-            census: kinds.iter().map(|kind| (keys::census(tenant, kind), kind)).collect(),
+            census: kinds.iter().map(|kind| keys::census(tenant, kind)).collect(),
+            groups: kinds
+                .iter()
+                .map(AsRef::as_ref)
+                .filter(|kind: &&ResourceType| kind.members.is_some())
+                .collect(),
             values: values.collect(),
         }
     }
@@ -44,7 +52,7 @@ pub(super) struct Inventory {
     pub(super) resources: BTreeMap<(String, String), There>,
     /// With their owners, if they have one.
     pub(super) rows: BTreeMap<Key, Option<String>>,
-    pub(super) census: BTreeMap<(String, String, String), i64>,
+    pub(super) census: BTreeMap<(Key, String), i64>,
     pub(super) memberships: BTreeMap<(String, String), Vec<Membership>>,
     pub(super) jobs: BTreeMap<String, Job>,
     pub(super) strange: Vec<(Key, &'static str)>,
@@ -81,21 +89,19 @@ impl Inventory {
         } else if places.values.contains(&key.pk) {
             let owner = item.get("owner").and_then(|owner| owner.as_s().ok()).cloned();
             self.rows.insert(key, owner);
-        } else if let Some(kind) = places.census.get(&key.pk) {
+        } else if places.census.contains(&key.pk) {
             for (name, value) in item.iter().filter(|(name, _)| *name != "pk" && *name != "sk") {
                 match value.as_n().ok().and_then(|count| count.parse().ok()) {
                     Some(count) => {
-                        self.census.insert((kind.name.clone(), key.sk.clone(), name.clone()), count);
+                        self.census.insert((key.clone(), name.clone()), count);
                     }
                     None => self.strange.push((key.clone(), "has a counter that is no number")),
                 }
             }
-        } else if let Some((kind, group)) = name.split_once('#').filter(|(kind, _)| {
-            places.resources.values().any(|known| known.name == *kind && known.members.is_some())
-        }) {
+        } else if let Some((kind, group)) = group_at(places.tenant, &places.groups, &key.pk) {
             match Membership::read(item) {
                 Ok(membership) => {
-                    let of = (kind.to_owned(), group.to_owned());
+                    let of = (kind.name.clone(), group.to_owned());
                     self.memberships.entry(of).or_default().push(membership);
                 }
                 Err(_) => self.strange.push((key, "is a membership that cannot be read")),

@@ -272,7 +272,7 @@ impl Store {
         Ok(match touching {
             Touching::Add(known, None) => {
                 let membership = Membership::new(write.tenant, group, known.clone());
-                self.insert_statement(Membership { added_by: Some(epoch), ..membership })?
+                self.insert_statement(Membership { added_by: Some(epoch), ..membership }.into_item()?)
             }
             Touching::Add(known, Some(tags)) => {
                 let kind = AttributeValue::S(known.kind.clone());
@@ -283,13 +283,6 @@ impl Store {
                 self.update_statement(key, "SET removed_by = ?", vec![number(epoch)], *tags)
             }
         })
-    }
-
-    pub(super) fn insert_statement(&self, membership: Membership) -> Result<Statement, Error> {
-        let (names, parameters): (Vec<String>, Vec<AttributeValue>) =
-            membership.into_item()?.into_iter().map(|(name, value)| (format!("'{name}': ?"), value)).unzip();
-        let text = format!(r#"INSERT INTO "{}" VALUE {{{}}}"#, self.table, names.join(", "));
-        Ok(Statement { text, parameters })
     }
 
     /// Takes the tag of an aborted removal off a membership that was found so.

@@ -148,8 +148,8 @@ impl Store {
             return Ok(true);
         }
         // It is there if an attempt whose answer was lost has made it.
-        let there = self.tokens(tenant).await?;
-        Ok(there.iter().any(|(other, there)| other == kid && there.sha256 == record.sha256))
+        let there = self.token(tenant, kid).await?;
+        Ok(there.is_some_and(|(there, _)| there.sha256 == record.sha256))
     }
 
     /// Every token of a tenant by its key id, those that have expired, too.
@@ -210,10 +210,15 @@ impl Store {
     /// Closes a tenant that exists to everybody, or opens it again. One that is closed
     /// stays so since when it was.
     pub async fn set_disabled(&self, tenant: &TenantName, since: Option<Timestamp>) -> Result<(), Error> {
-        match self.tenant(tenant).await? {
-            Some(TenantRecord { disabled: Some(_), .. }) if since.is_some() => Ok(()),
-            _ => self.set(tenant, "disabled", since.as_ref()).await,
+        let mut set = self.set_record(tenant, "disabled", since.as_ref())?;
+        if since.is_some() {
+            set = set.update_expression("SET #name = if_not_exists(#name, :value)");
         }
+        set.condition_expression("attribute_exists(pk)")
+            .send()
+            .await
+            .map_err(|error| Error::sdk("UpdateItem", &error))?;
+        Ok(())
     }
 
     /// Replaces the policy of a tenant that exists.

@@ -97,9 +97,8 @@ pub(crate) async fn run(store: &Store, command: Token, now: Timestamp) -> Result
 
 async fn token(store: &Store, tenant: &TenantName, kid: &str) -> Result<TokenRecord> {
     known(store, tenant).await?;
-    let tokens = store.tokens(tenant).await?;
-    let found = tokens.into_iter().find(|(other, _)| other == kid).map(|(_, record)| record);
-    found.ok_or_else(|| {
+    let found = store.token(tenant, kid).await?;
+    found.map(|(token, _)| token).ok_or_else(|| {
         format!("there is no token {kid} of {0}: see scimctl token list {0}", tenant.as_str()).into()
     })
 }
