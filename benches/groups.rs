@@ -11,7 +11,7 @@ use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use dynoxide::{AttributeValue, ImportOptions};
 use scim_lambda::app::{App, World};
 use scim_lambda::config::Config;
-use scim_lambda::event::{Event, Reply};
+use scim_lambda::lambda::{Event, Reply};
 use scim_lambda::local;
 use scim_lambda::store::{Store, TenantName, TenantRecord, TokenRecord};
 use serde_json::{Value, json};

@@ -1,6 +1,6 @@
 //! A SCIM 2.0 endpoint on AWS Lambda and DynamoDB.
 //!
-//! The flow of a request: API Gateway hands an [`event`] to the function, and
+//! The flow of a request: API Gateway hands an [`lambda`] to the function, and
 //! [`app`] makes one request of either kind of event. [`auth`] finds the tenant by
 //! the bearer token, [`route`] finds what is asked. [`scim`] reads the body, path
 //! and filter against the tenant's schemas and says what the change is. [`store`]
@@ -11,15 +11,10 @@ pub mod app;
 pub mod auth;
 pub mod config;
 pub mod cursor;
-pub mod event;
-mod jwks;
+pub mod lambda;
 #[cfg(feature = "local")]
 pub mod local;
-pub mod oauth;
-mod rate;
 pub mod route;
 pub mod scim;
-#[cfg(feature = "cli")]
-pub mod secret;
 pub mod store;
 pub mod telemetry;

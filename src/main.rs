@@ -6,7 +6,7 @@ use aws_config::BehaviorVersion;
 use lambda_http::lambda_runtime::{self, LambdaEvent, service_fn};
 use scim_lambda::app::{App, World};
 use scim_lambda::config::Config;
-use scim_lambda::event::Event;
+use scim_lambda::lambda::Event;
 use scim_lambda::{store, telemetry};
 
 #[tokio::main(flavor = "current_thread")]

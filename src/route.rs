@@ -6,7 +6,7 @@ use std::sync::Arc;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
-use crate::event::Request;
+use crate::lambda::Request;
 use crate::scim::catalogue::Catalogue;
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::schema::ResourceType;

@@ -7,7 +7,7 @@ use flate2::write::GzEncoder;
 use http::{HeaderName, Method, header};
 use serde_json::Value;
 
-use crate::event::{Body, Request, Response};
+use crate::lambda::{Body, Request, Response};
 use crate::scim::error::{Error, ErrorKind};
 
 const SCIM_JSON: &str = "application/scim+json";

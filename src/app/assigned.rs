@@ -6,7 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use super::App;
 use super::call::Call;
 use super::find::{Found, Leg, compare};
-use crate::event::Response;
+use crate::lambda::Response;
 use crate::scim::assignables::{Assigned, Declared, USED};
 use crate::scim::error::Result;
 use crate::scim::list::Query;

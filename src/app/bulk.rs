@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::call::Call;
 use super::{App, too_late};
-use crate::event::{Payload, Request, Response};
+use crate::lambda::{Payload, Request, Response};
 use crate::route::{Location, Route};
 use crate::scim::agenda::{Agenda, Step};
 use crate::scim::bulk::{self, Asked, Bulk, Operation, Outcome};

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use super::answer::media_type;
 use crate::auth::Tenant;
 use crate::config::Config;
-use crate::event::{Payload, Request, Response};
+use crate::lambda::{Payload, Request, Response};
 use crate::scim::error::{ErrorKind, Result};
 use crate::scim::etag::Precondition;
 use crate::scim::json;

@@ -21,10 +21,10 @@ use uuid::Uuid;
 
 use self::call::Call;
 use self::journal::Journal;
+use crate::auth::rate_limit::Buckets;
 use crate::auth::{Auth, Caller};
 use crate::config::Config;
-use crate::event::{Event, Reply, Request, Response};
-use crate::rate::Buckets;
+use crate::lambda::{Event, Reply, Request, Response};
 use crate::route::{Location, Route, base_url};
 use crate::scim::catalogue::Catalogue;
 use crate::scim::discovery::{self, Offered};

@@ -5,7 +5,7 @@ use http::header;
 use super::App;
 use super::call::Call;
 use super::members::refer_to_members;
-use crate::event::Response;
+use crate::lambda::Response;
 use crate::scim::error::Result;
 use crate::scim::etag;
 use crate::scim::input::{Reader, check_immutable};

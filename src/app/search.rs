@@ -10,7 +10,7 @@ use super::call::Call;
 use super::find::Leg;
 use super::pages::{self, Shown};
 use crate::cursor::Position;
-use crate::event::Response;
+use crate::lambda::Response;
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::list::{self, Page, Paged, Parameters, Side};
 use crate::scim::schema::ResourceType;

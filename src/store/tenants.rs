@@ -11,7 +11,7 @@ use super::keys::{self, Key, TenantName};
 use super::retry::Retry;
 use super::transaction::{self, Outcome};
 use super::{Store, actions, hex};
-use crate::oauth::Oauth;
+use crate::auth::jwt::Oauth;
 use crate::scim::catalogue::Catalogue;
 use crate::scim::definitions::{Definitions, Unsound};
 use crate::scim::error::ErrorKind;

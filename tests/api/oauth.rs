@@ -11,8 +11,8 @@ use axum::Router;
 use axum::routing::get;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use scim_lambda::auth::jwt::{self, Keys, Oauth};
 use scim_lambda::config::Config;
-use scim_lambda::oauth::{self, Keys, Oauth};
 use scim_lambda::scim::policy::Policy;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -104,7 +104,7 @@ fn settings(keys: Keys) -> Oauth {
         audience: "api://scim".to_owned(),
         keys,
         scope: None,
-        algorithms: oauth::Algorithm::ALL.to_vec(),
+        algorithms: jwt::Algorithm::ALL.to_vec(),
     }
 }
 

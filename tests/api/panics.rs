@@ -6,7 +6,7 @@
 use std::panic::AssertUnwindSafe;
 
 use bolero::check;
-use scim_lambda::event::Event;
+use scim_lambda::lambda::Event;
 use scim_lambda::scim::catalogue::Catalogue;
 use scim_lambda::scim::filter::Filter;
 use scim_lambda::scim::input::Reader;

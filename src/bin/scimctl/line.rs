@@ -2,7 +2,7 @@
 //! resource those of its members, a thousand to a line; and one at the end.
 
 use jiff::Timestamp;
-use scim_lambda::oauth::Oauth;
+use scim_lambda::auth::jwt::Oauth;
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::scim::resource::Attributes;
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use scim_lambda::oauth::{Algorithm, Keys, Oauth};
+use scim_lambda::auth::jwt::{Algorithm, Keys, Oauth};
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::store::{Store, TenantName, TenantRecord};
 use serde_json::{Value, json};

@@ -2,7 +2,7 @@
 
 use clap::Subcommand;
 use jiff::{SignedDuration, Timestamp};
-use scim_lambda::secret;
+use scim_lambda::auth::secret;
 use scim_lambda::store::{Scope, Store, TenantName, TokenRecord};
 use serde_json::{Value, json};
 

@@ -4,6 +4,12 @@
 //! of the tenant in the path has signed. The tenant is known before anything is
 //! read, and a wrong token costs one read at the most.
 
+mod jwks;
+pub mod jwt;
+pub(crate) mod rate_limit;
+#[cfg(feature = "cli")]
+pub mod secret;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,9 +17,9 @@ use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::jwk::JwkSet;
 use subtle::ConstantTimeEq;
 
-use crate::event::Request;
-use crate::jwks::Jwks;
-use crate::oauth::{self, Keys, Oauth, Refusal};
+use self::jwks::Jwks;
+use self::jwt::{Keys, Oauth, Refusal};
+use crate::lambda::Request;
 use crate::route::Location;
 use crate::scim::catalogue::Catalogue;
 use crate::scim::definitions::Definitions;
@@ -100,7 +106,7 @@ impl Auth {
         if let Some(token) = Token::parse(text) {
             return self.of_token(store, &token, now).await;
         }
-        let tenant = location.tenant().and_then(TenantName::parse).filter(|_| oauth::is_jwt(text));
+        let tenant = location.tenant().and_then(TenantName::parse).filter(|_| jwt::is_jwt(text));
         self.of_jwt(store, tenant.ok_or_else(unauthorized)?, text, now).await
     }
 
@@ -182,7 +188,7 @@ impl Auth {
         match record.catalogue(&self.definitions) {
             Ok(catalogue) => {
                 let keys = record.oauth.as_ref().and_then(|oauth| match &oauth.keys {
-                    Keys::Jwks(text) => oauth::parse_keys(text.as_bytes()).ok().map(Arc::new),
+                    Keys::Jwks(text) => jwt::parse_keys(text.as_bytes()).ok().map(Arc::new),
                     Keys::JwksUrl(_) => None,
                 });
                 let TenantRecord { policy, oauth, .. } = record;

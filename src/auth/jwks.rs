@@ -15,7 +15,7 @@ use jsonwebtoken::jwk::JwkSet;
 use lambda_http::lambda_runtime::tower::BoxError;
 use tokio::sync::Mutex;
 
-use crate::oauth::parse_keys;
+use crate::auth::jwt::parse_keys;
 
 /// A key that a server has withdrawn is trusted for so long.
 const KEYS_TIME: SignedDuration = SignedDuration::from_mins(15);
