@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, header};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::call::Call;
+use super::context::RequestContext;
 use super::{App, too_late};
 use crate::lambda::{Payload, Request, Response};
 use crate::route::{Location, Route};
@@ -31,7 +31,7 @@ const END: f64 = 0.95;
 
 /// A bulk request while it is carried out.
 struct Job<'a> {
-    call: &'a Call<'a>,
+    context: &'a RequestContext<'a>,
     bulk: Bulk,
     /// What each operation created, by its `bulkId`; `None` if it failed to.
     created: HashMap<String, Option<String>>,
@@ -53,17 +53,17 @@ struct Done {
 }
 
 impl App {
-    pub(super) async fn bulk(&self, call: &Call<'_>) -> Result<Response> {
-        let body = call.body_up_to(self.config.max_bulk_bytes, |bytes, limit| {
+    pub(super) async fn bulk(&self, context: &RequestContext<'_>) -> Result<Response> {
+        let body = context.body_up_to(self.config.max_bulk_bytes, |bytes, limit| {
             format!("the bulk request has {bytes} bytes, which exceeds maxPayloadSize ({limit}): send several requests")
         })?;
-        let bulk = Bulk::parse(&body, call.leeway, self.config.max_bulk_operations)?;
-        let mut agenda = Agenda::new(&bulk, &call.tenant.catalogue);
+        let bulk = Bulk::parse(&body, context.leeway, self.config.max_bulk_operations)?;
+        let mut agenda = Agenda::new(&bulk, &context.tenant.catalogue);
         // To know what is not to be begun takes the errors of all before it.
         let at_once = if bulk.fail_on_errors.is_some() { 1 } else { AT_ONCE };
-        let part = |share: f64| call.started + self.config.timeout.mul_f64(share);
+        let part = |share: f64| context.started + self.config.timeout.mul_f64(share);
         let (begin, end) = (part(BEGIN), part(END));
-        let mut job = Job::new(call, bulk);
+        let mut job = Job::new(context, bulk);
         let mut under_way = FuturesUnordered::new();
         loop {
             while under_way.len() < at_once
@@ -71,7 +71,7 @@ impl App {
                 && Instant::now() < begin
                 && let Some(step) = agenda.next(under_way.is_empty())
             {
-                under_way.push(self.carry_out(call, step, job.prepare(step), end));
+                under_way.push(self.carry_out(context, step, job.prepare(step), end));
             }
             let Some(done) = under_way.next().await else { break };
             job.note(done, &mut agenda);
@@ -80,24 +80,30 @@ impl App {
         Ok(Response::json(200, &bulk::response(&job.answers())))
     }
 
-    async fn carry_out(&self, call: &Call<'_>, step: Step, asked: Result<Asked>, end: Instant) -> Done {
-        let (asked, route) = match asked.and_then(|asked| Ok((route(call, &asked)?, asked))) {
+    async fn carry_out(
+        &self,
+        context: &RequestContext<'_>,
+        step: Step,
+        asked: Result<Asked>,
+        end: Instant,
+    ) -> Done {
+        let (asked, route) = match asked.and_then(|asked| Ok((route(context, &asked)?, asked))) {
             Ok((route, asked)) => (asked, route),
             Err(error) => return Done { step, location: None, answer: Err(error) },
         };
         let location = match &route {
             Route::Replace(kind, id) | Route::Patch(kind, id) | Route::Delete(kind, id) => {
-                Some(call.location(kind, id))
+                Some(context.location(kind, id))
             }
             _ => None,
         };
         // Boxed: 32 of the store's futures are no small thing.
-        let work = Box::pin(self.operate(call, route, asked));
+        let work = Box::pin(self.operate(context, route, asked));
         let answer = tokio::time::timeout_at(end, work).await.unwrap_or_else(|_| Err(too_late()));
         Done { step, location, answer }
     }
 
-    async fn operate(&self, call: &Call<'_>, route: Route, asked: Asked) -> Result<Response> {
+    async fn operate(&self, context: &RequestContext<'_>, route: Route, asked: Asked) -> Result<Response> {
         let mut headers = HeaderMap::new();
         if let Some(version) = &asked.version {
             // A text that is no header is no version that we gave out.
@@ -113,24 +119,25 @@ impl App {
             headers,
             body: Payload::Json(asked.data),
             takes_binary: false,
-            request_id: call.request.request_id.clone(),
+            request_id: context.request.request_id.clone(),
         };
-        let call = Call { request: &request, base: call.base.clone(), in_bulk: true, ..*call };
+        let context =
+            RequestContext { request: &request, base: context.base.clone(), in_bulk: true, ..*context };
         match route {
-            Route::Create(kind) => self.create(&call, &kind).await,
-            Route::Replace(kind, id) => self.replace(&call, &kind, &id).await,
-            Route::Patch(kind, id) => self.patch(&call, &kind, &id).await,
-            Route::Delete(kind, id) => self.delete(&call, &kind, &id).await,
+            Route::Create(kind) => self.create(&context, &kind).await,
+            Route::Replace(kind, id) => self.replace(&context, &kind, &id).await,
+            Route::Patch(kind, id) => self.patch(&context, &kind, &id).await,
+            Route::Delete(kind, id) => self.delete(&context, &kind, &id).await,
             _ => Err(no_operation(&request.path)),
         }
     }
 }
 
 impl<'a> Job<'a> {
-    fn new(call: &'a Call<'a>, bulk: Bulk) -> Self {
+    fn new(context: &'a RequestContext<'a>, bulk: Bulk) -> Self {
         let operations = bulk.operations.len();
         Self {
-            call,
+            context,
             creators: bulk.creators().into_keys().map(str::to_owned).collect(),
             bulk,
             created: HashMap::new(),
@@ -231,7 +238,7 @@ impl<'a> Job<'a> {
                 {
                     self.created.insert(bulk_id.clone(), None);
                 }
-                let location = done.location.or_else(|| named(&self.call.base, operation));
+                let location = done.location.or_else(|| named(&self.context.base, operation));
                 *outcome = Some(Outcome::failed(&error, location));
                 true
             }
@@ -244,7 +251,7 @@ impl<'a> Job<'a> {
     /// no more after its number of errors.
     fn answers(self) -> Vec<Value> {
         let stopped = self.has_failed();
-        let base = self.call.base.as_str();
+        let base = self.context.base.as_str();
         let answers = self.bulk.operations.iter().zip(self.outcomes).filter_map(|(operation, outcome)| {
             let not_begun = || Outcome::failed(&not_begun(), named(base, operation));
             let outcome = if stopped { outcome } else { outcome.or_else(|| Some(not_begun())) };
@@ -260,9 +267,9 @@ fn named(base: &str, operation: &Operation) -> Option<String> {
     Some(format!("{base}/{}", asked.path.trim_start_matches('/')))
 }
 
-fn route(call: &Call<'_>, asked: &Asked) -> Result<Route> {
+fn route(context: &RequestContext<'_>, asked: &Asked) -> Result<Route> {
     let location = Location::parse(&asked.path, None);
-    match Route::parse(&method(asked.method), &location, &call.tenant.catalogue)? {
+    match Route::parse(&method(asked.method), &location, &context.tenant.catalogue)? {
         route @ (Route::Create(_) | Route::Replace(..) | Route::Patch(..) | Route::Delete(..)) => Ok(route),
         _ => Err(no_operation(&asked.path)),
     }

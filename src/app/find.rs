@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use super::App;
-use super::call::Call;
+use super::context::RequestContext;
 use crate::cursor::Position;
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::list::{Parameters, Query};
@@ -206,16 +206,16 @@ impl<'a> Leg<'a> {
     pub(super) fn new(
         kind: &'a ResourceType,
         kinds: &[Arc<ResourceType>],
-        call: &'a Call<'_>,
+        context: &'a RequestContext<'_>,
         query: &'a Query,
         parameters: &Parameters,
     ) -> Result<Self> {
         let apart = kind.members.as_ref().or(kind.member_of.as_ref());
         let needs = query.filter.as_ref().zip(apart).map(|(filter, name)| Needs::of(filter, kind, name));
-        let matcher = query.filter.as_ref().map(|filter| Matcher::among(filter, kind, kinds, call.leeway));
+        let matcher = query.filter.as_ref().map(|filter| Matcher::among(filter, kind, kinds, context.leeway));
         Ok(Self {
             kind,
-            groups: call.groups(),
+            groups: context.groups(),
             matcher: matcher.transpose()?,
             needs: needs.unwrap_or(Needs::Nothing),
             plan: query.filter.as_ref().map_or(Plan::Scan, |filter| Plan::of(filter, kind)),

@@ -1,14 +1,14 @@
 //! One request, from the event to the reply.
 
-mod answer;
-mod assigned;
 mod bulk;
-mod call;
+mod context;
+mod expand;
 mod find;
-mod journal;
-mod members;
 mod pages;
+mod request_log;
 mod resources;
+mod response;
+mod roles;
 mod search;
 mod sweep;
 
@@ -19,8 +19,8 @@ use jiff::{Timestamp, Unit};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use self::call::Call;
-use self::journal::Journal;
+use self::context::RequestContext;
+use self::request_log::RequestLog;
 use crate::auth::rate_limit::Buckets;
 use crate::auth::{Auth, Caller};
 use crate::config::Config;
@@ -93,26 +93,26 @@ impl App {
             request.method = Method::GET;
         }
         let request = &request;
-        let journal = Journal::default();
+        let log = RequestLog::default();
         // Boxed: the futures of the SDK are deeper than the compiler likes to nest.
         let deadline = started + self.config.timeout;
-        let work = tokio::time::timeout_at(deadline, Box::pin(self.respond(request, started, &journal)));
+        let work = tokio::time::timeout_at(deadline, Box::pin(self.respond(request, started, &log)));
         let audited = async {
             let response = work.await;
-            self.keep_audit(&request.request_id, &journal).await;
+            self.keep_audit(&request.request_id, &log).await;
             response
         };
         let (response, reading) = Meter::measure(audited).await;
         let response = response.unwrap_or_else(|_| Err(too_late())).unwrap_or_else(Response::from);
-        let tolerances = Some(journal.used.names()).filter(|names| !names.is_empty());
+        let tolerances = Some(log.used.names()).filter(|names| !names.is_empty());
         let explained = self.config.explain.then_some(&reading);
         tracing::info!(
             request_id = request.request_id,
             trace_id = request.header("x-amzn-trace-id").next(),
-            tenant = journal.tenant(),
+            tenant = log.tenant(),
             %method,
             path = request.path,
-            route = journal.route(),
+            route = log.route(),
             status = response.status,
             // 501 is what a service is told that asks for /Me.
             server_errors = u64::from(response.status >= 500 && response.status != 501),
@@ -132,28 +132,28 @@ impl App {
         if method == Method::HEAD { response.without_body() } else { response }
     }
 
-    async fn respond(&self, request: &Request, started: Instant, journal: &Journal) -> Result<Response> {
+    async fn respond(&self, request: &Request, started: Instant, log: &RequestLog) -> Result<Response> {
         let now = (self.world.now)();
         let now = now.round(Unit::Millisecond).unwrap_or(now);
         let location = Location::parse(&request.path, request.stage.as_deref());
         let Caller { tenant, client, user, scope, is_noteworthy } =
             self.auth.caller(&self.store, request, &location, now).await?;
-        journal.let_in(&tenant.name, &client, now);
+        log.let_in(&tenant.name, &client, now);
         self.buckets.take(&tenant.name, tenant.policy.rate_limit, now).map_err(too_fast)?;
         let base = base_url(self.config.base_url.as_deref(), request, &location, tenant.name.as_str());
-        let call = Call {
+        let context = RequestContext {
             request,
             tenant: &tenant,
             user: user.as_deref(),
-            leeway: Leeway::of(&tenant.policy).noted_in(&journal.used),
-            trail: &journal.trail,
+            leeway: Leeway::of(&tenant.policy).noted_in(&log.used),
+            trail: &log.trail,
             base,
             now,
             started,
             in_bulk: false,
         };
         let route = Route::parse(&request.method, &location, &tenant.catalogue)?;
-        journal.routed(&route);
+        log.routed(&route);
         if scope == Scope::Read && route.writes(&request.method) {
             return Err(ErrorKind::Forbidden
                 .with("the token only reads: use one that the operator has made for reading and writing"));
@@ -163,47 +163,47 @@ impl App {
                 tracing::warn!(%error, "the use of a token was not noted");
             }
         };
-        let (response, ()) = tokio::join!(self.follow(&call, route), note);
+        let (response, ()) = tokio::join!(self.follow(&context, route), note);
         response
     }
 
-    async fn follow(&self, call: &Call<'_>, route: Route) -> Result<Response> {
-        let catalogue = &call.tenant.catalogue;
+    async fn follow(&self, context: &RequestContext<'_>, route: Route) -> Result<Response> {
+        let catalogue = &context.tenant.catalogue;
         match route {
-            Route::Create(kind) => self.create(call, &kind).await,
-            Route::List(kind) => self.list(call, &[kind]).await,
-            Route::ListAll => self.list(call, &catalogue.resource_types).await,
-            Route::Search(kind) => self.search(call, &[kind]).await,
-            Route::SearchAll => self.search(call, &catalogue.resource_types).await,
-            Route::Get(kind, id) => self.get(call, &kind, &id).await,
-            Route::Replace(kind, id) => self.replace(call, &kind, &id).await,
-            Route::Patch(kind, id) => self.patch(call, &kind, &id).await,
-            Route::Delete(kind, id) => self.delete(call, &kind, &id).await,
+            Route::Create(kind) => self.create(context, &kind).await,
+            Route::List(kind) => self.list(context, &[kind]).await,
+            Route::ListAll => self.list(context, &catalogue.resource_types).await,
+            Route::Search(kind) => self.search(context, &[kind]).await,
+            Route::SearchAll => self.search(context, &catalogue.resource_types).await,
+            Route::Get(kind, id) => self.get(context, &kind, &id).await,
+            Route::Replace(kind, id) => self.replace(context, &kind, &id).await,
+            Route::Patch(kind, id) => self.patch(context, &kind, &id).await,
+            Route::Delete(kind, id) => self.delete(context, &kind, &id).await,
             Route::Me => {
-                let (kind, id) = call.me()?;
-                let route = Route::of_resource(&call.request.method, kind, id)?;
-                let response = Box::pin(self.follow(call, route)).await.unwrap_or_else(Response::from);
-                Ok(response.with(header::LOCATION, call.location(kind, id)))
+                let (kind, id) = context.me()?;
+                let route = Route::of_resource(&context.request.method, kind, id)?;
+                let response = Box::pin(self.follow(context, route)).await.unwrap_or_else(Response::from);
+                Ok(response.with(header::LOCATION, context.location(kind, id)))
             }
             Route::Options { allow } => Ok(Response::empty(204).with(header::ALLOW, allow.to_owned())),
-            Route::Bulk => self.bulk(call).await,
+            Route::Bulk => self.bulk(context).await,
             Route::ServiceProviderConfig => {
                 let offered = Offered {
                     cursor: self.config.cursor_key.is_some(),
-                    page_size: call.tenant.policy.page_size,
+                    page_size: context.tenant.policy.page_size,
                     max_bulk_operations: self.config.max_bulk_operations,
                     max_bulk_bytes: self.config.max_bulk_bytes,
                 };
-                call.description(&discovery::service_provider_config(&call.base, catalogue, &offered))
+                context.description(&discovery::service_provider_config(&context.base, catalogue, &offered))
             }
-            Route::ResourceTypes => call.documents(discovery::resource_types(catalogue, &call.base)),
+            Route::ResourceTypes => context.documents(discovery::resource_types(catalogue, &context.base)),
             Route::ResourceType(name) => {
-                call.document("resource type", &name, catalogue.resource_type(&name), |kind, base| {
+                context.document("resource type", &name, catalogue.resource_type(&name), |kind, base| {
                     discovery::resource_type(kind, base)
                 })
             }
-            Route::Schemas => call.documents(discovery::schemas(catalogue, &call.base)),
-            Route::Schema(urn) => call.document("schema", &urn, catalogue.schema(&urn), |schema, base| {
+            Route::Schemas => context.documents(discovery::schemas(catalogue, &context.base)),
+            Route::Schema(urn) => context.document("schema", &urn, catalogue.schema(&urn), |schema, base| {
                 discovery::schema(schema, base)
             }),
         }

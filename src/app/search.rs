@@ -6,7 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use super::App;
-use super::call::Call;
+use super::context::RequestContext;
 use super::find::Leg;
 use super::pages::{self, Shown};
 use crate::cursor::Position;
@@ -24,36 +24,44 @@ const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 const LISTED_AT_ONCE: usize = 8;
 
 impl App {
-    pub(super) async fn list(&self, call: &Call<'_>, kinds: &[Arc<ResourceType>]) -> Result<Response> {
-        let parameters = Parameters::of_url(|name| call.request.parameter(name));
-        Box::pin(self.answer(call, kinds, &parameters)).await
+    pub(super) async fn list(
+        &self,
+        context: &RequestContext<'_>,
+        kinds: &[Arc<ResourceType>],
+    ) -> Result<Response> {
+        let parameters = Parameters::of_url(|name| context.request.parameter(name));
+        Box::pin(self.answer(context, kinds, &parameters)).await
     }
 
-    pub(super) async fn search(&self, call: &Call<'_>, kinds: &[Arc<ResourceType>]) -> Result<Response> {
-        let parameters = Parameters::of_body(&call.body(&self.config)?, call.leeway)?;
-        Box::pin(self.answer(call, kinds, &parameters)).await
+    pub(super) async fn search(
+        &self,
+        context: &RequestContext<'_>,
+        kinds: &[Arc<ResourceType>],
+    ) -> Result<Response> {
+        let parameters = Parameters::of_body(&context.body(&self.config)?, context.leeway)?;
+        Box::pin(self.answer(context, kinds, &parameters)).await
     }
 
     async fn answer(
         &self,
-        call: &Call<'_>,
+        context: &RequestContext<'_>,
         kinds: &[Arc<ResourceType>],
         parameters: &Parameters,
     ) -> Result<Response> {
-        let query = parameters.query(call.tenant.policy.page_size, call.leeway)?;
+        let query = parameters.query(context.tenant.policy.page_size, context.leeway)?;
         let legs: Vec<Leg<'_>> = kinds
             .iter()
-            .map(|kind| Leg::new(kind, kinds, call, &query, parameters))
+            .map(|kind| Leg::new(kind, kinds, context, &query, parameters))
             .collect::<Result<_>>()?;
-        let tenant = &call.tenant.name;
-        let declared = self.declared(call, &legs, &query).await?;
+        let tenant = &context.tenant.name;
+        let declared = self.declared(context, &legs, &query).await?;
         let (paged, resources) = match &query.page {
             Page::Index(start) => {
                 let mut shown = match declared {
                     Some(all) => pages::from(all, start - 1, query.count),
                     None => self.by_index(tenant, &legs, &query, start - 1).await?,
                 };
-                let resources = self.render_page(call, &legs, &mut shown).await?;
+                let resources = self.render_page(context, &legs, &mut shown).await?;
                 let total = shown.total.unwrap_or(resources.len());
                 (Paged::Index { total, start_index: *start }, resources)
             }
@@ -61,16 +69,16 @@ impl App {
                 let key = self.config.cursor_key.as_ref().ok_or_else(|| {
                     ErrorKind::InvalidCursor.with("cursor pagination is not offered here: page by startIndex")
                 })?;
-                let bound = bound_to(call, kinds, parameters);
-                let opened = cursor.as_ref().map(|cursor| key.open(&bound, query.count, cursor, call.now));
+                let bound = bound_to(context, kinds, parameters);
+                let opened = cursor.as_ref().map(|cursor| key.open(&bound, query.count, cursor, context.now));
                 let opened = opened.transpose()?;
                 let mut shown = match declared {
                     Some(all) => pages::part(all, &query, opened),
                     None => self.by_cursor(tenant, &legs, &query, opened).await?,
                 };
-                let resources = self.render_page(call, &legs, &mut shown).await?;
+                let resources = self.render_page(context, &legs, &mut shown).await?;
                 let seal = |page: Option<Side<Position>>| {
-                    page.map(|page| key.seal(&bound, query.count, page, call.now)).transpose()
+                    page.map(|page| key.seal(&bound, query.count, page, context.now)).transpose()
                 };
                 let (previous, next) = (seal(shown.previous)?, seal(shown.next)?);
                 (Paged::Cursor { total: shown.total, previous, next }, resources)
@@ -81,7 +89,12 @@ impl App {
 
     /// Renders as much as one answer holds. What is left is on the next page, or on
     /// the previous one if this was reached from behind.
-    async fn render_page(&self, call: &Call<'_>, legs: &[Leg<'_>], shown: &mut Shown) -> Result<Vec<Value>> {
+    async fn render_page(
+        &self,
+        context: &RequestContext<'_>,
+        legs: &[Leg<'_>],
+        shown: &mut Shown,
+    ) -> Result<Vec<Value>> {
         let mut found = std::mem::take(&mut shown.found);
         if shown.backward {
             found.reverse();
@@ -93,7 +106,7 @@ impl App {
         let listed = found.map(|(leg, one)| {
             Box::pin(async move {
                 let position = one.position();
-                let listed = self.listed(call, leg.kind, one.resource, &leg.selection).await?;
+                let listed = self.listed(context, leg.kind, one.resource, &leg.selection).await?;
                 Ok::<_, Error>((leg, position, listed))
             })
         });
@@ -102,7 +115,7 @@ impl App {
             let Some(resource) = resource else {
                 continue;
             };
-            let location = call.location(leg.kind, &resource.id);
+            let location = context.location(leg.kind, &resource.id);
             let rendered = render(leg.kind, &resource, &leg.selection, &location);
             bytes += rendered.to_string().len();
             if bytes > MAX_PAGE_BYTES && last.is_some() {
@@ -124,7 +137,7 @@ impl App {
 }
 
 /// Everything but cursor and count that the pages of a query have in common.
-fn bound_to(call: &Call<'_>, kinds: &[Arc<ResourceType>], parameters: &Parameters) -> String {
+fn bound_to(context: &RequestContext<'_>, kinds: &[Arc<ResourceType>], parameters: &Parameters) -> String {
     let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name.as_str()).collect();
-    format!("{} {} {}", call.tenant.name.as_str(), kinds.join(","), parameters.fingerprint())
+    format!("{} {} {}", context.tenant.name.as_str(), kinds.join(","), parameters.fingerprint())
 }

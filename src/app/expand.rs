@@ -4,7 +4,7 @@
 use serde_json::Value;
 
 use super::App;
-use super::call::Call;
+use super::context::RequestContext;
 use crate::scim::error::Result;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
@@ -15,26 +15,26 @@ impl App {
     /// A resource with all that the answer to a GET shows of it.
     pub(super) async fn whole(
         &self,
-        call: &Call<'_>,
+        context: &RequestContext<'_>,
         kind: &ResourceType,
         id: &str,
         selection: &Selection<'_>,
     ) -> Result<Resource> {
-        let tenant = &call.tenant.name;
+        let tenant = &context.tenant.name;
         let shown = |name: &Option<String>| name.as_ref().is_some_and(|name| selection.shows(kind, name));
         let mut found = if shown(&kind.members) {
             Box::pin(self.store.get_with_members(tenant, kind, id)).await?.ok_or(StoreError::NotFound)?
         } else if shown(&kind.member_of) {
-            let kinds = call.groups();
+            let kinds = context.groups();
             let groups = self.store.groups_of(tenant, &kinds, id);
             let (found, groups) = tokio::try_join!(self.store.get(tenant, kind, id), groups)?;
             let mut found = found.ok_or(StoreError::NotFound)?;
-            show_groups(call, kind, &mut found, groups);
+            show_groups(context, kind, &mut found, groups);
             found
         } else {
             self.store.get(tenant, kind, id).await?.ok_or(StoreError::NotFound)?
         };
-        refer_to_members(call, kind, &mut found);
+        refer_to_members(context, kind, &mut found);
         Ok(found)
     }
 
@@ -43,51 +43,56 @@ impl App {
     /// deleted meanwhile.
     pub(super) async fn listed(
         &self,
-        call: &Call<'_>,
+        context: &RequestContext<'_>,
         kind: &ResourceType,
         mut found: Resource,
         selection: &Selection<'_>,
     ) -> Result<Option<Resource>> {
-        let tenant = &call.tenant.name;
+        let tenant = &context.tenant.name;
         if kind.members.as_ref().is_some_and(|name| selection.shows(kind, name)) {
             let Some(with_members) = Box::pin(self.store.get_with_members(tenant, kind, &found.id)).await?
             else {
                 return Ok(None);
             };
             found = with_members;
-            refer_to_members(call, kind, &mut found);
+            refer_to_members(context, kind, &mut found);
         }
         if kind.is_declared {
-            return self.shown(call, kind, found, selection).await.map(Some);
+            return self.shown(context, kind, found, selection).await.map(Some);
         }
         // A filter may have looked at them.
         if let Some(name) = &kind.member_of {
             found.attributes.shift_remove(name);
         }
-        self.with_groups_if_asked(call, kind, &mut found, selection).await?;
+        self.with_groups_if_asked(context, kind, &mut found, selection).await?;
         Ok(Some(found))
     }
 
     pub(super) async fn with_groups_if_asked(
         &self,
-        call: &Call<'_>,
+        context: &RequestContext<'_>,
         kind: &ResourceType,
         found: &mut Resource,
         selection: &Selection<'_>,
     ) -> Result<()> {
         if kind.member_of.as_ref().is_some_and(|name| selection.asks_for(kind, name)) {
-            let groups = self.store.groups_of(&call.tenant.name, &call.groups(), &found.id).await?;
-            show_groups(call, kind, found, groups);
+            let groups = self.store.groups_of(&context.tenant.name, &context.groups(), &found.id).await?;
+            show_groups(context, kind, found, groups);
         }
         Ok(())
     }
 }
 
-fn show_groups(call: &Call<'_>, kind: &ResourceType, user: &mut Resource, groups: Vec<Belonging>) {
+fn show_groups(
+    context: &RequestContext<'_>,
+    kind: &ResourceType,
+    user: &mut Resource,
+    groups: Vec<Belonging>,
+) {
     let elements: Vec<Value> = groups
         .into_iter()
         .map(|Belonging { kind, group, mut element }| {
-            if let Some(reference) = reference(call, &kind, &group) {
+            if let Some(reference) = reference(context, &kind, &group) {
                 element.insert("$ref".to_owned(), reference.into());
             }
             Value::Object(element)
@@ -98,18 +103,18 @@ fn show_groups(call: &Call<'_>, kind: &ResourceType, user: &mut Resource, groups
     }
 }
 
-pub(super) fn refer_to_members(call: &Call<'_>, kind: &ResourceType, group: &mut Resource) {
+pub(super) fn refer_to_members(context: &RequestContext<'_>, kind: &ResourceType, group: &mut Resource) {
     let members = kind.members.as_ref().and_then(|name| group.attributes.get_mut(name));
     for member in members.and_then(Value::as_array_mut).into_iter().flatten() {
         let text = |name| member.get(name).and_then(Value::as_str);
         if let Some(reference) =
-            text("type").zip(text("value")).and_then(|(kind, id)| reference(call, kind, id))
+            text("type").zip(text("value")).and_then(|(kind, id)| reference(context, kind, id))
         {
             member["$ref"] = reference.into();
         }
     }
 }
 
-fn reference(call: &Call<'_>, kind: &str, id: &str) -> Option<String> {
-    call.tenant.catalogue.resource_type(kind).map(|kind| call.location(kind, id))
+fn reference(context: &RequestContext<'_>, kind: &str, id: &str) -> Option<String> {
+    context.tenant.catalogue.resource_type(kind).map(|kind| context.location(kind, id))
 }

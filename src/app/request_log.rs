@@ -15,7 +15,7 @@ use crate::store::{Audited, Changed, TenantName, Trail};
 const KEEP_TIME: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
-pub(super) struct Journal {
+pub(super) struct RequestLog {
     pub(super) used: Used,
     pub(super) trail: Trail,
     caller: OnceLock<Caller>,
@@ -29,7 +29,7 @@ struct Caller {
     time: Timestamp,
 }
 
-impl Journal {
+impl RequestLog {
     /// Who it is, once that is known.
     pub(super) fn let_in(&self, tenant: &TenantName, client: &str, time: Timestamp) {
         // Only once a request.
@@ -54,9 +54,9 @@ impl Journal {
 impl App {
     /// Logs what a request has changed, and keeps a copy in the table if the operator
     /// wants one. The request has happened, whatever becomes of its record.
-    pub(super) async fn keep_audit(&self, request_id: &str, journal: &Journal) {
-        if let Some(Caller { tenant, client, time }) = journal.caller.get() {
-            self.keep(tenant, (*time, client, request_id), journal.trail.take()).await;
+    pub(super) async fn keep_audit(&self, request_id: &str, log: &RequestLog) {
+        if let Some(Caller { tenant, client, time }) = log.caller.get() {
+            self.keep(tenant, (*time, client, request_id), log.trail.take()).await;
         }
     }
 

@@ -4,7 +4,7 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::App;
-use super::call::Call;
+use super::context::RequestContext;
 use super::find::{Found, Leg, compare};
 use crate::lambda::Response;
 use crate::scim::assignables::{Assigned, Declared, USED};
@@ -25,19 +25,19 @@ impl App {
     /// what is stored.
     pub(super) async fn declared(
         &self,
-        call: &Call<'_>,
+        context: &RequestContext<'_>,
         legs: &[Leg<'_>],
         query: &Query,
     ) -> Result<Option<Vec<Found>>> {
         let [leg] = legs else { return Ok(None) };
-        let Some(declared) = of(call, leg.kind) else { return Ok(None) };
+        let Some(declared) = of(context, leg.kind) else { return Ok(None) };
         let filtered = query.filter.as_ref().is_some_and(|filter| names_use(&filter.to_string()));
         let sorted = query.sort.as_ref().is_some_and(|sort| names_use(&sort.path.to_string()));
         let mut resources = declared.resources.clone();
         if filtered || sorted {
             let counted = resources
                 .into_iter()
-                .map(|resource| Box::pin(async move { self.with_use(call, leg.kind, resource).await }));
+                .map(|resource| Box::pin(async move { self.with_use(context, leg.kind, resource).await }));
             let counted = stream::iter(counted.collect::<Vec<_>>()).buffered(AT_ONCE);
             resources = counted.try_collect().await?;
         }
@@ -54,26 +54,26 @@ impl App {
     /// There is no version: nothing says when an operator has changed it.
     pub(super) async fn get_declared(
         &self,
-        call: &Call<'_>,
+        context: &RequestContext<'_>,
         kind: &ResourceType,
         id: &str,
         selection: &Selection<'_>,
     ) -> Result<Response> {
-        let found = of(call, kind).and_then(|declared| declared.get(id)).ok_or(StoreError::NotFound)?;
-        let found = self.shown(call, kind, found.clone(), selection).await?;
-        Ok(Response::json(200, &render(kind, &found, selection, &call.location(kind, id))))
+        let found = of(context, kind).and_then(|declared| declared.get(id)).ok_or(StoreError::NotFound)?;
+        let found = self.shown(context, kind, found.clone(), selection).await?;
+        Ok(Response::json(200, &render(kind, &found, selection, &context.location(kind, id))))
     }
 
     /// With the number of users who have it, if that is shown.
     pub(super) async fn shown(
         &self,
-        call: &Call<'_>,
+        context: &RequestContext<'_>,
         kind: &ResourceType,
         resource: Resource,
         selection: &Selection<'_>,
     ) -> Result<Resource> {
         if selection.shows(kind, USED) && !resource.attributes.contains_key(USED) {
-            self.with_use(call, kind, resource).await
+            self.with_use(context, kind, resource).await
         } else {
             Ok(resource)
         }
@@ -81,12 +81,12 @@ impl App {
 
     async fn with_use(
         &self,
-        call: &Call<'_>,
+        context: &RequestContext<'_>,
         kind: &ResourceType,
         mut resource: Resource,
     ) -> Result<Resource> {
-        let catalogue = &call.tenant.catalogue;
-        let assigned = of(call, kind).map(|declared| declared.assigned);
+        let catalogue = &context.tenant.catalogue;
+        let assigned = of(context, kind).map(|declared| declared.assigned);
         let parts = assigned.and_then(|assigned| {
             let values = catalogue.assignables(assigned)?.granted_by(&resource.id);
             Some((assigned.attribute(), catalogue.resource_type("User")?, values))
@@ -95,14 +95,14 @@ impl App {
             && kind.schema.attribute(USED).is_some()
         {
             let path = AttrPath { schema: None, attr: attribute.to_owned(), sub: Some("value".to_owned()) };
-            let used = self.store.holders(&call.tenant.name, user, &path, &values).await?;
+            let used = self.store.holders(&context.tenant.name, user, &path, &values).await?;
             resource.attributes.insert(USED.to_owned(), used.into());
         }
         Ok(resource)
     }
 }
 
-impl Call<'_> {
+impl RequestContext<'_> {
     /// Refuses roles and entitlements that nobody can be given.
     pub(super) fn check_assigned(
         &self,
@@ -122,8 +122,8 @@ impl Call<'_> {
     }
 }
 
-fn of<'a>(call: &'a Call<'_>, kind: &ResourceType) -> Option<&'a Declared> {
-    let declared = &call.tenant.catalogue.declared;
+fn of<'a>(context: &'a RequestContext<'_>, kind: &ResourceType) -> Option<&'a Declared> {
+    let declared = &context.tenant.catalogue.declared;
     declared.iter().find(|declared| kind.is_declared && declared.kind.name == kind.name)
 }
 

@@ -8,7 +8,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use super::answer::media_type;
+use super::response::media_type;
 use crate::auth::Tenant;
 use crate::config::Config;
 use crate::lambda::{Payload, Request, Response};
@@ -26,7 +26,7 @@ use crate::store::{Trail, Write};
 /// What a segment of a path has as it is (RFC 3986 s2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-pub(super) struct Call<'a> {
+pub(super) struct RequestContext<'a> {
     pub(super) request: &'a Request,
     pub(super) tenant: &'a Tenant,
     /// The id of the user to whom the token is bound.
@@ -41,7 +41,7 @@ pub(super) struct Call<'a> {
     pub(super) in_bulk: bool,
 }
 
-impl Call<'_> {
+impl RequestContext<'_> {
     pub(super) fn write<'a>(&'a self, kind: &'a ResourceType) -> Write<'a> {
         Write {
             tenant: &self.tenant.name,
