@@ -4,15 +4,15 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use scim_lambda::scim::catalogue::Catalogue;
 use scim_lambda::scim::etag::Version;
 use scim_lambda::scim::filter::Filter;
-use scim_lambda::scim::list::{self, Paged};
-use scim_lambda::scim::matches::Matcher;
+use scim_lambda::scim::filter::evaluate::Matcher;
 use scim_lambda::scim::policy::Policy;
+use scim_lambda::scim::projection::{Projection, render};
+use scim_lambda::scim::query::{self, Paged};
+use scim_lambda::scim::registry::Registry;
 use scim_lambda::scim::resource::Resource;
 use scim_lambda::scim::schema::ResourceType;
-use scim_lambda::scim::select::{Selection, render};
 use serde_json::{Value, json};
 
 const SIMPLE: &str = r#"userName eq "n042@example.com""#;
@@ -47,14 +47,14 @@ fn users() -> Vec<Resource> {
 fn page(kind: &ResourceType, users: &[Resource]) -> String {
     let rendered = users
         .iter()
-        .map(|user| render(kind, user, &Selection::Default, "https://example.com/scim/v2/Users/1"))
+        .map(|user| render(kind, user, &Projection::Default, "https://example.com/scim/v2/Users/1"))
         .collect();
-    list::response(Paged::Index { total: users.len(), start_index: 1 }, rendered).to_string()
+    query::response(Paged::Index { total: users.len(), start_index: 1 }, rendered).to_string()
 }
 
 fn queries(criterion: &mut Criterion) {
-    let catalogue = Catalogue::new(&Policy::default());
-    let Some(kind) = catalogue.resource_type("User").map(Arc::clone) else { return };
+    let registry = Registry::new(&Policy::default());
+    let Some(kind) = registry.resource_type("User").map(Arc::clone) else { return };
     let users = users();
     for (name, text) in [("simple", SIMPLE), ("nested", NESTED)] {
         criterion.bench_function(&format!("parse a {name} filter"), |bencher| {

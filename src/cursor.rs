@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::scim::error::{Error, ErrorKind, Result};
-use crate::scim::list::{CURSOR_TIMEOUT, Side};
+use crate::scim::query::{CURSOR_TIMEOUT, Side};
 use crate::scim::sort::Rank;
 
 /// The place of a resource in the order of a query.

@@ -7,8 +7,8 @@ use http::Method;
 use percent_encoding::percent_decode_str;
 
 use crate::lambda::Request;
-use crate::scim::catalogue::Catalogue;
 use crate::scim::error::{Error, ErrorKind, Result};
+use crate::scim::registry::Registry;
 use crate::scim::schema::ResourceType;
 
 /// One variant for each thing that can be asked.
@@ -86,8 +86,8 @@ impl Location {
 
 impl Route {
     /// A HEAD is routed as the GET that it stands for.
-    pub fn parse(method: &Method, location: &Location, catalogue: &Catalogue) -> Result<Self> {
-        match Self::find(method, location, catalogue) {
+    pub fn parse(method: &Method, location: &Location, registry: &Registry) -> Result<Self> {
+        match Self::find(method, location, registry) {
             Err(Error { kind: ErrorKind::MethodNotAllowed { allow }, .. }) if method == Method::OPTIONS => {
                 Ok(Self::Options { allow })
             }
@@ -95,7 +95,7 @@ impl Route {
         }
     }
 
-    fn find(method: &Method, location: &Location, catalogue: &Catalogue) -> Result<Self> {
+    fn find(method: &Method, location: &Location, registry: &Registry) -> Result<Self> {
         let segments: Vec<&str> = location.segments.iter().map(String::as_str).collect();
         let is = |name: &str, expected: &str| name.eq_ignore_ascii_case(expected);
         match segments.as_slice() {
@@ -109,18 +109,18 @@ impl Route {
             [name] if is(name, "Me") => Ok(Self::Me),
             [] => only_get(method, Self::ListAll),
             [name] if is(name, ".search") => only_post(method, Self::SearchAll),
-            [endpoint, name] if is(name, ".search") => match catalogue.at(endpoint) {
+            [endpoint, name] if is(name, ".search") => match registry.at(endpoint) {
                 None => Err(no_such_endpoint(location)),
                 Some(kind) => only_post(method, Self::Search(Arc::clone(kind))),
             },
-            [endpoint] => match (catalogue.at(endpoint), method) {
+            [endpoint] => match (registry.at(endpoint), method) {
                 (None, _) => Err(no_such_endpoint(location)),
                 (Some(kind), &Method::GET) => Ok(Self::List(Arc::clone(kind))),
                 (Some(kind), _) if kind.is_declared => Err(not_allowed(method, ONLY_READ)),
                 (Some(kind), &Method::POST) => Ok(Self::Create(Arc::clone(kind))),
                 (Some(_), _) => Err(not_allowed(method, "GET, HEAD, POST, OPTIONS")),
             },
-            [endpoint, id] => match catalogue.at(endpoint) {
+            [endpoint, id] => match registry.at(endpoint) {
                 None => Err(no_such_endpoint(location)),
                 Some(kind) => Self::of_resource(method, kind, id),
             },

@@ -13,11 +13,11 @@ use super::context::RequestContext;
 use super::{App, too_late};
 use crate::lambda::{Payload, Request, Response};
 use crate::route::{Location, Route};
-use crate::scim::agenda::{Agenda, Step};
+use crate::scim::bulk::bulk_id;
+use crate::scim::bulk::schedule::{Schedule, Step};
 use crate::scim::bulk::{self, Asked, Bulk, Operation, Outcome};
-use crate::scim::bulk_id;
+use crate::scim::decode::excerpt;
 use crate::scim::error::{Error, ErrorKind, Result};
-use crate::scim::input::excerpt;
 use crate::scim::patch;
 use crate::store::RETRY_AFTER;
 
@@ -39,7 +39,7 @@ struct Job<'a> {
     /// What is to be added to a resource of a circle.
     later: HashMap<usize, Value>,
     outcomes: Vec<Option<Outcome>>,
-    /// Operations that were sent back to the agenda.
+    /// Operations that were sent back to the schedule.
     repeated: HashSet<usize>,
     errors: usize,
 }
@@ -58,7 +58,7 @@ impl App {
             format!("the bulk request has {bytes} bytes, which exceeds maxPayloadSize ({limit}): send several requests")
         })?;
         let bulk = Bulk::parse(&body, context.leeway, self.config.max_bulk_operations)?;
-        let mut agenda = Agenda::new(&bulk, &context.tenant.catalogue);
+        let mut schedule = Schedule::new(&bulk, &context.tenant.registry);
         // To know what is not to be begun takes the errors of all before it.
         let at_once = if bulk.fail_on_errors.is_some() { 1 } else { AT_ONCE };
         let part = |share: f64| context.started + self.config.timeout.mul_f64(share);
@@ -69,12 +69,12 @@ impl App {
             while under_way.len() < at_once
                 && !job.has_failed()
                 && Instant::now() < begin
-                && let Some(step) = agenda.next(under_way.is_empty())
+                && let Some(step) = schedule.next(under_way.is_empty())
             {
                 under_way.push(self.carry_out(context, step, job.prepare(step), end));
             }
             let Some(done) = under_way.next().await else { break };
-            job.note(done, &mut agenda);
+            job.note(done, &mut schedule);
         }
         drop(under_way);
         Ok(Response::json(200, &bulk::response(&job.answers())))
@@ -188,10 +188,10 @@ impl<'a> Job<'a> {
         }
     }
 
-    fn note(&mut self, done: Done, agenda: &mut Agenda) {
+    fn note(&mut self, done: Done, schedule: &mut Schedule) {
         let (Step::Whole(index) | Step::Create(index) | Step::Link(index)) = done.step;
         let is_taken = done.answer.as_ref().is_err_and(|error| error.kind == ErrorKind::Uniqueness);
-        if is_taken && self.repeated.insert(index) && agenda.again(index) {
+        if is_taken && self.repeated.insert(index) && schedule.again(index) {
             return;
         }
         let Some(operation) = self.bulk.operations.get(index) else { return };
@@ -228,7 +228,7 @@ impl<'a> Job<'a> {
                     }
                 });
                 if matches!(step, Step::Create(_)) {
-                    return agenda.created(index);
+                    return schedule.created(index);
                 }
                 false
             }
@@ -244,7 +244,7 @@ impl<'a> Job<'a> {
             }
         };
         self.errors += usize::from(failed);
-        agenda.done(index);
+        schedule.done(index);
     }
 
     /// Those that were not begun are told so, unless the client wanted to hear of
@@ -269,7 +269,7 @@ fn named(base: &str, operation: &Operation) -> Option<String> {
 
 fn route(context: &RequestContext<'_>, asked: &Asked) -> Result<Route> {
     let location = Location::parse(&asked.path, None);
-    match Route::parse(&method(asked.method), &location, &context.tenant.catalogue)? {
+    match Route::parse(&method(asked.method), &location, &context.tenant.registry)? {
         route @ (Route::Create(_) | Route::Replace(..) | Route::Patch(..) | Route::Delete(..)) => Ok(route),
         _ => Err(no_operation(&asked.path)),
     }

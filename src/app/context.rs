@@ -15,12 +15,12 @@ use crate::lambda::{Payload, Request, Response};
 use crate::scim::error::{ErrorKind, Result};
 use crate::scim::etag::Precondition;
 use crate::scim::json;
-use crate::scim::list::{self, Paged};
 use crate::scim::policy::PatchAnswer;
+use crate::scim::projection::{Projection, render};
+use crate::scim::query::{self, Paged};
+use crate::scim::quirks::Leeway;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
-use crate::scim::select::{Selection, render};
-use crate::scim::tolerance::Leeway;
 use crate::store::{Trail, Write};
 
 /// What a segment of a path has as it is (RFC 3986 s2.3).
@@ -56,9 +56,13 @@ impl RequestContext<'_> {
         Precondition::parse(self.request.header("if-match"))
     }
 
-    pub(super) fn selection<'k>(&self, kind: &'k ResourceType) -> Result<Selection<'k>> {
+    pub(super) fn projection<'k>(&self, kind: &'k ResourceType) -> Result<Projection<'k>> {
         let parameter = |name| self.request.parameter(name);
-        Selection::parse(kind, parameter("attributes").as_deref(), parameter("excludedAttributes").as_deref())
+        Projection::parse(
+            kind,
+            parameter("attributes").as_deref(),
+            parameter("excludedAttributes").as_deref(),
+        )
     }
 
     /// The body as JSON.
@@ -104,7 +108,7 @@ impl RequestContext<'_> {
         status: u16,
         kind: &ResourceType,
         resource: &Resource,
-        selection: &Selection<'_>,
+        projection: &Projection<'_>,
     ) -> Response {
         let etag = resource.version.to_string();
         if self.in_bulk {
@@ -116,7 +120,7 @@ impl RequestContext<'_> {
                 .with(header::ETAG, etag)
                 .with(HeaderName::from_static("preference-applied"), "return=minimal".to_owned());
         }
-        let body = render(kind, resource, selection, &self.location(kind, &resource.id));
+        let body = render(kind, resource, projection, &self.location(kind, &resource.id));
         Response::json(status, &body).with(header::ETAG, etag)
     }
 
@@ -138,7 +142,7 @@ impl RequestContext<'_> {
 
     /// The resource that `/Me` stands for (RFC 7644 s3.11).
     pub(super) fn me(&self) -> Result<(&Arc<ResourceType>, &str)> {
-        self.tenant.catalogue.resource_type("User").zip(self.user).ok_or_else(|| {
+        self.tenant.registry.resource_type("User").zip(self.user).ok_or_else(|| {
             ErrorKind::NotImplemented
                 .with("/Me is not supported: the token is that of a service, not of a user")
         })
@@ -146,12 +150,12 @@ impl RequestContext<'_> {
 
     /// The types whose resources have members.
     pub(super) fn groups(&self) -> Vec<&ResourceType> {
-        let kinds = self.tenant.catalogue.resource_types.iter().map(Arc::as_ref);
+        let kinds = self.tenant.registry.resource_types.iter().map(Arc::as_ref);
         kinds.filter(|kind| kind.members.is_some()).collect()
     }
 
     pub(super) fn documents(&self, documents: Vec<Value>) -> Result<Response> {
-        self.description(&list::response(Paged::Index { total: documents.len(), start_index: 1 }, documents))
+        self.description(&query::response(Paged::Index { total: documents.len(), start_index: 1 }, documents))
     }
 
     pub(super) fn document<T>(

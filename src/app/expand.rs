@@ -6,9 +6,9 @@ use serde_json::Value;
 use super::App;
 use super::context::RequestContext;
 use crate::scim::error::Result;
+use crate::scim::projection::Projection;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
-use crate::scim::select::Selection;
 use crate::store::{Belonging, Error as StoreError};
 
 impl App {
@@ -18,10 +18,10 @@ impl App {
         context: &RequestContext<'_>,
         kind: &ResourceType,
         id: &str,
-        selection: &Selection<'_>,
+        projection: &Projection<'_>,
     ) -> Result<Resource> {
         let tenant = &context.tenant.name;
-        let shown = |name: &Option<String>| name.as_ref().is_some_and(|name| selection.shows(kind, name));
+        let shown = |name: &Option<String>| name.as_ref().is_some_and(|name| projection.shows(kind, name));
         let mut found = if shown(&kind.members) {
             Box::pin(self.store.get_with_members(tenant, kind, id)).await?.ok_or(StoreError::NotFound)?
         } else if shown(&kind.member_of) {
@@ -46,10 +46,10 @@ impl App {
         context: &RequestContext<'_>,
         kind: &ResourceType,
         mut found: Resource,
-        selection: &Selection<'_>,
+        projection: &Projection<'_>,
     ) -> Result<Option<Resource>> {
         let tenant = &context.tenant.name;
-        if kind.members.as_ref().is_some_and(|name| selection.shows(kind, name)) {
+        if kind.members.as_ref().is_some_and(|name| projection.shows(kind, name)) {
             let Some(with_members) = Box::pin(self.store.get_with_members(tenant, kind, &found.id)).await?
             else {
                 return Ok(None);
@@ -58,13 +58,13 @@ impl App {
             refer_to_members(context, kind, &mut found);
         }
         if kind.is_declared {
-            return self.shown(context, kind, found, selection).await.map(Some);
+            return self.shown(context, kind, found, projection).await.map(Some);
         }
         // A filter may have looked at them.
         if let Some(name) = &kind.member_of {
             found.attributes.shift_remove(name);
         }
-        self.with_groups_if_asked(context, kind, &mut found, selection).await?;
+        self.with_groups_if_asked(context, kind, &mut found, projection).await?;
         Ok(Some(found))
     }
 
@@ -73,9 +73,9 @@ impl App {
         context: &RequestContext<'_>,
         kind: &ResourceType,
         found: &mut Resource,
-        selection: &Selection<'_>,
+        projection: &Projection<'_>,
     ) -> Result<()> {
-        if kind.member_of.as_ref().is_some_and(|name| selection.asks_for(kind, name)) {
+        if kind.member_of.as_ref().is_some_and(|name| projection.asks_for(kind, name)) {
             let groups = self.store.groups_of(&context.tenant.name, &context.groups(), &found.id).await?;
             show_groups(context, kind, found, groups);
         }
@@ -116,5 +116,5 @@ pub(super) fn refer_to_members(context: &RequestContext<'_>, kind: &ResourceType
 }
 
 fn reference(context: &RequestContext<'_>, kind: &str, id: &str) -> Option<String> {
-    context.tenant.catalogue.resource_type(kind).map(|kind| context.location(kind, id))
+    context.tenant.registry.resource_type(kind).map(|kind| context.location(kind, id))
 }

@@ -6,15 +6,15 @@ use std::sync::Arc;
 use super::App;
 use super::context::RequestContext;
 use crate::cursor::Position;
+use crate::scim::attr_path::AttrPath;
 use crate::scim::error::{Error, ErrorKind, Result};
-use crate::scim::list::{Parameters, Query};
-use crate::scim::matches::Matcher;
+use crate::scim::filter::evaluate::Matcher;
 use crate::scim::needs::Needs;
-use crate::scim::path::AttrPath;
 use crate::scim::plan::Plan;
+use crate::scim::projection::Projection;
+use crate::scim::query::{Parameters, Query};
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
-use crate::scim::select::Selection;
 use crate::scim::sort::{Order, Rank};
 use crate::store::{Error as StoreError, Meter, TenantName};
 
@@ -31,7 +31,7 @@ pub(super) struct Leg<'a> {
     /// What the filter looks at of what the store keeps apart.
     pub(super) needs: Needs,
     pub(super) order: Option<Order<'a>>,
-    pub(super) selection: Selection<'a>,
+    pub(super) projection: Projection<'a>,
 }
 
 /// A resource on its way to the answer.
@@ -220,7 +220,7 @@ impl<'a> Leg<'a> {
             needs: needs.unwrap_or(Needs::Nothing),
             plan: query.filter.as_ref().map_or(Plan::Scan, |filter| Plan::of(filter, kind)),
             order: query.sort.as_ref().map(|sort| Order::new(sort, kind, kinds)).transpose()?,
-            selection: Selection::parse(
+            projection: Projection::parse(
                 kind,
                 parameters.attributes.as_deref(),
                 parameters.excluded_attributes.as_deref(),

@@ -26,11 +26,11 @@ use crate::auth::{Auth, Caller};
 use crate::config::Config;
 use crate::lambda::{Event, Reply, Request, Response};
 use crate::route::{Location, Route, base_url};
-use crate::scim::catalogue::Catalogue;
-use crate::scim::discovery::{self, Offered};
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::policy::Policy;
-use crate::scim::tolerance::Leeway;
+use crate::scim::quirks::Leeway;
+use crate::scim::registry::Registry;
+use crate::scim::registry::discovery::{self, Offered};
 use crate::store::{Dice, Meter, RETRY_AFTER, Scope, Store};
 
 /// What the core never asks the world for by itself.
@@ -71,7 +71,7 @@ impl App {
     /// While Lambda starts the function, and nobody waits: reads the schemas, and opens a
     /// connection to DynamoDB. If that fails, the first request tells.
     pub async fn warm_up(&self) {
-        Catalogue::new(&Policy::default());
+        Registry::new(&Policy::default());
         if let Err(error) = self.store.connect().await {
             tracing::warn!(%error, "no connection yet");
         }
@@ -152,7 +152,7 @@ impl App {
             started,
             in_bulk: false,
         };
-        let route = Route::parse(&request.method, &location, &tenant.catalogue)?;
+        let route = Route::parse(&request.method, &location, &tenant.registry)?;
         log.routed(&route);
         if scope == Scope::Read && route.writes(&request.method) {
             return Err(ErrorKind::Forbidden
@@ -168,13 +168,13 @@ impl App {
     }
 
     async fn follow(&self, context: &RequestContext<'_>, route: Route) -> Result<Response> {
-        let catalogue = &context.tenant.catalogue;
+        let registry = &context.tenant.registry;
         match route {
             Route::Create(kind) => self.create(context, &kind).await,
             Route::List(kind) => self.list(context, &[kind]).await,
-            Route::ListAll => self.list(context, &catalogue.resource_types).await,
+            Route::ListAll => self.list(context, &registry.resource_types).await,
             Route::Search(kind) => self.search(context, &[kind]).await,
-            Route::SearchAll => self.search(context, &catalogue.resource_types).await,
+            Route::SearchAll => self.search(context, &registry.resource_types).await,
             Route::Get(kind, id) => self.get(context, &kind, &id).await,
             Route::Replace(kind, id) => self.replace(context, &kind, &id).await,
             Route::Patch(kind, id) => self.patch(context, &kind, &id).await,
@@ -194,16 +194,16 @@ impl App {
                     max_bulk_operations: self.config.max_bulk_operations,
                     max_bulk_bytes: self.config.max_bulk_bytes,
                 };
-                context.description(&discovery::service_provider_config(&context.base, catalogue, &offered))
+                context.description(&discovery::service_provider_config(&context.base, registry, &offered))
             }
-            Route::ResourceTypes => context.documents(discovery::resource_types(catalogue, &context.base)),
+            Route::ResourceTypes => context.documents(discovery::resource_types(registry, &context.base)),
             Route::ResourceType(name) => {
-                context.document("resource type", &name, catalogue.resource_type(&name), |kind, base| {
+                context.document("resource type", &name, registry.resource_type(&name), |kind, base| {
                     discovery::resource_type(kind, base)
                 })
             }
-            Route::Schemas => context.documents(discovery::schemas(catalogue, &context.base)),
-            Route::Schema(urn) => context.document("schema", &urn, catalogue.schema(&urn), |schema, base| {
+            Route::Schemas => context.documents(discovery::schemas(registry, &context.base)),
+            Route::Schema(urn) => context.document("schema", &urn, registry.schema(&urn), |schema, base| {
                 discovery::schema(schema, base)
             }),
         }

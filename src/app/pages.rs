@@ -4,11 +4,11 @@
 use super::App;
 use super::find::{Found, Leg, compare};
 use crate::cursor::Position;
+use crate::scim::attr_path::AttrPath;
 use crate::scim::error::{Error, ErrorKind, Result};
-use crate::scim::list::{Query, Side};
 use crate::scim::needs::Needs;
-use crate::scim::path::AttrPath;
 use crate::scim::plan::Plan;
+use crate::scim::query::{Query, Side};
 use crate::scim::resource::Resource;
 use crate::scim::sort::{Order, Rank};
 use crate::store::{Error as StoreError, Meter, TenantName};

@@ -8,7 +8,7 @@ use tokio::time::timeout;
 
 use super::App;
 use crate::route::Route;
-use crate::scim::tolerance::Used;
+use crate::scim::quirks::Used;
 use crate::store::{Audited, Changed, TenantName, Trail};
 
 /// What the copy of the audit log may take: a request has 25 s, API Gateway waits 29.

@@ -6,26 +6,26 @@ use super::App;
 use super::context::RequestContext;
 use super::expand::refer_to_members;
 use crate::lambda::Response;
+use crate::scim::decode::{Reader, check_immutable};
 use crate::scim::error::Result;
 use crate::scim::etag;
-use crate::scim::input::{Reader, check_immutable};
-use crate::scim::members::{self, MemberChanges, Touched};
+use crate::scim::member::{self, MemberChanges, Touched};
 use crate::scim::patch::Patch;
+use crate::scim::projection::Projection;
 use crate::scim::resource::{Attributes, Resource};
 use crate::scim::schema::{Mutability, ResourceType};
-use crate::scim::select::Selection;
 use crate::store::{Apply, Change, Error as StoreError, MemberChange, Unseen};
 
 impl App {
     pub(super) async fn create(&self, context: &RequestContext<'_>, kind: &ResourceType) -> Result<Response> {
-        let selection = context.selection(kind)?;
+        let projection = context.projection(kind)?;
         let mut attributes = Reader::new(kind, context.leeway).resource(&context.body(&self.config)?)?;
-        let members = members::take(kind, &mut attributes)?;
+        let members = member::take(kind, &mut attributes)?;
         context.check_assigned(kind, None, &attributes)?;
         let mut resource = self.store.create(context.write(kind), attributes, members).await?;
         refer_to_members(context, kind, &mut resource);
         let location = context.location(kind, &resource.id);
-        let response = context.resource(201, kind, &resource, &selection);
+        let response = context.resource(201, kind, &resource, &projection);
         Ok(response.with(header::LOCATION, location))
     }
 
@@ -35,9 +35,9 @@ impl App {
         kind: &ResourceType,
         id: &str,
     ) -> Result<Response> {
-        let selection = context.selection(kind)?;
+        let projection = context.projection(kind)?;
         if kind.is_declared {
-            return self.get_declared(context, kind, id, &selection).await;
+            return self.get_declared(context, kind, id, &projection).await;
         }
         // A version that is known is told from the resource alone.
         if context.request.header("if-none-match").next().is_some() {
@@ -46,8 +46,8 @@ impl App {
                 return Ok(Response::empty(304).with(header::ETAG, found.version.to_string()));
             }
         }
-        let resource = self.whole(context, kind, id, &selection).await?;
-        Ok(context.resource(200, kind, &resource, &selection))
+        let resource = self.whole(context, kind, id, &projection).await?;
+        Ok(context.resource(200, kind, &resource, &projection))
     }
 
     pub(super) async fn replace(
@@ -56,9 +56,9 @@ impl App {
         kind: &ResourceType,
         id: &str,
     ) -> Result<Response> {
-        let selection = context.selection(kind)?;
+        let projection = context.projection(kind)?;
         let mut new = Reader::new(kind, context.leeway).resource(&context.body(&self.config)?)?;
-        let members = members::take(kind, &mut new)?;
+        let members = member::take(kind, &mut new)?;
         let apply = |old: &Attributes| {
             check_immutable(kind, old, &new)?;
             context.check_assigned(kind, Some(old), &new)?;
@@ -70,16 +70,16 @@ impl App {
             let resource = match self.change_members(context, kind, id, change).await? {
                 Some(resource) => resource,
                 None if context.in_bulk => return Ok(Response::empty(200)),
-                None => self.whole(context, kind, id, &selection).await?,
+                None => self.whole(context, kind, id, &projection).await?,
             };
-            return Ok(context.resource(200, kind, &resource, &selection));
+            return Ok(context.resource(200, kind, &resource, &projection));
         }
         // What is immutable has to be compared with what is there, and what can no longer
         // be assigned.
         let immutable = kind.places().any(|place| place.attribute.mutability == Mutability::Immutable);
         let compared = immutable || context.check_assigned(kind, None, &new).is_err();
         let unseen = (!compared).then_some(Unseen::Replace(&new));
-        self.update(context, kind, id, &selection, Change { unseen, apply: &apply }).await
+        self.update(context, kind, id, &projection, Change { unseen, apply: &apply }).await
     }
 
     pub(super) async fn patch(
@@ -88,7 +88,7 @@ impl App {
         kind: &ResourceType,
         id: &str,
     ) -> Result<Response> {
-        let selection = context.selection(kind)?;
+        let projection = context.projection(kind)?;
         let patch = Patch::parse(&Reader::new(kind, context.leeway), id, &context.body(&self.config)?)?;
         let apply = |old: &Attributes| {
             let after = patch.apply(old)?;
@@ -107,12 +107,12 @@ impl App {
         if *touched != Touched::Nothing {
             let apply = (*touched == Touched::Any || !alone).then_some(apply);
             self.change_members(context, kind, id, MemberChange { apply, touched }).await?;
-            return self.patched_group(context, kind, id, &selection).await;
+            return self.patched_group(context, kind, id, &projection).await;
         }
         let unseen = patch.as_sets().map(Unseen::Set);
-        let response = self.update(context, kind, id, &selection, Change { unseen, apply }).await?;
+        let response = self.update(context, kind, id, &projection, Change { unseen, apply }).await?;
         match kind.members {
-            Some(_) => self.patched_group(context, kind, id, &selection).await,
+            Some(_) => self.patched_group(context, kind, id, &projection).await,
             None => Ok(response),
         }
     }
@@ -123,13 +123,13 @@ impl App {
         context: &RequestContext<'_>,
         kind: &ResourceType,
         id: &str,
-        selection: &Selection<'_>,
+        projection: &Projection<'_>,
     ) -> Result<Response> {
         if !context.wants_group() {
             return Ok(Response::empty(204));
         }
-        let resource = self.whole(context, kind, id, selection).await?;
-        Ok(context.resource(200, kind, &resource, selection))
+        let resource = self.whole(context, kind, id, projection).await?;
+        Ok(context.resource(200, kind, &resource, projection))
     }
 
     /// The group afterwards, where it is known.
@@ -153,13 +153,13 @@ impl App {
         context: &RequestContext<'_>,
         kind: &ResourceType,
         id: &str,
-        selection: &Selection<'_>,
+        projection: &Projection<'_>,
         change: Change<'_>,
     ) -> Result<Response> {
         let mut resource =
             self.store.update(context.write(kind), id, &context.precondition(), change).await?;
-        self.with_groups_if_asked(context, kind, &mut resource, selection).await?;
-        Ok(context.resource(200, kind, &resource, selection))
+        self.with_groups_if_asked(context, kind, &mut resource, projection).await?;
+        Ok(context.resource(200, kind, &resource, projection))
     }
 
     pub(super) async fn delete(

@@ -7,13 +7,13 @@ use super::App;
 use super::context::RequestContext;
 use super::find::{Found, Leg, compare};
 use crate::lambda::Response;
-use crate::scim::assignables::{Assigned, Declared, USED};
+use crate::scim::attr_path::AttrPath;
 use crate::scim::error::Result;
-use crate::scim::list::Query;
-use crate::scim::path::AttrPath;
+use crate::scim::projection::{Projection, render};
+use crate::scim::query::Query;
+use crate::scim::registry::roles::{Assigned, Declared, USED};
 use crate::scim::resource::{Attributes, Resource};
 use crate::scim::schema::ResourceType;
-use crate::scim::select::{Selection, render};
 use crate::scim::sort::Rank;
 use crate::store::Error as StoreError;
 
@@ -57,11 +57,11 @@ impl App {
         context: &RequestContext<'_>,
         kind: &ResourceType,
         id: &str,
-        selection: &Selection<'_>,
+        projection: &Projection<'_>,
     ) -> Result<Response> {
         let found = of(context, kind).and_then(|declared| declared.get(id)).ok_or(StoreError::NotFound)?;
-        let found = self.shown(context, kind, found.clone(), selection).await?;
-        Ok(Response::json(200, &render(kind, &found, selection, &context.location(kind, id))))
+        let found = self.shown(context, kind, found.clone(), projection).await?;
+        Ok(Response::json(200, &render(kind, &found, projection, &context.location(kind, id))))
     }
 
     /// With the number of users who have it, if that is shown.
@@ -70,9 +70,9 @@ impl App {
         context: &RequestContext<'_>,
         kind: &ResourceType,
         resource: Resource,
-        selection: &Selection<'_>,
+        projection: &Projection<'_>,
     ) -> Result<Resource> {
-        if selection.shows(kind, USED) && !resource.attributes.contains_key(USED) {
+        if projection.shows(kind, USED) && !resource.attributes.contains_key(USED) {
             self.with_use(context, kind, resource).await
         } else {
             Ok(resource)
@@ -85,11 +85,11 @@ impl App {
         kind: &ResourceType,
         mut resource: Resource,
     ) -> Result<Resource> {
-        let catalogue = &context.tenant.catalogue;
+        let registry = &context.tenant.registry;
         let assigned = of(context, kind).map(|declared| declared.assigned);
         let parts = assigned.and_then(|assigned| {
-            let values = catalogue.assignables(assigned)?.granted_by(&resource.id);
-            Some((assigned.attribute(), catalogue.resource_type("User")?, values))
+            let values = registry.assignables(assigned)?.granted_by(&resource.id);
+            Some((assigned.attribute(), registry.resource_type("User")?, values))
         });
         if let Some((attribute, user, values)) = parts
             && kind.schema.attribute(USED).is_some()
@@ -114,7 +114,7 @@ impl RequestContext<'_> {
             return Ok(());
         }
         for assigned in [Assigned::Roles, Assigned::Entitlements] {
-            if let Some(assignables) = self.tenant.catalogue.assignables(assigned) {
+            if let Some(assignables) = self.tenant.registry.assignables(assigned) {
                 assignables.check(self.tenant.policy.unknown_roles, before, after)?;
             }
         }
@@ -123,7 +123,7 @@ impl RequestContext<'_> {
 }
 
 fn of<'a>(context: &'a RequestContext<'_>, kind: &ResourceType) -> Option<&'a Declared> {
-    let declared = &context.tenant.catalogue.declared;
+    let declared = &context.tenant.registry.declared;
     declared.iter().find(|declared| kind.is_declared && declared.kind.name == kind.name)
 }
 

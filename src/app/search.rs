@@ -12,9 +12,9 @@ use super::pages::{self, Shown};
 use crate::cursor::Position;
 use crate::lambda::Response;
 use crate::scim::error::{Error, ErrorKind, Result};
-use crate::scim::list::{self, Page, Paged, Parameters, Side};
+use crate::scim::projection::render;
+use crate::scim::query::{self, Page, Paged, Parameters, Side};
 use crate::scim::schema::ResourceType;
-use crate::scim::select::render;
 
 /// A page ends early at so many bytes: Lambda lets 6 MB of answer pass, in which
 /// every quote of the body takes a byte more.
@@ -84,7 +84,7 @@ impl App {
                 (Paged::Cursor { total: shown.total, previous, next }, resources)
             }
         };
-        Ok(Response::json(200, &list::response(paged, resources)))
+        Ok(Response::json(200, &query::response(paged, resources)))
     }
 
     /// Renders as much as one answer holds. What is left is on the next page, or on
@@ -106,7 +106,7 @@ impl App {
         let listed = found.map(|(leg, one)| {
             Box::pin(async move {
                 let position = one.position();
-                let listed = self.listed(context, leg.kind, one.resource, &leg.selection).await?;
+                let listed = self.listed(context, leg.kind, one.resource, &leg.projection).await?;
                 Ok::<_, Error>((leg, position, listed))
             })
         });
@@ -116,7 +116,7 @@ impl App {
                 continue;
             };
             let location = context.location(leg.kind, &resource.id);
-            let rendered = render(leg.kind, &resource, &leg.selection, &location);
+            let rendered = render(leg.kind, &resource, &leg.projection, &location);
             bytes += rendered.to_string().len();
             if bytes > MAX_PAGE_BYTES && last.is_some() {
                 if shown.backward {

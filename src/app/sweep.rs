@@ -34,9 +34,9 @@ impl App {
                 continue;
             };
             // The others do not wait for one that cannot be served.
-            match record.catalogue(&self.config.definitions) {
-                Ok(catalogue) => {
-                    let (kinds, trail) = (&catalogue.resource_types, Trail::default());
+            match record.registry(&self.config.definitions) {
+                Ok(registry) => {
+                    let (kinds, trail) = (&registry.resource_types, Trail::default());
                     let done = self.store.sweep_tenant(&tenant, kinds, now, &trail, swept).await;
                     self.keep(&tenant, (now, "sweep", ""), trail.take()).await;
                     done?;

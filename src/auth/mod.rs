@@ -21,10 +21,10 @@ use self::jwks::Jwks;
 use self::jwt::{Keys, Oauth, Refusal};
 use crate::lambda::Request;
 use crate::route::Location;
-use crate::scim::catalogue::Catalogue;
-use crate::scim::definitions::Definitions;
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::policy::Policy;
+use crate::scim::registry::Registry;
+use crate::scim::registry::custom::Definitions;
 use crate::store::{RETRY_AFTER, Scope, Store, TenantName, TenantRecord, TokenRecord, USE_INTERVAL};
 
 /// A token that is revoked, or a policy that is changed, stays in force in a
@@ -39,7 +39,7 @@ const CACHE_SIZE: usize = 1_000;
 pub struct Tenant {
     pub name: TenantName,
     pub policy: Policy,
-    pub catalogue: Catalogue,
+    pub registry: Registry,
     oauth: Option<Oauth>,
     /// Those that the operator has pasted.
     keys: Option<Arc<JwkSet>>,
@@ -185,14 +185,14 @@ impl Auth {
 
     /// A directory is not served by half of its schemas.
     fn tenant(&self, name: &TenantName, record: TenantRecord) -> Result<Tenant> {
-        match record.catalogue(&self.definitions) {
-            Ok(catalogue) => {
+        match record.registry(&self.definitions) {
+            Ok(registry) => {
                 let keys = record.oauth.as_ref().and_then(|oauth| match &oauth.keys {
                     Keys::Jwks(text) => jwt::parse_keys(text.as_bytes()).ok().map(Arc::new),
                     Keys::JwksUrl(_) => None,
                 });
                 let TenantRecord { policy, oauth, .. } = record;
-                Ok(Tenant { name: name.clone(), policy, catalogue, oauth, keys })
+                Ok(Tenant { name: name.clone(), policy, registry, oauth, keys })
             }
             Err(error) => {
                 tracing::error!(tenant = name.as_str(), %error, "the definitions of a tenant cannot be used");

@@ -15,8 +15,8 @@ use scim_lambda::auth::secret;
 use scim_lambda::config::{Config, read_definitions};
 use scim_lambda::cursor::CursorKey;
 use scim_lambda::local;
-use scim_lambda::scim::catalogue::Catalogue;
 use scim_lambda::scim::policy::Policy;
+use scim_lambda::scim::registry::Registry;
 use scim_lambda::scim::resource::Attributes;
 use scim_lambda::store::{Store, TenantName, TenantRecord, TokenRecord, Trail, Write};
 use serde_json::json;
@@ -203,8 +203,8 @@ async fn user(
     name: &str,
     now: Timestamp,
 ) -> Result<String> {
-    let catalogue = Catalogue::new(policy);
-    let kind = catalogue.resource_type("User").ok_or("there is no resource type User")?;
+    let registry = Registry::new(policy);
+    let kind = registry.resource_type("User").ok_or("there is no resource type User")?;
     if let Some(there) = store.owner(tenant, kind, &"userName".parse()?, name).await? {
         return Ok(there.id);
     }

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::error::{ErrorKind, Result};
-use super::tolerance::{Leeway, Tolerance};
+use crate::scim::error::{ErrorKind, Result};
+use crate::scim::quirks::{Leeway, Tolerance};
 
 /// Names in a message are matched without case, as attribute names are.
 pub fn member<'v>(object: &'v Value, name: &str) -> Option<&'v Value> {

@@ -1,31 +1,22 @@
 //! The protocol. Pure: no I/O, no clock, no randomness, no AWS.
 
-pub mod agenda;
-pub mod assignables;
+pub mod attr_path;
 pub mod bulk;
-pub mod bulk_id;
-pub mod catalogue;
-mod change;
-mod compare;
-pub mod definitions;
-pub mod discovery;
+pub mod decode;
 pub mod error;
 pub mod etag;
 pub mod filter;
-pub mod fold;
-pub mod input;
 pub mod json;
-pub mod list;
-pub mod matches;
-pub mod members;
+pub mod member;
 pub mod message;
 pub mod needs;
 pub mod patch;
-pub mod path;
 pub mod plan;
 pub mod policy;
+pub mod projection;
+pub mod query;
+pub mod quirks;
+pub mod registry;
 pub mod resource;
 pub mod schema;
-pub mod select;
 pub mod sort;
-pub mod tolerance;

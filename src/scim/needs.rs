@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::filter::{CompareOp, Filter};
-use super::matches::resolve;
-use super::path::AttrPath;
-use super::schema::{Place, ResourceType, Target};
+use crate::scim::attr_path::AttrPath;
+use crate::scim::filter::evaluate::resolve;
+use crate::scim::filter::{CompareOp, Filter};
+use crate::scim::schema::{Place, ResourceType, Target};
 
 /// A resource with no more than these elements matches where the whole does.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,14 +83,14 @@ fn place<'a>(kind: &'a ResourceType, path: &AttrPath) -> Option<Place<'a>> {
 #[cfg(test)]
 mod tests {
     use super::Needs;
-    use crate::scim::catalogue::Catalogue;
     use crate::scim::filter::Filter;
     use crate::scim::policy::Policy;
+    use crate::scim::registry::Registry;
 
     #[test]
     fn a_filter_looks_at_these_members() {
-        let catalogue = Catalogue::new(&Policy::default());
-        let group = catalogue.resource_type("Group").unwrap();
+        let registry = Registry::new(&Policy::default());
+        let group = registry.resource_type("Group").unwrap();
         for (text, expected) in [
             (r#"displayName eq "x" and id eq "g""#, Needs::Nothing),
             (r#"userName eq "x""#, Needs::Nothing),
@@ -122,7 +122,7 @@ mod tests {
             assert_eq!(Needs::of(&filter, group, "members"), expected, "{text}");
         }
         let filter: Filter = r#"groups[value eq "g"] and userName pr"#.parse().unwrap();
-        assert_eq!(Needs::of(&filter, catalogue.resource_type("User").unwrap(), "groups"), these(&["g"]));
+        assert_eq!(Needs::of(&filter, registry.resource_type("User").unwrap(), "groups"), these(&["g"]));
     }
 
     fn these(values: &[&str]) -> Needs {

@@ -7,13 +7,13 @@ use std::fmt;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::compare::instant;
-use super::filter::{CompareOp, Filter};
-use super::fold::fold;
-use super::matches::resolve;
-use super::members::is_id;
-use super::path::AttrPath;
-use super::schema::{Place, ResourceType, Target};
+use crate::scim::attr_path::AttrPath;
+use crate::scim::filter::case_fold::fold;
+use crate::scim::filter::compare::instant;
+use crate::scim::filter::evaluate::resolve;
+use crate::scim::filter::{CompareOp, Filter};
+use crate::scim::member::is_id;
+use crate::scim::schema::{Place, ResourceType, Target};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Plan<'a> {
@@ -190,13 +190,13 @@ fn is_same(indexed: &Place<'_>, asked: &Place<'_>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::Plan;
-    use crate::scim::catalogue::Catalogue;
     use crate::scim::filter::Filter;
     use crate::scim::policy::Policy;
+    use crate::scim::registry::Registry;
 
     #[test]
     fn memberships_are_found_by_the_id_of_either_side() {
-        let catalogue = Catalogue::new(&Policy::default());
+        let registry = Registry::new(&Policy::default());
         let long = format!("members eq \"{}\"", "x".repeat(257));
         for (name, text, expected) in [
             ("Group", r#"members eq "u""#, Plan::Member("u")),
@@ -229,7 +229,7 @@ mod tests {
             ("User", r#"groups.display eq "g""#, Plan::Scan),
         ] {
             let filter: Filter = text.parse().unwrap();
-            assert_eq!(Plan::of(&filter, catalogue.resource_type(name).unwrap()), expected, "{text}");
+            assert_eq!(Plan::of(&filter, registry.resource_type(name).unwrap()), expected, "{text}");
         }
         assert_eq!(
             Plan::Union(vec![Plan::Member("u"), Plan::MemberOf("g")]).to_string(),

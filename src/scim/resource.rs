@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::etag::Version;
-use super::schema::{Place, ResourceType, Schema};
+use crate::scim::etag::Version;
+use crate::scim::schema::{Place, ResourceType, Schema};
 
 /// Attributes by their name in the schema; those of an extension in an object
 /// under its URN. Never holds `null`, `[]`, `{}`, `id`, `meta` or `schemas`.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::path::AttrPath;
+use crate::scim::attr_path::AttrPath;
 
 /// RFC 7643 s7: one schema document.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -139,7 +139,7 @@ pub struct ResourceType {
     pub member_of: Option<String>,
     /// Whether its resources are declared by the operator, and only read.
     pub is_declared: bool,
-    pub(super) common: Arc<Schema>,
+    pub(crate) common: Arc<Schema>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

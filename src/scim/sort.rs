@@ -7,13 +7,13 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::compare::instant;
-use super::error::{ErrorKind, Result};
-use super::fold::fold;
-use super::list::SortBy;
-use super::path::AttrPath;
-use super::resource::Resource;
-use super::schema::{Attribute, Place, ResourceType, Returned, Target, Type};
+use crate::scim::attr_path::AttrPath;
+use crate::scim::error::{ErrorKind, Result};
+use crate::scim::filter::case_fold::fold;
+use crate::scim::filter::compare::instant;
+use crate::scim::query::SortBy;
+use crate::scim::resource::Resource;
+use crate::scim::schema::{Attribute, Place, ResourceType, Returned, Target, Type};
 
 /// What the resources of one type are sorted by.
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl<'a> Order<'a> {
 /// s3.4.2.3: a multi-valued attribute is sorted by its primary value, or else by
 /// its first.
 fn representative(elements: &[Value]) -> Option<&Value> {
-    elements.iter().find(|element| super::input::is_primary(element)).or(elements.first())
+    elements.iter().find(|element| crate::scim::decode::is_primary(element)).or(elements.first())
 }
 
 impl Rank {

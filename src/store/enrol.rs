@@ -12,7 +12,7 @@ use super::member_changes::MAX_ACTIONS;
 use super::membership::{Known, Membership, member_types};
 use super::resources::{Write, is_id};
 use super::staged::MAX_STAGED;
-use crate::scim::members::Member;
+use crate::scim::member::Member;
 
 /// What the members add to the transaction that creates their group.
 pub(super) struct Enrolled {

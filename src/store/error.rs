@@ -3,8 +3,8 @@
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
+use crate::scim::decode::excerpt;
 use crate::scim::error::{Error as ScimError, ErrorKind};
-use crate::scim::input::excerpt;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

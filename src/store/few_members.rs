@@ -13,7 +13,7 @@ use super::resources::{Write, is_id};
 use super::retry::Retry;
 use super::transaction::Outcome;
 use crate::scim::etag::Precondition;
-use crate::scim::members::Member;
+use crate::scim::member::Member;
 
 impl Store {
     /// One member more or less, in one trip: the conditions tell what a read would.

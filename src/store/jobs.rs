@@ -24,7 +24,7 @@ use super::resources::Write;
 use super::roster::Roster;
 use super::trail::Trail;
 use crate::scim::etag::Precondition;
-use crate::scim::members::{MemberChanges, Touched};
+use crate::scim::member::{MemberChanges, Touched};
 use crate::scim::policy::Policy;
 use crate::scim::schema::ResourceType;
 

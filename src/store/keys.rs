@@ -35,8 +35,8 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::scim::fold::fold;
-use crate::scim::path::AttrPath;
+use crate::scim::attr_path::AttrPath;
+use crate::scim::filter::case_fold::fold;
 use crate::scim::resource::{Attributes, get};
 use crate::scim::schema::{Place, ResourceType, Target};
 

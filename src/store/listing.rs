@@ -14,7 +14,7 @@ use super::error::Error;
 use super::item::{Item, Stored};
 use super::keys::{self, Key, TenantName};
 use super::search::MAX_HITS;
-use crate::scim::path::AttrPath;
+use crate::scim::attr_path::AttrPath;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
 

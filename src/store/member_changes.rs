@@ -18,7 +18,7 @@ use super::staged::MAX_STAGED;
 use super::trail::differing;
 use super::transaction;
 use crate::scim::etag::{Precondition, Version};
-use crate::scim::members::{Member, MemberChanges, Touched};
+use crate::scim::member::{Member, MemberChanges, Touched};
 use crate::scim::policy::{GroupCycles, UnknownMembers};
 use crate::scim::resource::{Attributes, Resource};
 

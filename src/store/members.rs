@@ -17,7 +17,7 @@ use super::membership::{Known, Membership, member_types};
 use super::resources::is_id;
 use super::retry::Retry;
 use super::roster::Roster;
-use crate::scim::members::Member;
+use crate::scim::member::Member;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
 

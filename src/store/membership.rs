@@ -8,7 +8,7 @@ use super::error::Error;
 use super::item::Item;
 use super::keys::{self, Key, TenantName};
 use super::roster::Tags;
-use crate::scim::members::Member;
+use crate::scim::member::Member;
 use crate::scim::schema::ResourceType;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

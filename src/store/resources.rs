@@ -17,7 +17,7 @@ use super::trail::Trail;
 use super::transaction::{self, Outcome};
 use crate::scim::error::Result as ScimResult;
 use crate::scim::etag::{Precondition, Version};
-use crate::scim::members::Member;
+use crate::scim::member::Member;
 use crate::scim::policy::Policy;
 use crate::scim::resource::{Attributes, Resource};
 use crate::scim::schema::ResourceType;

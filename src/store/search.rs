@@ -11,8 +11,8 @@ use super::Store;
 use super::error::Error;
 use super::item::{Item, Stored, hour};
 use super::keys::{self, Key, TenantName};
-use crate::scim::list::Side;
-use crate::scim::path::AttrPath;
+use crate::scim::attr_path::AttrPath;
+use crate::scim::query::Side;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
 

@@ -12,10 +12,10 @@ use super::retry::Retry;
 use super::transaction::{self, Outcome};
 use super::{Store, actions, hex};
 use crate::auth::jwt::Oauth;
-use crate::scim::catalogue::Catalogue;
-use crate::scim::definitions::{Definitions, Unsound};
 use crate::scim::error::ErrorKind;
 use crate::scim::policy::Policy;
+use crate::scim::registry::Registry;
+use crate::scim::registry::custom::{Definitions, Unsound};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TenantRecord {
@@ -255,7 +255,7 @@ impl Store {
     /// with is refused.
     pub async fn set_definitions(&self, tenant: &TenantName, text: &str) -> Result<(), Error> {
         Definitions::parse(text)
-            .and_then(|definitions| Catalogue::with(&Policy::default(), &definitions))
+            .and_then(|definitions| Registry::with(&Policy::default(), &definitions))
             .map_err(|error| Error::Refused(ErrorKind::InvalidValue.with(error.to_string())))?;
         self.set(tenant, "definitions", Some(&text)).await
     }
@@ -317,9 +317,9 @@ fn item(operation: &'static str, key: Key, record: &impl Serialize) -> Result<It
 
 impl TenantRecord {
     /// What the tenant is served: the packaged schemas and its own.
-    pub fn catalogue(&self, packaged: &Definitions) -> Result<Catalogue, Unsound> {
+    pub fn registry(&self, packaged: &Definitions) -> Result<Registry, Unsound> {
         let own = self.definitions.as_deref().map_or_else(|| Ok(Definitions::default()), Definitions::parse);
-        own.and_then(|own| Catalogue::with(&self.policy, &packaged.clone().and(own)))
+        own.and_then(|own| Registry::with(&self.policy, &packaged.clone().and(own)))
     }
 
     pub fn new(created: Timestamp) -> Self {

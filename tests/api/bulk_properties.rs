@@ -8,11 +8,11 @@ use std::panic::AssertUnwindSafe;
 use bolero::check;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use scim_lambda::scim::agenda::{Agenda, Step};
 use scim_lambda::scim::bulk::Bulk;
-use scim_lambda::scim::catalogue::Catalogue;
+use scim_lambda::scim::bulk::schedule::{Schedule, Step};
 use scim_lambda::scim::policy::Policy;
-use scim_lambda::scim::tolerance::Leeway;
+use scim_lambda::scim::quirks::Leeway;
+use scim_lambda::scim::registry::Registry;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -129,7 +129,7 @@ fn touched(operation: &Value, created: &[String]) -> (Option<String>, Vec<String
 
 #[test]
 fn an_agenda_comes_to_its_end_and_keeps_the_order() {
-    let catalogue = Catalogue::new(&Policy::default());
+    let registry = Registry::new(&Policy::default());
     let users = ["user-0".to_owned(), "user-1".to_owned()];
     let choices = prop::collection::vec(prop::array::uniform4(any::<u8>()), 0..30);
     let holds = |(choices, order): (Vec<[u8; 4]>, Vec<u8>)| {
@@ -142,13 +142,13 @@ fn an_agenda_comes_to_its_end_and_keeps_the_order() {
         let Ok(bulk) = Bulk::parse(&json!({ "Operations": sent }), Leeway::default(), 1_000) else {
             return Ok(());
         };
-        let mut agenda = Agenda::new(&bulk, &catalogue);
+        let mut schedule = Schedule::new(&bulk, &registry);
         let mut order = order.into_iter().cycle();
         let mut under_way: Vec<Step> = Vec::new();
         let (mut begun, mut done) = (Vec::new(), vec![0; sent.len()]);
         loop {
             while under_way.len() < 4
-                && let Some(step) = agenda.next(under_way.is_empty())
+                && let Some(step) = schedule.next(under_way.is_empty())
             {
                 under_way.push(step);
                 let (Step::Whole(index) | Step::Create(index) | Step::Link(index)) = step;
@@ -159,10 +159,10 @@ fn an_agenda_comes_to_its_end_and_keeps_the_order() {
             }
             let step = under_way.swap_remove(usize::from(order.next().unwrap()) % under_way.len());
             match step {
-                Step::Create(index) => agenda.created(index),
+                Step::Create(index) => schedule.created(index),
                 Step::Whole(index) | Step::Link(index) => {
                     done[index] += 1;
-                    agenda.done(index);
+                    schedule.done(index);
                 }
             }
         }

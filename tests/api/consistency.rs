@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
-use scim_lambda::scim::fold::fold;
+use scim_lambda::scim::filter::case_fold::fold;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 

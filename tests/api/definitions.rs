@@ -3,9 +3,9 @@
 use insta::assert_snapshot;
 use scim_lambda::config::{Config, read_definitions};
 use scim_lambda::cursor::CursorKey;
-use scim_lambda::scim::catalogue::Catalogue;
-use scim_lambda::scim::definitions::Definitions;
 use scim_lambda::scim::policy::Policy;
+use scim_lambda::scim::registry::Registry;
+use scim_lambda::scim::registry::custom::Definitions;
 use serde_json::{Value, json};
 
 use crate::client::{Client, Directory, TOKEN};
@@ -200,8 +200,8 @@ async fn a_tenant_whose_definitions_cannot_be_used_is_told_and_no_other() {
 fn sentences(documents: &[Value]) -> String {
     let sentences = documents.iter().map(|document| {
         let definitions = Definitions::parse(&document.to_string());
-        let catalogue = definitions.and_then(|definitions| Catalogue::with(&Policy::default(), &definitions));
-        catalogue.map_or_else(|error| error.to_string(), |_| panic!("{document} is taken"))
+        let registry = definitions.and_then(|definitions| Registry::with(&Policy::default(), &definitions));
+        registry.map_or_else(|error| error.to_string(), |_| panic!("{document} is taken"))
     });
     sentences.collect::<Vec<_>>().join("\n")
 }
@@ -332,8 +332,8 @@ fn a_resource_type_that_cannot_be_served_is_refused() {
 fn a_folder_of_documents_is_read_and_a_bad_one_named() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/api/definitions");
     let definitions = read_definitions(&folder).unwrap();
-    let catalogue = Catalogue::with(&Policy::default(), &definitions).unwrap();
-    assert!(catalogue.resource_type("Device").is_some() && catalogue.schema(BADGE).is_some());
+    let registry = Registry::with(&Policy::default(), &definitions).unwrap();
+    assert!(registry.resource_type("Device").is_some() && registry.schema(BADGE).is_some());
     let missing = read_definitions(&folder.join("none.json")).unwrap_err();
     assert!(missing.ends_with("none.json: No such file or directory (os error 2)"), "{missing}");
     let code = read_definitions(&folder.with_extension("rs")).unwrap_err();

@@ -3,17 +3,17 @@
 use std::fmt::Write;
 
 use insta::assert_snapshot;
-use scim_lambda::scim::catalogue::Catalogue;
 use scim_lambda::scim::error::ErrorKind;
 use scim_lambda::scim::etag::Version;
 use scim_lambda::scim::filter::Filter;
-use scim_lambda::scim::list::SortBy;
-use scim_lambda::scim::matches::Matcher;
+use scim_lambda::scim::filter::evaluate::Matcher;
 use scim_lambda::scim::plan::Plan;
 use scim_lambda::scim::policy::Policy;
+use scim_lambda::scim::query::SortBy;
+use scim_lambda::scim::quirks::Leeway;
+use scim_lambda::scim::registry::Registry;
 use scim_lambda::scim::resource::Resource;
 use scim_lambda::scim::sort::Order;
-use scim_lambda::scim::tolerance::Leeway;
 use serde_json::{Value, json};
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
@@ -106,8 +106,8 @@ fn groups() -> [Resource; 2] {
     ]
 }
 
-fn found(catalogue: &Catalogue, kind: &str, resources: &[Resource], filter: &str) -> String {
-    let kind = catalogue.resource_type(kind).unwrap();
+fn found(registry: &Registry, kind: &str, resources: &[Resource], filter: &str) -> String {
+    let kind = registry.resource_type(kind).unwrap();
     let parsed = filter.parse::<Filter>().unwrap_or_else(|error| panic!("{filter}: {error}"));
     let matcher = Matcher::new(&parsed, kind).unwrap_or_else(|error| panic!("{filter}: {error}"));
     let ids: Vec<&str> =
@@ -225,10 +225,10 @@ const OF_USERS: &[(&str, &str)] = &[
 
 #[test]
 fn a_filter_finds_these_users() {
-    let catalogue = Catalogue::new(&Policy::default());
+    let registry = Registry::new(&Policy::default());
     let users = users();
     for (filter, expected) in OF_USERS {
-        assert_eq!(&found(&catalogue, "User", &users, filter), expected, "{filter}");
+        assert_eq!(&found(&registry, "User", &users, filter), expected, "{filter}");
     }
 }
 
@@ -246,10 +246,10 @@ const OF_GROUPS: &[(&str, &str)] = &[
 
 #[test]
 fn a_filter_finds_these_groups() {
-    let catalogue = Catalogue::new(&Policy::default());
+    let registry = Registry::new(&Policy::default());
     let groups = groups();
     for (filter, expected) in OF_GROUPS {
-        assert_eq!(&found(&catalogue, "Group", &groups, filter), expected, "{filter}");
+        assert_eq!(&found(&registry, "Group", &groups, filter), expected, "{filter}");
     }
 }
 
@@ -257,8 +257,8 @@ fn a_filter_finds_these_groups() {
 /// has no value there. Each line ends in how users and how groups are found.
 #[test]
 fn what_only_one_type_has_is_absent_from_the_other() {
-    let catalogue = Catalogue::new(&Policy::default());
-    let kinds = &catalogue.resource_types;
+    let registry = Registry::new(&Policy::default());
+    let kinds = &registry.resource_types;
     let (users, groups) = (users(), groups());
     let mut table = String::new();
     for text in [
@@ -326,8 +326,8 @@ fn what_only_one_type_has_is_absent_from_the_other() {
 
 #[test]
 fn what_no_type_has_or_another_type_refuses_is_refused() {
-    let catalogue = Catalogue::new(&Policy::default());
-    let kinds = &catalogue.resource_types;
+    let registry = Registry::new(&Policy::default());
+    let kinds = &registry.resource_types;
     for (text, expected) in [
         ("shoeSize eq 38", "no resource type has an attribute shoeSize: /Schemas lists what each has"),
         (
@@ -361,8 +361,8 @@ fn what_no_type_has_or_another_type_refuses_is_refused() {
 
 #[test]
 fn what_has_no_such_attribute_is_sorted_last() {
-    let catalogue = Catalogue::new(&Policy::default());
-    let kinds = &catalogue.resource_types;
+    let registry = Registry::new(&Policy::default());
+    let kinds = &registry.resource_types;
     let mut ranked = Vec::new();
     let sort = SortBy { path: "userName".parse().unwrap(), descending: false };
     for (kind, resources) in kinds.iter().zip([&users()[..], &groups()[..]]) {

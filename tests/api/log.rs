@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use insta::assert_snapshot;
 use scim_lambda::config::Config;
 use scim_lambda::scim::policy::{Interpretation, Policy};
-use scim_lambda::scim::tolerance::Tolerance;
+use scim_lambda::scim::quirks::Tolerance;
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Client, Directory};

@@ -5,18 +5,18 @@
 
 use std::sync::Arc;
 
-use scim_lambda::scim::catalogue::Catalogue;
+use scim_lambda::scim::decode::Reader;
 use scim_lambda::scim::error::Error;
-use scim_lambda::scim::input::Reader;
-use scim_lambda::scim::members::{self, Member, MemberChanges, Touched};
+use scim_lambda::scim::member::{self, Member, MemberChanges, Touched};
 use scim_lambda::scim::patch::Patch;
 use scim_lambda::scim::policy::{Interpretation, Policy};
+use scim_lambda::scim::quirks::Leeway;
+use scim_lambda::scim::registry::Registry;
 use scim_lambda::scim::schema::ResourceType;
-use scim_lambda::scim::tolerance::Leeway;
 use serde_json::{Value, json};
 
 fn group() -> Arc<ResourceType> {
-    Catalogue::new(&Policy::default()).resource_type("Group").unwrap().clone()
+    Registry::new(&Policy::default()).resource_type("Group").unwrap().clone()
 }
 
 fn shown(changes: &MemberChanges) -> String {
@@ -105,7 +105,7 @@ fn members_are_taken_out_of_a_resource() {
     ] {
         let body = json!({ "displayName": "Crew", "members": members });
         let found = reader.resource(&body).and_then(|mut attributes| {
-            let members = members::take(&group, &mut attributes)?;
+            let members = member::take(&group, &mut attributes)?;
             assert_eq!(Value::Object(attributes), json!({ "displayName": "Crew" }));
             Ok(shown(&MemberChanges { cleared: false, ..MemberChanges::only(members) }))
         });

@@ -7,14 +7,14 @@ use std::panic::AssertUnwindSafe;
 
 use bolero::check;
 use scim_lambda::lambda::Event;
-use scim_lambda::scim::catalogue::Catalogue;
+use scim_lambda::scim::attr_path::Path;
+use scim_lambda::scim::decode::Reader;
 use scim_lambda::scim::filter::Filter;
-use scim_lambda::scim::input::Reader;
-use scim_lambda::scim::matches::Matcher;
+use scim_lambda::scim::filter::evaluate::Matcher;
 use scim_lambda::scim::patch::Patch;
-use scim_lambda::scim::path::Path;
 use scim_lambda::scim::policy::{Interpretation, Policy};
-use scim_lambda::scim::tolerance::Leeway;
+use scim_lambda::scim::quirks::Leeway;
+use scim_lambda::scim::registry::Registry;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
@@ -211,8 +211,8 @@ fn body(bytes: &[u8]) -> String {
 
 #[test]
 fn filters() {
-    let catalogue = Catalogue::new(&Policy::default());
-    let kind = catalogue.resource_type("User").unwrap();
+    let registry = Registry::new(&Policy::default());
+    let kind = registry.resource_type("User").unwrap();
     check!().with_iterations(5_000).with_type::<Vec<u8>>().for_each(|bytes| {
         for text in [text(bytes), String::from_utf8_lossy(bytes).into_owned()] {
             if let Ok(filter) = text.parse::<Filter>() {
@@ -226,8 +226,8 @@ fn filters() {
 #[test]
 fn paths() {
     let policy = Policy { interpretation: Interpretation::Strict, ..Policy::default() };
-    let catalogue = Catalogue::new(&policy);
-    let kind = catalogue.resource_type("User").unwrap();
+    let registry = Registry::new(&policy);
+    let kind = registry.resource_type("User").unwrap();
     check!().with_iterations(5_000).with_type::<Vec<u8>>().for_each(|bytes| {
         for path in [text(bytes), String::from_utf8_lossy(bytes).into_owned()] {
             if let Ok(parsed) = path.parse::<Path>() {

@@ -8,11 +8,11 @@
 //! nothing. `strict` is there where the strict policy answers something else.
 
 use insta::assert_snapshot;
-use scim_lambda::scim::catalogue::Catalogue;
-use scim_lambda::scim::definitions::Definitions;
-use scim_lambda::scim::input::Reader;
+use scim_lambda::scim::decode::Reader;
 use scim_lambda::scim::patch::Patch;
 use scim_lambda::scim::policy::{Interpretation, Mutable, Policy};
+use scim_lambda::scim::registry::Registry;
+use scim_lambda::scim::registry::custom::Definitions;
 use scim_lambda::scim::schema::ResourceType;
 use serde_json::{Value, json};
 
@@ -192,7 +192,7 @@ async fn more_comparisons_than_a_request_may_cost_are_refused() {
 /// are among the attributes. So is that of a type which this program has never
 /// heard of.
 mod other_types {
-    use scim_lambda::scim::tolerance::Leeway;
+    use scim_lambda::scim::quirks::Leeway;
 
     use super::*;
 
@@ -224,8 +224,8 @@ mod other_types {
 
     #[test]
     fn members_of_a_group() {
-        let catalogue = Catalogue::new(&Policy::default());
-        let group = catalogue.resource_type("Group").unwrap();
+        let registry = Registry::new(&Policy::default());
+        let group = registry.resource_type("Group").unwrap();
         let before = json!({ "displayName": "Crew", "members": [
             { "value": "u1", "display": "One", "type": "User" }, { "value": "u2" } ] });
         let one = json!({ "value": "u1", "display": "One", "type": "User" });
@@ -296,8 +296,8 @@ mod other_types {
     #[test]
     fn a_type_and_an_extension_are_data() {
         let definitions = Definitions::parse(DEVICES).unwrap();
-        let catalogue = Catalogue::with(&Policy::default(), &definitions).unwrap();
-        let device = catalogue.resource_type("Device").unwrap();
+        let registry = Registry::with(&Policy::default(), &definitions).unwrap();
+        let device = registry.resource_type("Device").unwrap();
         let before = json!({ "serial": "s1", "tags": ["a", "b"], "size": { "height": 2 },
             "urn:example:Rack": { "since": "2026-01-31T09:00:00Z", "weight": 1.5 } });
         let with = |changes: Value| {

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use proptest::sample::select;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
-use scim_lambda::scim::catalogue::Catalogue;
 use scim_lambda::scim::etag::Version;
 use scim_lambda::scim::filter::Filter;
-use scim_lambda::scim::matches::Matcher;
+use scim_lambda::scim::filter::evaluate::Matcher;
 use scim_lambda::scim::policy::Policy;
+use scim_lambda::scim::quirks::Leeway;
+use scim_lambda::scim::registry::Registry;
 use scim_lambda::scim::resource::Resource;
 use scim_lambda::scim::schema::ResourceType;
-use scim_lambda::scim::tolerance::Leeway;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -172,7 +172,7 @@ fn expected(
 fn a_planned_filter_finds_what_a_look_at_every_resource_does() {
     let runtime = Runtime::new().unwrap();
     let directory = runtime.block_on(Directory::spread());
-    let catalogue = Catalogue::new(&Policy::default());
+    let registry = Registry::new(&Policy::default());
     let tenants = Cell::new(0);
     let holds = |(users, groups, mut filters): (Vec<Value>, Vec<Value>, Vec<String>)| -> TestCaseResult {
         tenants.set(tenants.get() + 1);
@@ -192,7 +192,7 @@ fn a_planned_filter_finds_what_a_look_at_every_resource_does() {
         for of_kind in &mut resources {
             of_kind.sort_by(|a, b| a.id.cmp(&b.id));
         }
-        let kinds = &catalogue.resource_types;
+        let kinds = &registry.resource_types;
         for text in filters {
             let filter = text.parse().unwrap();
             for (endpoint, kinds, resources) in [

@@ -4,11 +4,11 @@
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
-use scim_lambda::scim::catalogue::Catalogue;
-use scim_lambda::scim::input::Reader;
+use scim_lambda::scim::decode::Reader;
 use scim_lambda::scim::patch::Patch;
 use scim_lambda::scim::policy::Policy;
-use scim_lambda::scim::tolerance::Leeway;
+use scim_lambda::scim::quirks::Leeway;
+use scim_lambda::scim::registry::Registry;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
@@ -333,8 +333,8 @@ fn message(operations: &[Operation]) -> Value {
 
 #[test]
 fn a_patch_does_what_the_model_does() {
-    let catalogue = Catalogue::new(&Policy::default());
-    let kind = catalogue.resource_type("User").unwrap();
+    let registry = Registry::new(&Policy::default());
+    let kind = registry.resource_type("User").unwrap();
     let reader = Reader::new(kind, Leeway::default());
     let operations = prop::collection::vec(operation(), 1..5);
     let holds = |(mut user, operations): (Value, Vec<Operation>)| -> TestCaseResult {
@@ -359,8 +359,8 @@ fn a_patch_does_what_the_model_does() {
 
 #[test]
 fn what_is_removed_or_replaced_twice_is_as_after_the_first_time() {
-    let catalogue = Catalogue::new(&Policy::default());
-    let kind = catalogue.resource_type("User").unwrap();
+    let registry = Registry::new(&Policy::default());
+    let kind = registry.resource_type("User").unwrap();
     let reader = Reader::new(kind, Leeway::default());
     // An element in the place of another may no longer be what the filter selects.
     let repeatable = operation().prop_filter("repeatable", |operation| {

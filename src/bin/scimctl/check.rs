@@ -1,7 +1,7 @@
 //! `scimctl check`.
 
 use jiff::Timestamp;
-use scim_lambda::scim::definitions::Definitions;
+use scim_lambda::scim::registry::custom::Definitions;
 use scim_lambda::store::{Expected, Store, Swept, TenantName, TenantRecord, Trail};
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ pub(crate) async fn run(
 ) -> Result<Vec<Value>> {
     let mut found = Vec::new();
     for (tenant, record) in tenants {
-        let kinds = record.catalogue(packaged)?.resource_types;
+        let kinds = record.registry(packaged)?.resource_types;
         let expected = Expected { tenant: &tenant, kinds: &kinds, policy: &record.policy, now };
         let bar = progress(None, "items read");
         let findings = store.check(&expected, |count| bar.inc(count)).await?;

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use scim_lambda::scim::definitions::Definitions;
-use scim_lambda::scim::list::Side;
+use scim_lambda::scim::query::Side;
+use scim_lambda::scim::registry::custom::Definitions;
 use scim_lambda::scim::schema::ResourceType;
 use scim_lambda::store::{Store, TenantName};
 use serde_json::{Value, json};
@@ -37,7 +37,7 @@ const MEMBERS: usize = 1_000;
 pub(crate) async fn run(store: &Store, packaged: &Definitions, export: Export) -> Result<Value> {
     let Export { tenant, file, resume } = export;
     let record = known(store, &tenant).await?;
-    let kinds = record.catalogue(packaged)?.resource_types;
+    let kinds = record.registry(packaged)?.resource_types;
     let fails = |error: std::io::Error| format!("{}: {error}", file.display());
     let (mut out, last) = if resume {
         take_up(&file).map_err(fails)?

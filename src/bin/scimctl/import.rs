@@ -10,15 +10,15 @@ use std::sync::Arc;
 use clap::Args;
 use futures_util::{StreamExt, stream};
 use jiff::Timestamp;
-use scim_lambda::scim::definitions::Definitions;
+use scim_lambda::scim::decode::Reader;
 use scim_lambda::scim::error::Error as Told;
 use scim_lambda::scim::etag::{Precondition, Version};
-use scim_lambda::scim::input::Reader;
-use scim_lambda::scim::members::{Member, MemberChanges, Touched};
+use scim_lambda::scim::member::{Member, MemberChanges, Touched};
 use scim_lambda::scim::policy::Policy;
+use scim_lambda::scim::quirks::Leeway;
+use scim_lambda::scim::registry::custom::Definitions;
 use scim_lambda::scim::resource::Resource;
 use scim_lambda::scim::schema::ResourceType;
-use scim_lambda::scim::tolerance::Leeway;
 use scim_lambda::store::{Error, MemberChange, Store, TenantName, TenantRecord, Trail, Write};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -68,7 +68,7 @@ pub(crate) async fn run(
     let Import { tenant, file } = import;
     let lines = count(&file)?;
     let record = record(store, packaged, &tenant, &file, now).await?;
-    let kinds = record.catalogue(packaged)?.resource_types;
+    let kinds = record.registry(packaged)?.resource_types;
     let mut importer = Importer {
         store,
         tenant: &tenant,
@@ -261,7 +261,7 @@ async fn record(
     };
     let (policy, oauth, definitions) = (line.policy, line.oauth, line.definitions);
     let record = TenantRecord { policy, oauth, definitions, ..TenantRecord::new(now) };
-    record.catalogue(packaged)?;
+    record.registry(packaged)?;
     if !store.create_tenant(name, &record).await? {
         return Err(format!("the tenant {} is being deleted, or was made meanwhile", name.as_str()).into());
     }

@@ -140,7 +140,7 @@ async fn run(options: Options) -> Result<(Value, ExitCode)> {
         Command::Sweep { tenant } => {
             let mut swept = Swept::default();
             for (name, record) in some_tenants(&store, tenant).await? {
-                let kinds = record.catalogue(&packaged)?.resource_types;
+                let kinds = record.registry(&packaged)?.resource_types;
                 store.sweep_tenant(&name, &kinds, now, &Trail::default(), &mut swept).await?;
             }
             Ok(serde_json::to_value(swept)?)

@@ -1,6 +1,6 @@
 //! `scimctl stats`.
 
-use scim_lambda::scim::definitions::Definitions;
+use scim_lambda::scim::registry::custom::Definitions;
 use scim_lambda::store::{Store, TenantName};
 use serde_json::{Map, Value};
 
@@ -13,7 +13,7 @@ pub(crate) async fn run(store: &Store, packaged: &Definitions, tenant: Option<Te
     for (name, record) in some_tenants(store, tenant).await? {
         let mut stats = Map::new();
         stats.insert("tenant".to_owned(), name.as_str().into());
-        for kind in &record.catalogue(packaged)?.resource_types {
+        for kind in &record.registry(packaged)?.resource_types {
             stats.insert(kind.name.clone(), store.total(&name, kind).await?.into());
         }
         let (jobs, oldest) = store.jobs(&name).await?;

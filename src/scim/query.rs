@@ -4,12 +4,12 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use super::error::{ErrorKind, Result};
-use super::filter::Filter;
-use super::message;
-use super::path::AttrPath;
-use super::policy::PageSize;
-use super::tolerance::Leeway;
+use crate::scim::attr_path::AttrPath;
+use crate::scim::error::{ErrorKind, Result};
+use crate::scim::filter::Filter;
+use crate::scim::message;
+use crate::scim::policy::PageSize;
+use crate::scim::quirks::Leeway;
 
 const SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
 

@@ -14,13 +14,13 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::compare::{Asked, Test, invalid, is_present, refuse_hidden};
-use super::error::{Error, Result};
-use super::filter::{CompareOp, Filter};
-use super::path::AttrPath;
-use super::resource::Resource;
-use super::schema::{Attribute, Place, ResourceType, Target, Type};
-use super::tolerance::{Leeway, Tolerance};
+use crate::scim::attr_path::AttrPath;
+use crate::scim::error::{Error, Result};
+use crate::scim::filter::compare::{Asked, Test, invalid, is_present, refuse_hidden};
+use crate::scim::filter::{CompareOp, Filter};
+use crate::scim::quirks::{Leeway, Tolerance};
+use crate::scim::resource::Resource;
+use crate::scim::schema::{Attribute, Place, ResourceType, Target, Type};
 
 /// A filter on the resources of one type.
 #[derive(Debug)]
@@ -195,7 +195,7 @@ impl<'a> Condition<'a> {
 
 /// RFC 7644 s3.10 wants the attributes of an extension with its URN. Entra ID
 /// asks for `manager eq "id"` without; the core schema goes first.
-pub(super) fn resolve<'a>(kind: &'a ResourceType, path: &AttrPath) -> Option<Target<'a>> {
+pub(crate) fn resolve<'a>(kind: &'a ResourceType, path: &AttrPath) -> Option<Target<'a>> {
     let extensions = kind.extensions.iter().filter(|_| path.schema.is_none());
     kind.resolve(path).or_else(|| {
         extensions.into_iter().find_map(|extension| {
@@ -271,15 +271,15 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{ElementMatcher, Matcher};
-    use crate::scim::catalogue::Catalogue;
     use crate::scim::error::ErrorKind;
     use crate::scim::policy::Policy;
+    use crate::scim::quirks::Leeway;
+    use crate::scim::registry::Registry;
     use crate::scim::schema::Attribute;
-    use crate::scim::tolerance::Leeway;
 
     #[test]
     fn a_filter_that_the_schema_does_not_bear_is_refused() {
-        let catalogue = Catalogue::new(&Policy::default());
+        let registry = Registry::new(&Policy::default());
         for (text, expected) in [
             ("usernme eq \"x\"", "User has no attribute usernme: /Schemas lists what it has"),
             ("urn:x:y:userName pr", "User has no attribute urn:x:y:userName: /Schemas lists what it has"),
@@ -329,7 +329,7 @@ mod tests {
             ),
         ] {
             let error =
-                Matcher::new(&text.parse().unwrap(), catalogue.resource_type("User").unwrap()).unwrap_err();
+                Matcher::new(&text.parse().unwrap(), registry.resource_type("User").unwrap()).unwrap_err();
             assert_eq!((error.kind, error.detail.as_ref()), (ErrorKind::InvalidFilter, expected), "{text}");
         }
     }

@@ -2,30 +2,30 @@
 
 use serde_json::{Map, Value};
 
-use super::error::{Error, ErrorKind, Result};
-use super::filter::Filter;
-use super::input::{Reader, check_primary, is_primary, object_at};
-use super::matches::ElementMatcher;
-use super::patch::Op;
-use super::resource::Attributes;
-use super::schema::{Attribute, Mutability, Place};
-use super::tolerance::{self, Leeway, Tolerance};
+use crate::scim::decode::{Reader, check_primary, is_primary, object_at};
+use crate::scim::error::{Error, ErrorKind, Result};
+use crate::scim::filter::Filter;
+use crate::scim::filter::evaluate::ElementMatcher;
+use crate::scim::patch::Op;
+use crate::scim::quirks::{self, Leeway, Tolerance};
+use crate::scim::resource::Attributes;
+use crate::scim::schema::{Attribute, Mutability, Place};
 
-pub(super) struct Operation<'a> {
-    pub(super) place: Place<'a>,
-    pub(super) elements: Option<Elements<'a>>,
-    pub(super) change: Change,
+pub(crate) struct Operation<'a> {
+    pub(crate) place: Place<'a>,
+    pub(crate) elements: Option<Elements<'a>>,
+    pub(crate) change: Change,
 }
 
 /// The elements that a value filter selects, and the one to make if there is none.
-pub(super) struct Elements<'a> {
+pub(crate) struct Elements<'a> {
     matcher: ElementMatcher<'a>,
     filter: Filter,
     make: Option<Map<String, Value>>,
     leeway: Leeway<'a>,
 }
 
-pub(super) enum Change {
+pub(crate) enum Change {
     /// To the values that are there; with a filter, into the elements it selects.
     Add(Value),
     /// In the place of what is there. A single complex value merges, and a
@@ -39,7 +39,7 @@ pub(super) enum Change {
 
 /// Comparisons of values that one PATCH may cost, about a second of them: 500
 /// values can be added to 20,000.
-pub(super) struct Budget(usize);
+pub(crate) struct Budget(usize);
 
 impl Default for Budget {
     fn default() -> Self {
@@ -59,21 +59,21 @@ impl Budget {
 }
 
 impl<'a> Elements<'a> {
-    pub(super) fn read(reader: &Reader<'a>, op: Op, place: &Place<'a>, filter: Filter) -> Result<Self> {
+    pub(crate) fn read(reader: &Reader<'a>, op: Op, place: &Place<'a>, filter: Filter) -> Result<Self> {
         if !place.attribute.multi_valued {
             return Err(ErrorKind::InvalidPath
                 .with(format!("{} has a single value: name it without a filter", place.attribute.name)));
         }
         let matcher = ElementMatcher::new(&filter, place.attribute, reader.leeway)
             .map_err(|Error { detail, .. }| ErrorKind::InvalidPath.with(detail))?;
-        let make = tolerance::element(op, place.attribute, &filter, reader.leeway);
+        let make = quirks::element(op, place.attribute, &filter, reader.leeway);
         Ok(Self { matcher, filter, make, leeway: reader.leeway })
     }
 }
 
 impl Operation<'_> {
     /// An error leaves `attributes` half changed.
-    pub(super) fn apply(&self, attributes: &mut Attributes, budget: &mut Budget) -> Result<()> {
+    pub(crate) fn apply(&self, attributes: &mut Attributes, budget: &mut Budget) -> Result<()> {
         let Place { extension, attribute, sub } = self.place;
         let before = object_at(attributes, extension).shift_remove(&attribute.name);
         let after = match sub {
@@ -141,7 +141,7 @@ impl Operation<'_> {
 }
 
 impl Elements<'_> {
-    pub(super) fn filter(&self) -> &Filter {
+    pub(crate) fn filter(&self) -> &Filter {
         &self.filter
     }
 
@@ -182,7 +182,7 @@ impl Change {
             Self::Set(new) => Some(new.clone()),
             Self::Add(new) => {
                 let mut elements = into_elements(value);
-                for element in tolerance::elements(new) {
+                for element in quirks::elements(new) {
                     add_element(attribute, &mut elements, element);
                 }
                 Some(Value::Array(elements))

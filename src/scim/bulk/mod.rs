@@ -1,15 +1,17 @@
 //! A bulk request and the answer to it (RFC 7644 s3.7).
 
+pub mod bulk_id;
+pub mod schedule;
+
 use std::collections::HashMap;
 use std::fmt;
 
 use serde_json::{Map, Value, json};
 
-use super::bulk_id;
-use super::error::{Error, ErrorKind, Result};
-use super::input::excerpt;
-use super::message::{self, member};
-use super::tolerance::{Leeway, Tolerance};
+use crate::scim::decode::excerpt;
+use crate::scim::error::{Error, ErrorKind, Result};
+use crate::scim::message::{self, member};
+use crate::scim::quirks::{Leeway, Tolerance};
 
 const REQUEST: &str = "urn:ietf:params:scim:api:messages:2.0:BulkRequest";
 const RESPONSE: &str = "urn:ietf:params:scim:api:messages:2.0:BulkResponse";

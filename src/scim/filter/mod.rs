@@ -6,13 +6,19 @@
 //! together (the RFC's own examples have `eq"x"`). What the grammar calls a word
 //! may also be the name of an attribute: `not eq 1` compares `not`.
 
+pub mod case_fold;
+pub(crate) mod compare;
+pub mod evaluate;
+
 use std::fmt;
 use std::str::FromStr;
 
 use serde_json::{Number, Value};
 
-use super::path::{AttrPath, Expected, ParseError, Parsed, attr_path, end, is_name, split_where, sub_attr};
-use super::tolerance::{Leeway, Tolerance};
+use crate::scim::attr_path::{
+    AttrPath, Expected, ParseError, Parsed, attr_path, end, is_name, split_where, sub_attr,
+};
+use crate::scim::quirks::{Leeway, Tolerance};
 
 /// `All` and `Any` hold two legs or more and never one of their own kind, so
 /// equal meaning by grouping is equal by value.
@@ -154,7 +160,7 @@ impl fmt::Display for CompareOp {
     }
 }
 
-pub(super) fn check_length(text: &str) -> Result<(), Expected<'_>> {
+pub(crate) fn check_length(text: &str) -> Result<(), Expected<'_>> {
     match text.split_at_checked(text.floor_char_boundary(MAX_TEXT)) {
         Some((_, rest)) if !rest.is_empty() => {
             Err(Expected::new(format!("no more than {MAX_TEXT} bytes"), rest))
@@ -165,7 +171,7 @@ pub(super) fn check_length(text: &str) -> Result<(), Expected<'_>> {
 
 /// One text's use of the limits. The methods are the rules of Figure 1.
 #[derive(Default)]
-pub(super) struct Parser<'l> {
+pub(crate) struct Parser<'l> {
     leeway: Leeway<'l>,
     depth: usize,
     terms: usize,
@@ -250,7 +256,7 @@ impl Parser<'_> {
     }
 
     /// `text` begins after `[`; the `]` is consumed.
-    pub(super) fn value_filter<'a>(&mut self, text: &'a str) -> Parsed<'a, Filter> {
+    pub(crate) fn value_filter<'a>(&mut self, text: &'a str) -> Parsed<'a, Filter> {
         self.in_element = true;
         let parsed = self.group(text, ']')?;
         self.in_element = false;
@@ -318,7 +324,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{CompareOp, Filter, MAX_DEPTH, MAX_TERMS, MAX_TEXT, OPERATORS};
-    use crate::scim::path::AttrPath;
+    use crate::scim::attr_path::AttrPath;
 
     fn printed(text: &str) -> String {
         text.parse::<Filter>().map_or_else(|error| error.to_string(), |filter| filter.to_string())

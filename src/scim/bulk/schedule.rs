@@ -14,11 +14,11 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 
-use super::bulk::{Bulk, Method, Operation};
-use super::bulk_id;
-use super::catalogue::Catalogue;
-use super::message::member;
-use super::schema::ResourceType;
+use crate::scim::bulk::bulk_id;
+use crate::scim::bulk::{Bulk, Method, Operation};
+use crate::scim::message::member;
+use crate::scim::registry::Registry;
+use crate::scim::schema::ResourceType;
 
 /// What is to be done next; the number is that of the operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub enum Step {
 }
 
 #[derive(Debug)]
-pub struct Agenda {
+pub struct Schedule {
     entries: Vec<Entry>,
     ready: BTreeSet<usize>,
 }
@@ -81,8 +81,8 @@ enum Touch {
     Frees,
 }
 
-impl Agenda {
-    pub fn new(bulk: &Bulk, catalogue: &Catalogue) -> Self {
+impl Schedule {
+    pub fn new(bulk: &Bulk, registry: &Registry) -> Self {
         let creators = bulk.creators();
         let targets: HashSet<String> = bulk.operations.iter().filter_map(target).collect();
         let mut entries: Vec<Entry> = Vec::with_capacity(bulk.operations.len());
@@ -96,7 +96,7 @@ impl Agenda {
                 }
             }
             let mut follows = BTreeSet::new();
-            for (thing, touch) in touches(operation, &named, &targets, &creators, catalogue) {
+            for (thing, touch) in touches(operation, &named, &targets, &creators, registry) {
                 let others = touched.entry(thing).or_default();
                 let before = others.iter().filter(|(_, other)| *other != touch || touch == Touch::Changes);
                 follows.extend(before.map(|(other, _)| *other).filter(|other| *other != index));
@@ -112,11 +112,11 @@ impl Agenda {
                     (named.len(), follows.len(), operation.creates());
             }
         }
-        let mut agenda = Self { entries, ready: BTreeSet::new() };
-        for index in 0..agenda.entries.len() {
-            agenda.consider(index);
+        let mut schedule = Self { entries, ready: BTreeSet::new() };
+        for index in 0..schedule.entries.len() {
+            schedule.consider(index);
         }
-        agenda
+        schedule
     }
 
     /// The first that can be begun. `idle` says that nothing is under way: then
@@ -241,7 +241,7 @@ fn touches(
     named: &BTreeSet<usize>,
     targets: &HashSet<String>,
     creators: &HashMap<&str, usize>,
-    catalogue: &Catalogue,
+    registry: &Registry,
 ) -> Vec<(Thing, Touch)> {
     let Ok(asked) = &operation.asked else { return Vec::new() };
     let target = target(operation);
@@ -264,7 +264,7 @@ fn touches(
     mentioned.retain(|id| Some(id) != target.as_ref());
     touches.extend(mentioned.into_iter().map(|id| (Thing::Resource(id), Touch::Names)));
     let endpoint = asked.path.trim_start_matches('/').split('/').next().unwrap_or_default();
-    let Some(kind) = catalogue.at(endpoint) else { return touches };
+    let Some(kind) = registry.at(endpoint) else { return touches };
     match asked.method {
         Method::Post | Method::Put => {
             touches.push((Thing::Values(kind.name.clone()), Touch::Claims));

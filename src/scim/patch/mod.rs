@@ -2,17 +2,21 @@
 //! against the schema, before any resource is looked at; then its operations
 //! apply one after the other to a copy. Either all of them do or none.
 
+pub(crate) mod apply;
+
 use serde_json::{Map, Value, json};
 
-use super::change::{Budget, Change, Elements, Operation};
-use super::error::{ErrorKind, Result};
-use super::input::{Reader, check_immutable, check_required, check_values, excerpt, is_read_only, label};
-use super::members::{self, Touched};
-use super::message::{self, member};
-use super::path::Path;
-use super::resource::Attributes;
-use super::schema::{Mutability, Place, ResourceType, Schema, Target, Type};
-use super::tolerance::{self, Tolerance};
+use self::apply::{Budget, Change, Elements, Operation};
+use crate::scim::attr_path::Path;
+use crate::scim::decode::{
+    Reader, check_immutable, check_required, check_values, excerpt, is_read_only, label,
+};
+use crate::scim::error::{ErrorKind, Result};
+use crate::scim::member::{self, Touched};
+use crate::scim::message::{self, member};
+use crate::scim::quirks::{self, Tolerance};
+use crate::scim::resource::Attributes;
+use crate::scim::schema::{Mutability, Place, ResourceType, Schema, Target, Type};
 
 /// An expression of DynamoDB has at most 4 KB, and each attribute takes some 40 bytes.
 const MAX_SETS: usize = 20;
@@ -149,7 +153,7 @@ impl<'a> Reading<'a, '_> {
     fn operation(&mut self, operation: &Value) -> Result<()> {
         let op = member(operation, "op")
             .and_then(Value::as_str)
-            .and_then(|op| tolerance::op(op, self.reader.leeway))
+            .and_then(|op| quirks::op(op, self.reader.leeway))
             .ok_or_else(|| ErrorKind::InvalidSyntax.with("op has to be add, remove or replace"))?;
         let value = member(operation, "value");
         match member(operation, "path") {
@@ -293,12 +297,12 @@ impl<'a> Reading<'a, '_> {
         if filtered || !place.leaf().multi_valued {
             return Ok(Change::Remove);
         }
-        let these = tolerance::removed(place.leaf(), value, self.reader.leeway)
+        let these = quirks::removed(place.leaf(), value, self.reader.leeway)
             .iter()
             .filter_map(|element| self.reader.element(place, element).transpose());
         if self.reader.kind.is_members(place.attribute) {
             return Ok(Change::RemoveThese(
-                these.map(|element| members::only_id(&element?)).collect::<Result<_>>()?,
+                these.map(|element| member::only_id(&element?)).collect::<Result<_>>()?,
             ));
         }
         Ok(Change::RemoveThese(these.collect::<Result<_>>()?))

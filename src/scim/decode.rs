@@ -6,13 +6,13 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use serde_json::{Map, Value};
 
-use super::error::{Error, ErrorKind, Result};
-use super::members::{self, Member};
-use super::message;
-use super::path::AttrPath;
-use super::resource::{Attributes, get};
-use super::schema::{Attribute, Mutability, Place, ResourceType, Schema, Target, Type};
-use super::tolerance::{self, Leeway, Tolerance};
+use crate::scim::attr_path::AttrPath;
+use crate::scim::error::{Error, ErrorKind, Result};
+use crate::scim::member::{self, Member};
+use crate::scim::message;
+use crate::scim::quirks::{self, Leeway, Tolerance};
+use crate::scim::resource::{Attributes, get};
+use crate::scim::schema::{Attribute, Mutability, Place, ResourceType, Schema, Target, Type};
 
 #[derive(Clone, Copy)]
 pub struct Reader<'a> {
@@ -122,7 +122,7 @@ impl<'a> Reader<'a> {
     /// One of several values.
     pub fn element(&self, place: &Place<'_>, value: &Value) -> Result<Option<Value>> {
         Ok(match self.read_one(&label(place), place.leaf(), value)? {
-            Some(Value::Object(member)) if self.is_members(place) => members::without_ref(member, self),
+            Some(Value::Object(member)) if self.is_members(place) => member::without_ref(member, self),
             element => element,
         })
     }
@@ -134,7 +134,7 @@ impl<'a> Reader<'a> {
             return Err(wrong_type(&label(place), "an array"));
         }
         let mut elements = Vec::new();
-        for element in tolerance::elements(value) {
+        for element in quirks::elements(value) {
             let element = self.element(place, element)?.unwrap_or_default();
             Member::read(&element)?;
             elements.push(element);
@@ -163,7 +163,7 @@ impl<'a> Reader<'a> {
             return Err(wrong_type(name, "an array"));
         }
         let mut elements = Vec::new();
-        for element in tolerance::elements(value) {
+        for element in quirks::elements(value) {
             elements.extend(self.read_one(name, attribute, element)?);
         }
         check_primary(name, elements.iter().filter(|element| is_primary(element)).count())?;
@@ -182,7 +182,7 @@ impl<'a> Reader<'a> {
             }
             Type::Boolean => {
                 let text = value.as_str();
-                if let Some(boolean) = text.and_then(|text| tolerance::boolean(text, self.leeway)) {
+                if let Some(boolean) = text.and_then(|text| quirks::boolean(text, self.leeway)) {
                     return Ok(Some(boolean.into()));
                 }
                 (value.is_boolean(), "true or false")
@@ -212,12 +212,12 @@ impl<'a> Reader<'a> {
         let members = match value {
             Value::Object(members) => members,
             other => {
-                wrapped = tolerance::complex(attribute, other, self.leeway)
+                wrapped = quirks::complex(attribute, other, self.leeway)
                     .ok_or_else(|| wrong_type(name, "an object"))?;
                 &wrapped
             }
         };
-        if tolerance::is_cleared(attribute, members, self.leeway) {
+        if quirks::is_cleared(attribute, members, self.leeway) {
             return Ok(None);
         }
         let mut object = Map::new();
@@ -318,7 +318,7 @@ pub fn check_required(kind: &ResourceType, attributes: &Attributes, error: Error
         if is_missing(place.attribute, value) {
             return missing(label(&place));
         }
-        for element in value.map(tolerance::elements).unwrap_or_default() {
+        for element in value.map(quirks::elements).unwrap_or_default() {
             for sub in &place.attribute.sub_attributes {
                 if is_missing(sub, element.get(&sub.name)) {
                     return missing(label(&Place { sub: Some(sub), ..place }));
@@ -399,17 +399,17 @@ mod tests {
     use serde_json::json;
 
     use super::Reader;
-    use crate::scim::catalogue::Catalogue;
     use crate::scim::policy::Policy;
+    use crate::scim::quirks::Leeway;
+    use crate::scim::registry::Registry;
     use crate::scim::schema::{Attribute, Place};
-    use crate::scim::tolerance::Leeway;
 
     /// No document has an attribute of some of these types, but one of a
     /// tenant's own may.
     #[test]
     fn a_value_is_of_the_type_of_its_attribute_or_refused() {
-        let catalogue = Catalogue::new(&Policy::default());
-        let kind = catalogue.resource_type("User").unwrap();
+        let registry = Registry::new(&Policy::default());
+        let kind = registry.resource_type("User").unwrap();
         let reader = Reader::new(kind, Leeway::default());
         for (kind, fit, unfit, expected) in [
             (

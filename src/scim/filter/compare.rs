@@ -8,20 +8,20 @@ use jiff::civil::DateTime;
 use jiff::tz::Offset;
 use serde_json::{Number, Value};
 
-use super::error::{Error, ErrorKind, Result};
-use super::filter::{CompareOp, Filter};
-use super::fold::fold;
-use super::schema::{Attribute, Returned, Type};
-use super::tolerance::{self, Leeway};
+use crate::scim::error::{Error, ErrorKind, Result};
+use crate::scim::filter::case_fold::fold;
+use crate::scim::filter::{CompareOp, Filter};
+use crate::scim::quirks::{self, Leeway};
+use crate::scim::schema::{Attribute, Returned, Type};
 
 #[derive(Debug)]
-pub(super) enum Test {
+pub(crate) enum Test {
     Present,
     Compare(CompareOp, Operand),
 }
 
 #[derive(Debug)]
-pub(super) enum Operand {
+pub(crate) enum Operand {
     /// With `exact` false the text is folded.
     Text {
         text: String,
@@ -34,14 +34,14 @@ pub(super) enum Operand {
 
 /// What a filter asks of the attribute at a path.
 #[derive(Clone, Copy)]
-pub(super) enum Asked<'f> {
+pub(crate) enum Asked<'f> {
     Present,
     Compare(CompareOp, &'f Value),
     Element(&'f Filter),
 }
 
 impl Test {
-    pub(super) fn bind(
+    pub(crate) fn bind(
         name: &str,
         attribute: &Attribute,
         asked: Asked<'_>,
@@ -86,7 +86,7 @@ impl Test {
     }
 
     /// `value` is one value, or what a resource does not have.
-    pub(super) fn accepts(&self, value: Option<&Value>) -> bool {
+    pub(crate) fn accepts(&self, value: Option<&Value>) -> bool {
         match (self, value) {
             (Self::Present, value) => value.is_some_and(is_present),
             (Self::Compare(op, _), None) => *op == CompareOp::Ne,
@@ -104,7 +104,7 @@ impl Operand {
                 Some(Self::Text { text: comparable(text, exact, op), exact })
             }
             (Type::Boolean, Value::Bool(value)) => Some(Self::Boolean(*value)),
-            (Type::Boolean, Value::String(text)) => tolerance::boolean(text, leeway).map(Self::Boolean),
+            (Type::Boolean, Value::String(text)) => quirks::boolean(text, leeway).map(Self::Boolean),
             (Type::Decimal | Type::Integer, Value::Number(number)) => Some(Self::Number(number.clone())),
             (Type::DateTime, Value::String(text)) => instant(text).map(Self::Instant),
             _ => None,
@@ -154,7 +154,7 @@ fn comparable(text: &str, exact: bool, op: CompareOp) -> String {
 }
 
 /// xsd:dateTime; one without an offset is taken as UTC.
-pub(super) fn instant(text: &str) -> Option<Timestamp> {
+pub(crate) fn instant(text: &str) -> Option<Timestamp> {
     if !text.contains(['T', 't']) {
         return None;
     }
@@ -170,7 +170,7 @@ fn order(one: &Number, other: &Number) -> Option<Ordering> {
 }
 
 /// `pr`: "a non-empty or non-null value, or a non-empty node".
-pub(super) fn is_present(value: &Value) -> bool {
+pub(crate) fn is_present(value: &Value) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(_) | Value::Number(_) => true,
@@ -181,14 +181,14 @@ pub(super) fn is_present(value: &Value) -> bool {
 }
 
 /// A comparison would tell, guess by guess, what is never returned.
-pub(super) fn refuse_hidden(name: &str, attribute: &Attribute) -> Result<()> {
+pub(crate) fn refuse_hidden(name: &str, attribute: &Attribute) -> Result<()> {
     match attribute.returned {
         Returned::Never => Err(invalid(format!("{name} is never returned and cannot be filtered by"))),
         Returned::Always | Returned::Default | Returned::Request => Ok(()),
     }
 }
 
-pub(super) fn invalid(detail: String) -> Error {
+pub(crate) fn invalid(detail: String) -> Error {
     ErrorKind::InvalidFilter.with(detail)
 }
 

@@ -3,14 +3,14 @@
 
 use serde_json::{Map, Value};
 
-use super::error::{ErrorKind, Result};
-use super::path::AttrPath;
-use super::resource::Resource;
-use super::schema::{Attribute, Place, ResourceType, Returned, Target};
+use crate::scim::attr_path::AttrPath;
+use crate::scim::error::{ErrorKind, Result};
+use crate::scim::resource::Resource;
+use crate::scim::schema::{Attribute, Place, ResourceType, Returned, Target};
 
 /// The parameters `attributes` and `excludedAttributes`.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Selection<'a> {
+pub enum Projection<'a> {
     Default,
     Only(Vec<Target<'a>>),
     Without(Vec<Target<'a>>),
@@ -25,7 +25,7 @@ enum Named {
     Wholly,
 }
 
-impl<'a> Selection<'a> {
+impl<'a> Projection<'a> {
     /// Both are lists of names between commas. A name that the type does not
     /// have selects nothing.
     pub fn parse(kind: &'a ResourceType, attributes: Option<&str>, excluded: Option<&str>) -> Result<Self> {
@@ -129,20 +129,25 @@ impl<'a> Selection<'a> {
 
 /// The resource as an answer carries it: in the order of its schema documents,
 /// common attributes first and `meta` last, as the RFCs' examples are.
-pub fn render(kind: &ResourceType, resource: &Resource, selection: &Selection<'_>, location: &str) -> Value {
+pub fn render(
+    kind: &ResourceType,
+    resource: &Resource,
+    projection: &Projection<'_>,
+    location: &str,
+) -> Value {
     let mut answer = Map::new();
     let mut meta = None;
-    for place in kind.places().filter(|place| selection.keeps(place)) {
+    for place in kind.places().filter(|place| projection.keeps(place)) {
         let Some(mut value) = resource.get(kind, &place) else {
             continue;
         };
         let name = &place.attribute.name;
         if name == "meta" && place.extension.is_none() {
             value.to_mut()["location"] = location.into();
-            meta = selection.render(&place, &value);
+            meta = projection.render(&place, &value);
             continue;
         }
-        let Some(value) = selection.render(&place, &value) else {
+        let Some(value) = projection.render(&place, &value) else {
             continue;
         };
         match place.extension {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use super::filter::{Filter, Parser, check_length};
+use crate::scim::filter::{Filter, Parser, check_length};
 
 /// `attrPath = [URI ":"] ATTRNAME *1subAttr`. Names are kept as they were
 /// sent; the schema compares them without case.
@@ -38,12 +38,12 @@ pub struct ParseError {
 
 /// A [`ParseError`] that knows its place only as the text which was left.
 #[derive(Debug)]
-pub(super) struct Expected<'a> {
+pub(crate) struct Expected<'a> {
     what: Cow<'static, str>,
     rest: &'a str,
 }
 
-pub(super) type Parsed<'a, T> = Result<(T, &'a str), Expected<'a>>;
+pub(crate) type Parsed<'a, T> = Result<(T, &'a str), Expected<'a>>;
 
 impl FromStr for AttrPath {
     type Err = ParseError;
@@ -109,12 +109,12 @@ impl fmt::Display for ParseError {
 impl std::error::Error for ParseError {}
 
 impl<'a> Expected<'a> {
-    pub(super) fn new(what: impl Into<Cow<'static, str>>, rest: &'a str) -> Self {
+    pub(crate) fn new(what: impl Into<Cow<'static, str>>, rest: &'a str) -> Self {
         Self { what: what.into(), rest }
     }
 
     /// `text` is the whole that `rest` is the tail of.
-    pub(super) fn within(self, text: &str) -> ParseError {
+    pub(crate) fn within(self, text: &str) -> ParseError {
         ParseError { expected: self.what, at: text.len() - self.rest.len(), found: first_word(self.rest) }
     }
 }
@@ -129,7 +129,7 @@ fn first_word(rest: &str) -> Option<String> {
     Some(std::iter::once(first).chain(more).map(printable).collect())
 }
 
-pub(super) fn end(rest: &str) -> Result<(), Expected<'_>> {
+pub(crate) fn end(rest: &str) -> Result<(), Expected<'_>> {
     if rest.is_empty() { Ok(()) } else { Err(Expected::new("the end", rest)) }
 }
 
@@ -145,7 +145,7 @@ fn patch_path(text: &str) -> Parsed<'_, Path> {
 
 /// A URN holds dots and colons of its own, so its last colon is looked for
 /// before any dot.
-pub(super) fn attr_path(text: &str) -> Parsed<'_, AttrPath> {
+pub(crate) fn attr_path(text: &str) -> Parsed<'_, AttrPath> {
     let (word, _) = split_where(text, |c| !is_uri(c));
     let (schema, rest) = match word.rsplit_once(':') {
         None => (None, text),
@@ -161,7 +161,7 @@ pub(super) fn attr_path(text: &str) -> Parsed<'_, AttrPath> {
 }
 
 /// `*1subAttr`
-pub(super) fn sub_attr(text: &str) -> Parsed<'_, Option<String>> {
+pub(crate) fn sub_attr(text: &str) -> Parsed<'_, Option<String>> {
     match text.strip_prefix('.') {
         Some(rest) => attr_name(rest).map(|(name, rest)| (Some(name), rest)),
         None => Ok((None, text)),
@@ -180,11 +180,11 @@ fn attr_name(text: &str) -> Parsed<'_, String> {
 }
 
 /// The text up to the first such character, and the rest.
-pub(super) fn split_where(text: &str, stop: impl Fn(char) -> bool) -> (&str, &str) {
+pub(crate) fn split_where(text: &str, stop: impl Fn(char) -> bool) -> (&str, &str) {
     text.find(stop).and_then(|at| text.split_at_checked(at)).unwrap_or((text, ""))
 }
 
-pub(super) fn is_name(c: char) -> bool {
+pub(crate) fn is_name(c: char) -> bool {
     c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '$')
 }
 

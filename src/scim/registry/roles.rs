@@ -9,13 +9,13 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::error::{ErrorKind, Result};
-use super::etag::Version;
-use super::input::excerpt;
-use super::policy::UnknownRoles;
-use super::resource::{Attributes, Resource};
-use super::schema::{ResourceType, Schema};
-use super::tolerance;
+use crate::scim::decode::excerpt;
+use crate::scim::error::{ErrorKind, Result};
+use crate::scim::etag::Version;
+use crate::scim::policy::UnknownRoles;
+use crate::scim::quirks;
+use crate::scim::resource::{Attributes, Resource};
+use crate::scim::schema::{ResourceType, Schema};
 
 /// All of them are held in memory, and looked at for each query.
 const MAX_ASSIGNABLES: usize = 1_000;
@@ -71,7 +71,7 @@ pub struct Declared {
 }
 
 static SCHEMAS: LazyLock<Vec<Arc<Schema>>> = LazyLock::new(|| {
-    serde_json::from_str::<Vec<Schema>>(include_str!("schema/assignables.json"))
+    serde_json::from_str::<Vec<Schema>>(include_str!("assignables.json"))
         .unwrap_or_else(|error| unreachable!("the documents of src/scim/schema are tested: {error}"))
         .into_iter()
         .map(Arc::new)
@@ -106,7 +106,7 @@ impl Assigned {
 }
 
 impl Assignables {
-    pub(super) fn new(assigned: Assigned, declared: &[Assignable]) -> Result<Self, String> {
+    pub(crate) fn new(assigned: Assigned, declared: &[Assignable]) -> Result<Self, String> {
         let what = assigned.attribute();
         if declared.len() > MAX_ASSIGNABLES {
             return Err(format!(
@@ -175,7 +175,7 @@ impl Assignables {
     }
 
     /// The two resource types as which they are read.
-    pub(super) fn declared(&self, common: &Arc<Schema>) -> Vec<Declared> {
+    pub(crate) fn declared(&self, common: &Arc<Schema>) -> Vec<Declared> {
         let declared = |prefix: &str, urn: &str, resource: fn(&Self, &Assignable) -> Value| {
             let schema =
                 SCHEMAS.iter().find(|schema| schema.id == format!("{urn}:{}", self.assigned.name()))?;
@@ -233,7 +233,7 @@ impl Assignables {
     }
 
     /// Of a draft's `ServiceProviderConfig`.
-    pub(super) fn types(&self) -> BTreeSet<&str> {
+    pub(crate) fn types(&self) -> BTreeSet<&str> {
         self.all.values().filter_map(|assignable| assignable.kind.as_deref()).collect()
     }
 
@@ -249,7 +249,7 @@ impl Assignables {
         }
         let name = self.assigned.attribute();
         let values = |attributes: &Attributes| -> Vec<Value> {
-            attributes.get(name).map(tolerance::elements).unwrap_or_default().to_vec()
+            attributes.get(name).map(quirks::elements).unwrap_or_default().to_vec()
         };
         let before = before.map(values).unwrap_or_default();
         for element in values(after).iter().filter(|element| !before.contains(element)) {
@@ -288,7 +288,7 @@ impl Declared {
 }
 
 /// The schemas of what is declared.
-pub(super) fn schemas(declared: &[Declared]) -> impl Iterator<Item = Arc<Schema>> {
+pub(crate) fn schemas(declared: &[Declared]) -> impl Iterator<Item = Arc<Schema>> {
     declared.iter().map(|declared| Arc::clone(&declared.kind.schema))
 }
 

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::assignables::Assigned;
-use super::catalogue::Catalogue;
-use super::list::CURSOR_TIMEOUT;
-use super::policy::PageSize;
-use super::schema::{ResourceType, Schema};
+use crate::scim::policy::PageSize;
+use crate::scim::query::CURSOR_TIMEOUT;
+use crate::scim::registry::Registry;
+use crate::scim::registry::roles::Assigned;
+use crate::scim::schema::{ResourceType, Schema};
 
 const SPC: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig";
 const RESOURCE_TYPE: &str = "urn:ietf:params:scim:schemas:core:2.0:ResourceType";
@@ -22,7 +22,7 @@ pub struct Offered {
 
 /// s5, and RFC 9865 s4. `base` is the URL under which the client sees the
 /// endpoint.
-pub fn service_provider_config(base: &str, catalogue: &Catalogue, offered: &Offered) -> Value {
+pub fn service_provider_config(base: &str, registry: &Registry, offered: &Offered) -> Value {
     let mut config = json!({
         "schemas": [SPC],
         "patch": { "supported": true },
@@ -55,7 +55,7 @@ pub fn service_provider_config(base: &str, catalogue: &Catalogue, offered: &Offe
             "location": format!("{base}/ServiceProviderConfig")
         }
     });
-    if let (Some(config), Some(offered)) = (config.as_object_mut(), roles_and_entitlements(catalogue)) {
+    if let (Some(config), Some(offered)) = (config.as_object_mut(), roles_and_entitlements(registry)) {
         config.insert("RolesAndEntitlements".to_owned(), offered);
     }
     config
@@ -63,9 +63,9 @@ pub fn service_provider_config(base: &str, catalogue: &Catalogue, offered: &Offe
 
 /// draft-ietf-scim-roles-entitlements, of a tenant that has any: a client that knows
 /// only the RFCs may refuse an attribute that they do not have.
-fn roles_and_entitlements(catalogue: &Catalogue) -> Option<Value> {
+fn roles_and_entitlements(registry: &Registry) -> Option<Value> {
     let offered = |assigned, several: &str| {
-        let Some(assignables) = catalogue.assignables(assigned) else {
+        let Some(assignables) = registry.assignables(assigned) else {
             return json!({ "supported": false });
         };
         json!({
@@ -76,7 +76,7 @@ fn roles_and_entitlements(catalogue: &Catalogue) -> Option<Value> {
             "types": assignables.types(),
         })
     };
-    catalogue.has_assignables().then(|| {
+    registry.has_assignables().then(|| {
         json!({
             "roles": offered(Assigned::Roles, "multipleRolesSupported"),
             "entitlements": offered(Assigned::Entitlements, "multipleEntitlementsSupported"),
@@ -84,8 +84,8 @@ fn roles_and_entitlements(catalogue: &Catalogue) -> Option<Value> {
     })
 }
 
-pub fn resource_types(catalogue: &Catalogue, base: &str) -> Vec<Value> {
-    catalogue.every_type().map(|kind| resource_type(kind, base)).collect()
+pub fn resource_types(registry: &Registry, base: &str) -> Vec<Value> {
+    registry.every_type().map(|kind| resource_type(kind, base)).collect()
 }
 
 /// s6.
@@ -110,8 +110,8 @@ pub fn resource_type(kind: &ResourceType, base: &str) -> Value {
     })
 }
 
-pub fn schemas(catalogue: &Catalogue, base: &str) -> Vec<Value> {
-    catalogue.schemas.iter().map(|document| schema(document, base)).collect()
+pub fn schemas(registry: &Registry, base: &str) -> Vec<Value> {
+    registry.schemas.iter().map(|document| schema(document, base)).collect()
 }
 
 /// s7.

@@ -1,20 +1,24 @@
 //! The schemas and resource types that one tenant is served: the documents of
 //! `schema/`, adjusted by the tenant's policy.
 
+pub mod custom;
+pub mod discovery;
+pub mod roles;
+
 use std::sync::{Arc, LazyLock};
 
 use serde::Deserialize;
 
-use super::assignables::{self, Assignables, Assigned, Declared};
-use super::definitions::{Declaration, Definitions, Unsound, is_unique, unsound};
-use super::path::AttrPath;
-use super::policy::{GroupNames, Mutable, Policy};
-use super::schema::{
+use self::custom::{Declaration, Definitions, Unsound, is_unique, unsound};
+use self::roles::{Assignables, Assigned, Declared};
+use crate::scim::attr_path::AttrPath;
+use crate::scim::policy::{GroupNames, Mutable, Policy};
+use crate::scim::schema::{
     Attribute, Extension, Mutability, Place, ResourceType, Schema, Target, Type, Uniqueness,
 };
 
 #[derive(Debug, Clone)]
-pub struct Catalogue {
+pub struct Registry {
     pub schemas: Vec<Arc<Schema>>,
     /// Those whose resources are stored.
     pub resource_types: Vec<Arc<ResourceType>>,
@@ -41,24 +45,24 @@ static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(|| {
             .unwrap_or_else(|error| unreachable!("the documents of src/scim/schema are tested: {error}"))
     }
     BuiltIn {
-        common: Arc::new(read(include_str!("schema/common.json"))),
-        common_of_declared: Arc::new(without_history(read(include_str!("schema/common.json")))),
+        common: Arc::new(read(include_str!("common.json"))),
+        common_of_declared: Arc::new(without_history(read(include_str!("common.json")))),
         definitions: Definitions {
             schemas: vec![
-                read(include_str!("schema/user.json")),
-                read(include_str!("schema/enterprise_user.json")),
-                read(include_str!("schema/group.json")),
-                read(include_str!("schema/service_provider_config.json")),
-                read(include_str!("schema/resource_type.json")),
-                read(include_str!("schema/schema.json")),
+                read(include_str!("user.json")),
+                read(include_str!("enterprise_user.json")),
+                read(include_str!("group.json")),
+                read(include_str!("service_provider_config.json")),
+                read(include_str!("resource_type.json")),
+                read(include_str!("schema.json")),
             ],
-            resource_types: read(include_str!("schema/resource_types.json")),
+            resource_types: read(include_str!("resource_types.json")),
             ..Definitions::default()
         },
     }
 });
 
-impl Catalogue {
+impl Registry {
     pub fn new(policy: &Policy) -> Self {
         Self::with(policy, &Definitions::default())
             .unwrap_or_else(|error| unreachable!("the documents of src/scim/schema are tested: {error}"))
@@ -99,7 +103,7 @@ impl Catalogue {
         }
         let declared: Vec<Declared> =
             assignables.iter().flat_map(|assignables| assignables.declared(common_of_declared)).collect();
-        for schema in assignables::schemas(&declared) {
+        for schema in roles::schemas(&declared) {
             if schemas.iter().any(|other| other.id.eq_ignore_ascii_case(&schema.id)) {
                 return Err(unsound(format!("schema {}: there is one of this id already", schema.id)));
             }
@@ -278,7 +282,7 @@ fn unique_in(place: Place<'_>) -> Vec<AttrPath> {
 mod tests {
     use serde_json::json;
 
-    use super::{Catalogue, GROUP};
+    use super::{GROUP, Registry};
     use crate::scim::policy::{GroupNames, Policy};
 
     #[test]
@@ -288,11 +292,11 @@ mod tests {
             (GroupNames::Free, "none", vec![], vec!["externalId", "displayName"]),
         ] {
             let policy = Policy { group_names, ..Policy::default() };
-            let catalogue = Catalogue::new(&policy);
-            let group = catalogue.resource_type("Group").unwrap();
+            let registry = Registry::new(&policy);
+            let group = registry.resource_type("Group").unwrap();
             let texts = |paths: &[_]| paths.iter().map(ToString::to_string).collect::<Vec<_>>();
             assert_eq!((texts(&group.unique), texts(&group.look_up)), (owned(unique), owned(look_up)));
-            let said = json!(catalogue.schema(GROUP).unwrap().attribute("displayName").unwrap().uniqueness);
+            let said = json!(registry.schema(GROUP).unwrap().attribute("displayName").unwrap().uniqueness);
             assert_eq!(said, uniqueness);
         }
     }

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Map, Value, json};
 
-use super::filter::{CompareOp, Filter};
-use super::patch::Op;
-use super::policy::{Interpretation, Policy, UnknownAttributes};
-use super::schema::{Attribute, Type};
+use crate::scim::filter::{CompareOp, Filter};
+use crate::scim::patch::Op;
+use crate::scim::policy::{Interpretation, Policy, UnknownAttributes};
+use crate::scim::schema::{Attribute, Type};
 
 macro_rules! tolerances {
     ($($(#[doc = $who:literal])+ $tolerance:ident = $name:literal,)+) => {

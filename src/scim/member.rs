@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::change::{Change, Elements, Operation};
-use super::error::{ErrorKind, Result};
-use super::filter::{CompareOp, Filter};
-use super::input::Reader;
-use super::resource::Attributes;
-use super::schema::ResourceType;
-use super::tolerance::{self, Tolerance};
+use crate::scim::decode::Reader;
+use crate::scim::error::{ErrorKind, Result};
+use crate::scim::filter::{CompareOp, Filter};
+use crate::scim::patch::apply::{Change, Elements, Operation};
+use crate::scim::quirks::{self, Tolerance};
+use crate::scim::resource::Attributes;
+use crate::scim::schema::ResourceType;
 
 /// Far longer than the ids that are given here, and a part of a key.
 const MAX_ID_BYTES: usize = 256;
@@ -101,12 +101,12 @@ impl MemberChanges {
         let filter = operation.elements.as_ref().map(Elements::filter);
         match (&operation.change, filter, operation.place.sub) {
             (Change::Add(members), None, None) => {
-                for element in tolerance::elements(members) {
+                for element in quirks::elements(members) {
                     self.add(Member::read(element)?);
                 }
             }
             (Change::Set(members), None, None) => {
-                let members = tolerance::elements(members).iter().map(Member::read);
+                let members = quirks::elements(members).iter().map(Member::read);
                 *self = Self::only(members.collect::<Result<Vec<_>>>()?);
             }
             (Change::Remove, None, None) => *self = Self::only([]),
@@ -130,7 +130,7 @@ impl MemberChanges {
 }
 
 impl Touched {
-    pub(super) fn by(kind: &ResourceType, operations: &[Operation<'_>]) -> Result<Self> {
+    pub(crate) fn by(kind: &ResourceType, operations: &[Operation<'_>]) -> Result<Self> {
         let mut changes = MemberChanges::default();
         for operation in operations.iter().filter(|operation| kind.is_members(operation.place.attribute)) {
             if !changes.follow(operation)? {
@@ -153,10 +153,10 @@ pub fn take(kind: &ResourceType, attributes: &mut Attributes) -> Result<Vec<Memb
 }
 
 /// What is left of an element without its `$ref`, which follows from the rest.
-pub(super) fn without_ref(mut element: Map<String, Value>, reader: &Reader<'_>) -> Option<Value> {
+pub(crate) fn without_ref(mut element: Map<String, Value>, reader: &Reader<'_>) -> Option<Value> {
     let reference = element.shift_remove("$ref");
     let reference = reference.as_ref().and_then(Value::as_str);
-    if let Some((id, kind)) = reference.and_then(tolerance::referred)
+    if let Some((id, kind)) = reference.and_then(quirks::referred)
         && !element.contains_key("value")
         && reader.leeway.tolerates(Tolerance::MemberByReference)
     {
@@ -167,7 +167,7 @@ pub(super) fn without_ref(mut element: Map<String, Value>, reader: &Reader<'_>) 
 }
 
 /// What a member to remove is known by. By its `type` alone, all would go.
-pub(super) fn only_id(element: &Value) -> Result<Value> {
+pub(crate) fn only_id(element: &Value) -> Result<Value> {
     Ok(json!({ "value": id_of(element)? }))
 }
 
@@ -179,7 +179,7 @@ fn id_of(element: &Value) -> Result<&str> {
 }
 
 /// Whether a member can have this id.
-pub(super) fn is_id(text: &str) -> bool {
+pub(crate) fn is_id(text: &str) -> bool {
     (1..=MAX_ID_BYTES).contains(&text.len()) && !text.contains(char::is_control)
 }
 

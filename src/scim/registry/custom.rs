@@ -8,10 +8,10 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::assignables::Assignable;
-use super::json;
-use super::path::{AttrPath, is_name};
-use super::schema::{Attribute, Mutability, Schema, Type, Uniqueness};
+use crate::scim::attr_path::{AttrPath, is_name};
+use crate::scim::json;
+use crate::scim::registry::roles::Assignable;
+use crate::scim::schema::{Attribute, Mutability, Schema, Type, Uniqueness};
 
 /// A tenant's are kept in one item of the table with its policy, and DynamoDB
 /// takes 400 KB.
@@ -56,13 +56,13 @@ const RESERVED_ENDPOINTS: [&str; 10] = [
 ];
 
 /// Documents whose parts are sound; whether they fit together is seen by
-/// [`super::catalogue::Catalogue::with`].
+/// [`Registry::with`](super::Registry::with).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Definitions {
-    pub(super) schemas: Vec<Schema>,
-    pub(super) resource_types: Vec<Declaration>,
-    pub(super) roles: Option<Vec<Assignable>>,
-    pub(super) entitlements: Option<Vec<Assignable>>,
+    pub(crate) schemas: Vec<Schema>,
+    pub(crate) resource_types: Vec<Declaration>,
+    pub(crate) roles: Option<Vec<Assignable>>,
+    pub(crate) entitlements: Option<Vec<Assignable>>,
 }
 
 /// Where a document is wrong, and what to change.
@@ -98,27 +98,27 @@ struct SchemaDocument {
 /// A resource type, or what is added to the one of this name that there is.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct Declaration {
-    pub(super) name: String,
-    pub(super) endpoint: Option<String>,
-    pub(super) description: Option<String>,
-    pub(super) schema: Option<String>,
+pub(crate) struct Declaration {
+    pub(crate) name: String,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) description: Option<String>,
+    pub(crate) schema: Option<String>,
     #[serde(default)]
-    pub(super) schema_extensions: Vec<SchemaExtension>,
+    pub(crate) schema_extensions: Vec<SchemaExtension>,
     #[serde(default)]
-    pub(super) unique: Vec<String>,
+    pub(crate) unique: Vec<String>,
     #[serde(default)]
-    pub(super) look_up: Vec<String>,
-    pub(super) members: Option<String>,
-    pub(super) member_of: Option<String>,
+    pub(crate) look_up: Vec<String>,
+    pub(crate) members: Option<String>,
+    pub(crate) member_of: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct SchemaExtension {
-    pub(super) schema: String,
+pub(crate) struct SchemaExtension {
+    pub(crate) schema: String,
     #[serde(default)]
-    pub(super) required: bool,
+    pub(crate) required: bool,
 }
 
 impl Definitions {
@@ -177,7 +177,7 @@ impl fmt::Display for Unsound {
 
 impl std::error::Error for Unsound {}
 
-pub(super) fn unsound(text: impl Into<String>) -> Unsound {
+pub(crate) fn unsound(text: impl Into<String>) -> Unsound {
     Unsound(text.into())
 }
 
@@ -282,7 +282,7 @@ fn check_attributes(prefix: &str, attributes: &[Attribute]) -> Result<(), String
     Ok(())
 }
 
-pub(super) fn is_unique(uniqueness: Uniqueness) -> bool {
+pub(crate) fn is_unique(uniqueness: Uniqueness) -> bool {
     match uniqueness {
         Uniqueness::None => false,
         Uniqueness::Server | Uniqueness::Global => true,
