@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use dynoxide::{AttributeValue, ImportOptions};
-use scim_lambda::app::{App, World};
+use scim_lambda::app::{App, Sources};
 use scim_lambda::config::Config;
 use scim_lambda::lambda::{Event, Reply};
 use scim_lambda::local;
@@ -75,15 +75,15 @@ async fn directory(items: Vec<Item>) -> Result<App> {
     let client = Client::from_conf(patient);
     local::create_table(&client, TABLE).await?;
     emulator.import_items(TABLE, items, ImportOptions::default())?;
-    let world = World::real();
-    let store = Store::new(client.clone(), TABLE, Arc::clone(&world.ids), Arc::clone(&world.dice));
+    let sources = Sources::system();
+    let store = Store::new(client.clone(), TABLE, Arc::clone(&sources.ids), Arc::clone(&sources.jitter));
     let tenant = TenantName::parse("demo").ok_or("no tenant")?;
-    let created = (world.now)();
+    let created = (sources.now)();
     store.create_tenant(&tenant, &TenantRecord::new(created)).await?;
     store.create_token(&tenant, "bench", &TokenRecord::new("secret", created)).await?;
     let mut config = Config::new(TABLE);
     config.timeout = Duration::from_mins(10);
-    Ok(App::new(config, client, world))
+    Ok(App::new(config, client, sources))
 }
 
 /// The bytes of the answer.

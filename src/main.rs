@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use aws_config::BehaviorVersion;
 use lambda_http::lambda_runtime::{self, LambdaEvent, service_fn};
-use scim_lambda::app::{App, World};
+use scim_lambda::app::{App, Sources};
 use scim_lambda::config::Config;
 use scim_lambda::lambda::Event;
 use scim_lambda::{store, telemetry};
@@ -12,13 +12,13 @@ use scim_lambda::{store, telemetry};
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let config = Config::read(environment)?;
-    let world = World::real();
-    telemetry::init(&config.log, environment("AWS_LAMBDA_FUNCTION_NAME"), Arc::clone(&world.now));
+    let sources = Sources::system();
+    telemetry::init(&config.log, environment("AWS_LAMBDA_FUNCTION_NAME"), Arc::clone(&sources.now));
     let shared = aws_config::load_defaults(BehaviorVersion::latest()).await;
     let mut dynamodb = store::client_config(&shared);
     dynamodb.set_endpoint_url(config.dynamodb_endpoint.clone());
     let client = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
-    let app = Arc::new(App::new(config, client, world));
+    let app = Arc::new(App::new(config, client, sources));
     app.warm_up().await;
     lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| {
         let app = Arc::clone(&app);

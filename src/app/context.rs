@@ -21,7 +21,7 @@ use crate::scim::query::{self, Paged};
 use crate::scim::quirks::Leeway;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
-use crate::store::{Trail, Write};
+use crate::store::{AuditTrail, Write};
 
 /// What a segment of a path has as it is (RFC 3986 s2.3).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
@@ -32,7 +32,7 @@ pub(super) struct RequestContext<'a> {
     /// The id of the user to whom the token is bound.
     pub(super) user: Option<&'a str>,
     pub(super) leeway: Leeway<'a>,
-    pub(super) trail: &'a Trail,
+    pub(super) trail: &'a AuditTrail,
     pub(super) base: String,
     pub(super) now: Timestamp,
     pub(super) started: Instant,

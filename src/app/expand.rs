@@ -9,7 +9,7 @@ use crate::scim::error::Result;
 use crate::scim::projection::Projection;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
-use crate::store::{Belonging, Error as StoreError};
+use crate::store::{DirectGroup, Error as StoreError};
 
 impl App {
     /// A resource with all that the answer to a GET shows of it.
@@ -87,11 +87,11 @@ fn show_groups(
     context: &RequestContext<'_>,
     kind: &ResourceType,
     user: &mut Resource,
-    groups: Vec<Belonging>,
+    groups: Vec<DirectGroup>,
 ) {
     let elements: Vec<Value> = groups
         .into_iter()
-        .map(|Belonging { kind, group, mut element }| {
+        .map(|DirectGroup { kind, group, mut element }| {
             if let Some(reference) = reference(context, &kind, &group) {
                 element.insert("$ref".to_owned(), reference.into());
             }

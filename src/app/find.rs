@@ -9,13 +9,13 @@ use crate::cursor::Position;
 use crate::scim::attr_path::AttrPath;
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::filter::evaluate::Matcher;
-use crate::scim::needs::Needs;
-use crate::scim::plan::Plan;
 use crate::scim::projection::Projection;
 use crate::scim::query::{Parameters, Query};
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
 use crate::scim::sort::{Order, Rank};
+use crate::store::query::member_scope::MemberScope;
+use crate::store::query::plan::Plan;
 use crate::store::{Error as StoreError, Meter, TenantName};
 
 /// Resources that are sorted in memory: some 10 MB.
@@ -29,7 +29,7 @@ pub(super) struct Leg<'a> {
     pub(super) matcher: Option<Matcher<'a>>,
     pub(super) plan: Plan<'a>,
     /// What the filter looks at of what the store keeps apart.
-    pub(super) needs: Needs,
+    pub(super) needs: MemberScope,
     pub(super) order: Option<Order<'a>>,
     pub(super) projection: Projection<'a>,
 }
@@ -116,7 +116,7 @@ impl App {
         leg: &Leg<'_>,
     ) -> Result<Option<Vec<Resource>>, StoreError> {
         // Groups are read together with those of their members that are asked for.
-        if let (Needs::These(members), Some(_)) = (&leg.needs, &leg.kind.members) {
+        if let (MemberScope::These(members), Some(_)) = (&leg.needs, &leg.kind.members) {
             let ids = match &leg.plan {
                 Plan::Id(id) => Some(vec![(*id).to_owned()]),
                 Plan::Member(member) => Some(self.store.group_ids_of(tenant, leg.kind, member).await?),
@@ -136,7 +136,7 @@ impl App {
 
     async fn by_scan(&self, tenant: &TenantName, leg: &Leg<'_>) -> Result<Vec<Resource>> {
         Meter::note_plan(&Plan::Scan);
-        let scanned = if leg.needs == Needs::Nothing {
+        let scanned = if leg.needs == MemberScope::Nothing {
             self.store.scan(tenant, leg.kind, |resource| leg.keeps(resource)).await
         } else {
             self.scan_whole(tenant, leg).await
@@ -144,7 +144,7 @@ impl App {
         match scanned {
             Err(StoreError::TooMuchToRead) if leg.matcher.is_none() => Err(too_many_to_sort()),
             Err(StoreError::TooMuchToRead) => {
-                let is_read_on = leg.order.is_none() && leg.needs == Needs::Nothing;
+                let is_read_on = leg.order.is_none() && leg.needs == MemberScope::Nothing;
                 Err(too_much_to_filter(leg, is_read_on && self.config.cursor_key.is_some()))
             }
             scanned => Ok(scanned?),
@@ -211,13 +211,14 @@ impl<'a> Leg<'a> {
         parameters: &Parameters,
     ) -> Result<Self> {
         let apart = kind.members.as_ref().or(kind.member_of.as_ref());
-        let needs = query.filter.as_ref().zip(apart).map(|(filter, name)| Needs::of(filter, kind, name));
+        let needs =
+            query.filter.as_ref().zip(apart).map(|(filter, name)| MemberScope::of(filter, kind, name));
         let matcher = query.filter.as_ref().map(|filter| Matcher::among(filter, kind, kinds, context.leeway));
         Ok(Self {
             kind,
             groups: context.groups(),
             matcher: matcher.transpose()?,
-            needs: needs.unwrap_or(Needs::Nothing),
+            needs: needs.unwrap_or(MemberScope::Nothing),
             plan: query.filter.as_ref().map_or(Plan::Scan, |filter| Plan::of(filter, kind)),
             order: query.sort.as_ref().map(|sort| Order::new(sort, kind, kinds)).transpose()?,
             projection: Projection::parse(

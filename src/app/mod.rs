@@ -31,41 +31,42 @@ use crate::scim::policy::Policy;
 use crate::scim::quirks::Leeway;
 use crate::scim::registry::Registry;
 use crate::scim::registry::discovery::{self, Offered};
-use crate::store::{Dice, Meter, RETRY_AFTER, Scope, Store};
+use crate::store::{Jitter, Meter, RETRY_AFTER, Scope, Store};
 
-/// What the core never asks the world for by itself.
+/// What the core never asks the sources for by itself.
 #[derive(Clone)]
-pub struct World {
+pub struct Sources {
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     pub ids: Arc<dyn Fn() -> Uuid + Send + Sync>,
-    pub dice: Arc<Dice>,
+    pub jitter: Arc<Jitter>,
 }
 
-impl World {
+impl Sources {
     #[expect(clippy::disallowed_methods, reason = "this is where time and chance come in")]
-    pub fn real() -> Self {
+    pub fn system() -> Self {
         Self {
             now: Arc::new(Timestamp::now),
             ids: Arc::new(Uuid::new_v4),
             // 32 of the random bits of a UUID.
-            dice: Arc::new(|| f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)),
+            jitter: Arc::new(|| f64::from(Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)),
         }
     }
 }
 
 pub struct App {
     config: Config,
-    world: World,
+    sources: Sources,
     auth: Auth,
     buckets: Buckets,
     store: Store,
 }
 
 impl App {
-    pub fn new(config: Config, client: aws_sdk_dynamodb::Client, world: World) -> Self {
-        let store = Store::new(client, config.table.clone(), Arc::clone(&world.ids), Arc::clone(&world.dice));
+    pub fn new(config: Config, client: aws_sdk_dynamodb::Client, sources: Sources) -> Self {
+        let store =
+            Store::new(client, config.table.clone(), Arc::clone(&sources.ids), Arc::clone(&sources.jitter));
         let auth = Auth::new(config.definitions.clone());
-        Self { config, world, auth, buckets: Buckets::default(), store }
+        Self { config, sources, auth, buckets: Buckets::default(), store }
     }
 
     /// While Lambda starts the function, and nobody waits: reads the schemas, and opens a
@@ -133,7 +134,7 @@ impl App {
     }
 
     async fn respond(&self, request: &Request, started: Instant, log: &RequestLog) -> Result<Response> {
-        let now = (self.world.now)();
+        let now = (self.sources.now)();
         let now = now.round(Unit::Millisecond).unwrap_or(now);
         let location = Location::parse(&request.path, request.stage.as_deref());
         let Caller { tenant, client, user, scope, is_noteworthy } =

@@ -6,11 +6,11 @@ use super::find::{Found, Leg, compare};
 use crate::cursor::Position;
 use crate::scim::attr_path::AttrPath;
 use crate::scim::error::{Error, ErrorKind, Result};
-use crate::scim::needs::Needs;
-use crate::scim::plan::Plan;
 use crate::scim::query::{Query, Side};
 use crate::scim::resource::Resource;
 use crate::scim::sort::{Order, Rank};
+use crate::store::query::member_scope::MemberScope;
+use crate::store::query::plan::Plan;
 use crate::store::{Error as StoreError, Meter, TenantName};
 
 /// How far a list goes in the order of a unique attribute: its rows, of some 100
@@ -83,7 +83,7 @@ impl App {
         side: Option<Side<Position>>,
     ) -> Result<Shown> {
         // What is kept apart is read after the resources, and not one by one.
-        if !is_by_id(legs, query) || legs.iter().any(|leg| leg.needs != Needs::Nothing) {
+        if !is_by_id(legs, query) || legs.iter().any(|leg| leg.needs != MemberScope::Nothing) {
             return Ok(part(self.all(tenant, legs, query).await?, query, side));
         }
         match self.all_by_plan(tenant, legs).await? {

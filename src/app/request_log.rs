@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use super::App;
 use crate::route::Route;
 use crate::scim::quirks::Used;
-use crate::store::{Audited, Changed, TenantName, Trail};
+use crate::store::{AuditTrail, Audited, Changed, TenantName};
 
 /// What the copy of the audit log may take: a request has 25 s, API Gateway waits 29.
 const KEEP_TIME: Duration = Duration::from_secs(2);
@@ -17,7 +17,7 @@ const KEEP_TIME: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct RequestLog {
     pub(super) used: Used,
-    pub(super) trail: Trail,
+    pub(super) trail: AuditTrail,
     caller: OnceLock<Caller>,
     route: OnceLock<String>,
 }

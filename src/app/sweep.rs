@@ -4,7 +4,7 @@
 use tokio::time::timeout;
 
 use super::App;
-use crate::store::{Error, Swept, Trail};
+use crate::store::{AuditTrail, Error, Swept};
 
 impl App {
     /// As far as the time allows. What is left over is done by the next sweep.
@@ -16,7 +16,7 @@ impl App {
             Ok(Err(error)) => tracing::error!(%error, "the sweep failed"),
             Err(_) => tracing::warn!("the sweep had not enough time"),
         }
-        let age = swept.oldest.map_or(0, |due| (self.world.now)().duration_since(due).as_secs().max(0));
+        let age = swept.oldest.map_or(0, |due| (self.sources.now)().duration_since(due).as_secs().max(0));
         tracing::info!(
             tenants = swept.tenants,
             done = swept.done,
@@ -28,7 +28,7 @@ impl App {
     }
 
     async fn sweep_tenants(&self, swept: &mut Swept) -> Result<(), Error> {
-        let now = (self.world.now)();
+        let now = (self.sources.now)();
         for tenant in self.store.tenants().await? {
             let Some(record) = self.store.tenant(&tenant).await? else {
                 continue;
@@ -36,7 +36,7 @@ impl App {
             // The others do not wait for one that cannot be served.
             match record.registry(&self.config.definitions) {
                 Ok(registry) => {
-                    let (kinds, trail) = (&registry.resource_types, Trail::default());
+                    let (kinds, trail) = (&registry.resource_types, AuditTrail::default());
                     let done = self.store.sweep_tenant(&tenant, kinds, now, &trail, swept).await;
                     self.keep(&tenant, (now, "sweep", ""), trail.take()).await;
                     done?;

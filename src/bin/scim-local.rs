@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use jiff::{Timestamp, Unit};
-use scim_lambda::app::{App, World};
+use scim_lambda::app::{App, Sources};
 use scim_lambda::auth::Token;
 use scim_lambda::auth::secret;
 use scim_lambda::config::{Config, read_definitions};
@@ -18,7 +18,7 @@ use scim_lambda::local;
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::scim::registry::Registry;
 use scim_lambda::scim::resource::Attributes;
-use scim_lambda::store::{Store, TenantName, TenantRecord, TokenRecord, Trail, Write};
+use scim_lambda::store::{AuditTrail, Store, TenantName, TenantRecord, TokenRecord, Write};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -112,13 +112,13 @@ async fn run(options: Options) -> Result<()> {
         })?;
     let client = aws_sdk_dynamodb::Client::from_conf(local::client_config(&dynamodb).build());
     local::create_table(&client, TABLE).await?;
-    let world = World::real();
-    let store = Store::new(client.clone(), TABLE, Arc::clone(&world.ids), Arc::clone(&world.dice));
+    let sources = Sources::system();
+    let store = Store::new(client.clone(), TABLE, Arc::clone(&sources.ids), Arc::clone(&sources.jitter));
     let token = match &options.token {
         Some(token) => token.clone(),
         None => new_token()?,
     };
-    create_demo(&store, &world, &token, &options).await?;
+    create_demo(&store, &sources, &token, &options).await?;
     if options.json {
         let ready = json!({ "baseUrl": base_url, "token": token, "tenant": TENANT, "dynamodb": dynamodb, "table": TABLE });
         println!("{ready}");
@@ -130,7 +130,7 @@ async fn run(options: Options) -> Result<()> {
         config.definitions = read_definitions(path).map_err(|error| format!("--definitions {error}"))?;
     }
     config.cursor_key = CursorKey::parse(&secret::digits(32)?);
-    let app = Arc::new(App::new(config, client, world));
+    let app = Arc::new(App::new(config, client, sources));
     tokio::spawn(sweep_every_minute(Arc::clone(&app)));
     local::serve(listener, app, stop).await?;
     Ok(())
@@ -169,9 +169,9 @@ fn new_token() -> Result<String> {
 
 /// The tenant, unless it is there; what the options change of its policy; a token
 /// for it.
-async fn create_demo(store: &Store, world: &World, token: &str, options: &Options) -> Result<()> {
+async fn create_demo(store: &Store, sources: &Sources, token: &str, options: &Options) -> Result<()> {
     let Token { tenant, kid, secret } = Token::parse(token).ok_or("the token is not valid")?;
-    let now = (world.now)();
+    let now = (sources.now)();
     let now = now.round(Unit::Millisecond).unwrap_or(now);
     store.create_tenant(&tenant, &TenantRecord::new(now)).await?;
     let TenantRecord { policy, .. } = store.tenant(&tenant).await?.ok_or("the tenant was not kept")?;
@@ -210,7 +210,7 @@ async fn user(
     }
     let attributes = Attributes::from_iter([("userName".to_owned(), name.into())]);
     let made = store
-        .create(Write { tenant, kind, policy, now, trail: &Trail::default() }, attributes, Vec::new())
+        .create(Write { tenant, kind, policy, now, trail: &AuditTrail::default() }, attributes, Vec::new())
         .await;
     made.map(|made| made.id).map_err(|error| format!("--me: {error}").into())
 }

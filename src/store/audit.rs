@@ -4,11 +4,11 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::Store;
-use super::error::Error;
-use super::item::{Item, number};
-use super::keys::{Key, TenantName};
-use super::trail::Changed;
+use crate::store::Store;
+use crate::store::error::Error;
+use crate::store::table::audit_trail::Changed;
+use crate::store::table::keys::{Key, TenantName};
+use crate::store::table::resource_item::{Item, number};
 
 const OPERATION: &str = "BatchExecuteStatement";
 

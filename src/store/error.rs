@@ -50,7 +50,7 @@ pub enum Error {
 
 impl Error {
     /// Names the error of a call that is not about one of its conditions.
-    pub(super) fn sdk<E>(operation: &'static str, error: &SdkError<E>) -> Self
+    pub(crate) fn sdk<E>(operation: &'static str, error: &SdkError<E>) -> Self
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
     {
@@ -72,13 +72,13 @@ impl Error {
         }
     }
 
-    pub(super) fn fault(operation: &'static str, cause: impl std::fmt::Display) -> Self {
+    pub(crate) fn fault(operation: &'static str, cause: impl std::fmt::Display) -> Self {
         Self::Fault { operation, cause: cause.to_string() }
     }
 }
 
 /// Whether the condition of a write held.
-pub(super) fn held<T, E>(operation: &'static str, written: Result<T, SdkError<E>>) -> Result<bool, Error>
+pub(crate) fn held<T, E>(operation: &'static str, written: Result<T, SdkError<E>>) -> Result<bool, Error>
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
@@ -91,7 +91,7 @@ where
 
 /// Errors, and reasons of a cancelled transaction, after which the same write
 /// can succeed.
-pub(super) fn is_contention(code: &str) -> bool {
+pub(crate) fn is_contention(code: &str) -> bool {
     matches!(
         code,
         "TransactionConflict"
@@ -133,15 +133,15 @@ impl From<Error> for ScimError {
             Error::Refused(error) => error,
             Error::TooLarge { bytes } => ErrorKind::TooLarge.with(format!(
                 "the resource would have {bytes} bytes, at most {} are allowed: send fewer or shorter values",
-                super::item::MAX_RESOURCE_BYTES
+                crate::store::table::resource_item::MAX_RESOURCE_BYTES
             )),
             Error::TooManyValues { values } => ErrorKind::InvalidValue.with(format!(
                 "the resource would have {values} values to be found by, at most {} are allowed: send fewer e-mails, roles or entitlements",
-                super::resources::MAX_INDEX_ROWS
+                crate::store::resource::MAX_INDEX_ROWS
             )),
             Error::TooManyMoves { moves } => ErrorKind::InvalidValue.with(format!(
                 "the change would add and remove {moves} values to be found by, at most {} at once are allowed: send several requests",
-                super::resources::MAX_INDEX_ROWS
+                crate::store::resource::MAX_INDEX_ROWS
             )),
             Error::UnknownMembers { ids } => ErrorKind::InvalidValue.with(unknown(&ids)),
             Error::Cycle => ErrorKind::InvalidValue.with(
@@ -152,11 +152,11 @@ impl From<Error> for ScimError {
             Error::TooManyMembers { members } => ErrorKind::TooMany.with(format!(
                 "the group has {members} members, at most {} can be read at once: use excludedAttributes=members, \
                  ask for one member by a filter, or add and remove members by PATCH",
-                super::members::MAX_MEMBERS_READ
+                crate::store::group::read::MAX_MEMBERS_READ
             )),
             Error::TooManyChanges { changes } => ErrorKind::TooLarge.with(format!(
                 "the request changes {changes} members, at most {} are allowed: send several requests",
-                super::staged::MAX_STAGED
+                crate::store::group::staged::MAX_STAGED
             )),
             Error::TooMuchToRead => ErrorKind::TooMany.with("the query reads too much: narrow its filter"),
             Error::Busy { .. } => {

@@ -4,43 +4,17 @@
 //! write where the condition of the write can tell what a read would: a failed
 //! condition returns the old item.
 
-mod actions;
+#[cfg(feature = "cli")]
+mod admin;
 mod audit;
-mod batch;
-mod belongings;
-mod changes;
-#[cfg(feature = "cli")]
-mod check;
-mod complete;
-mod enrol;
-#[cfg(feature = "cli")]
-mod erase;
+mod cleanup;
+mod dynamo;
 mod error;
-#[cfg(feature = "cli")]
-mod everything;
-mod few_members;
-#[cfg(feature = "cli")]
-mod inventory;
-mod item;
-mod jobs;
-mod keys;
-mod listing;
-mod member_actions;
-mod member_changes;
-mod members;
-mod membership;
-mod meter;
-mod nesting;
-mod resources;
-mod retry;
-mod roster;
-mod search;
-mod staged;
+mod group;
+pub mod query;
+mod resource;
+mod table;
 mod tenants;
-mod trail;
-mod transaction;
-#[cfg(feature = "cli")]
-mod transfer;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -52,31 +26,31 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use uuid::Uuid;
 
-pub use audit::Audited;
-pub use belongings::Belonging;
 #[cfg(feature = "cli")]
-pub use check::{Expected, Finding};
-pub use error::{Error, RETRY_AFTER};
-pub use item::MAX_RESOURCE_BYTES;
-pub use jobs::Swept;
-pub use keys::TenantName;
-pub(crate) use keys::hex;
-pub use member_changes::MemberChange;
-pub use meter::{Meter, Reading};
-pub use resources::{Apply, Change, MAX_INDEX_ROWS, Unseen, Write};
-pub use tenants::{Scope, TenantRecord, TokenRecord};
-pub(crate) use tenants::{USE_INTERVAL, sha256};
-pub use trail::{Action, Changed, Trail};
+pub use self::admin::check::{Expected, Finding};
+pub use self::audit::Audited;
+pub use self::cleanup::Swept;
+pub use self::dynamo::meter::{Meter, Reading};
+pub use self::error::{Error, RETRY_AFTER};
+pub use self::group::change::MemberChange;
+pub use self::group::groups_of::DirectGroup;
+pub use self::resource::{Apply, Change, MAX_INDEX_ROWS, Unseen, Write};
+pub use self::table::audit_trail::{Action, AuditTrail, Changed};
+pub use self::table::keys::TenantName;
+pub(crate) use self::table::keys::hex;
+pub use self::table::resource_item::MAX_RESOURCE_BYTES;
+pub use self::tenants::{Scope, TenantRecord, TokenRecord};
+pub(crate) use self::tenants::{USE_INTERVAL, sha256};
 
 /// A number from 0 to 1.
-pub type Dice = dyn Fn() -> f64 + Send + Sync;
+pub type Jitter = dyn Fn() -> f64 + Send + Sync;
 
 #[derive(Clone)]
 pub struct Store {
     client: Client,
     table: String,
     ids: Arc<dyn Fn() -> Uuid + Send + Sync>,
-    dice: Arc<Dice>,
+    jitter: Arc<Jitter>,
 }
 
 impl Store {
@@ -84,9 +58,9 @@ impl Store {
         client: Client,
         table: impl Into<String>,
         ids: Arc<dyn Fn() -> Uuid + Send + Sync>,
-        dice: Arc<Dice>,
+        jitter: Arc<Jitter>,
     ) -> Self {
-        Self { client, table: table.into(), ids, dice }
+        Self { client, table: table.into(), ids, jitter }
     }
 }
 
@@ -95,7 +69,7 @@ impl Store {
 /// standard mode: the adaptive one would let a throttled tenant slow the others.
 pub fn client_config(shared: &SdkConfig) -> Builder {
     Builder::from(shared)
-        .interceptor(meter::Metering)
+        .interceptor(dynamo::meter::Metering)
         .retry_config(
             RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(25)),
         )

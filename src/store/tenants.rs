@@ -5,17 +5,18 @@ use aws_sdk_dynamodb::types::Update;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use super::error::{Error, held};
-use super::item::{Item, attribute_value};
-use super::keys::{self, Key, TenantName};
-use super::retry::Retry;
-use super::transaction::{self, Outcome};
-use super::{Store, actions, hex};
 use crate::auth::jwt::Oauth;
 use crate::scim::error::ErrorKind;
 use crate::scim::policy::Policy;
 use crate::scim::registry::Registry;
 use crate::scim::registry::custom::{Definitions, Unsound};
+use crate::store::dynamo::retry::Retry;
+use crate::store::dynamo::transaction::{self, Outcome};
+use crate::store::error::{Error, held};
+use crate::store::resource::actions;
+use crate::store::table::keys::{self, Key, TenantName};
+use crate::store::table::resource_item::{Item, attribute_value};
+use crate::store::{Store, hex};
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TenantRecord {
@@ -133,7 +134,7 @@ impl Store {
                     .condition_expression("attribute_not_exists(pk)"),
             )?,
         ];
-        let outcome = self.transact(actions, &mut Retry::new(&*self.dice)).await?;
+        let outcome = self.transact(actions, &mut Retry::new(&*self.jitter)).await?;
         Ok(matches!(outcome, Outcome::Done))
     }
 
@@ -192,7 +193,7 @@ impl Store {
             actions::update(end)?,
             actions::put(self.put(item).condition_expression("attribute_not_exists(pk)"))?,
         ];
-        let outcome = self.transact(actions, &mut Retry::new(&*self.dice)).await?;
+        let outcome = self.transact(actions, &mut Retry::new(&*self.jitter)).await?;
         Ok(matches!(outcome, Outcome::Done))
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use jiff::{SignedDuration, Timestamp};
-use scim_lambda::app::{App, World};
+use scim_lambda::app::{App, Sources};
 use scim_lambda::auth::jwt::Oauth;
 use scim_lambda::config::Config;
 use scim_lambda::cursor::CursorKey;
@@ -46,8 +46,8 @@ pub(crate) struct Directory {
     /// Behind the endpoint, unless that is one of `SCIM_TEST_DYNAMODB`.
     pub(crate) emulator: Option<dynoxide::Database>,
     table: String,
-    world: World,
-    /// Since the start, as the world's clock counts them.
+    sources: Sources,
+    /// Since the start, as the sources's clock counts them.
     seconds: Arc<AtomicU64>,
 }
 
@@ -88,13 +88,13 @@ impl Directory {
         let seconds = Arc::new(AtomicU64::new(0));
         let throws = AtomicU32::new(1);
         let clock = Arc::clone(&seconds);
-        let world = World {
+        let sources = Sources {
             now: Arc::new(move || after(clock.fetch_add(1, Ordering::Relaxed))),
             ids: Arc::new(ids),
-            dice: Arc::new(move || f64::from(throws.fetch_add(1, Ordering::Relaxed)) * 0.618_034 % 1.0),
+            jitter: Arc::new(move || f64::from(throws.fetch_add(1, Ordering::Relaxed)) * 0.618_034 % 1.0),
         };
         let table = format!("scim-test-{}", unique_name());
-        let directory = Self { endpoint, emulator, table, world, seconds };
+        let directory = Self { endpoint, emulator, table, sources, seconds };
         let client = aws_sdk_dynamodb::Client::from_conf(local::client_config(&directory.endpoint).build());
         local::create_table(&client, &directory.table).await.unwrap();
         directory.add_tenant("demo", Policy::default()).await;
@@ -103,7 +103,7 @@ impl Directory {
 
     /// Lets a second pass.
     pub(crate) fn tick(&self) {
-        (self.world.now)();
+        (self.sources.now)();
     }
 
     pub(crate) fn pass(&self, seconds: u64) {
@@ -124,7 +124,7 @@ impl Directory {
     pub(crate) async fn add_tenant(&self, name: &str, policy: Policy) {
         let store = self.store();
         let tenant = TenantName::parse(name).unwrap();
-        let created = (self.world.now)();
+        let created = (self.sources.now)();
         assert!(
             store
                 .create_tenant(&tenant, &TenantRecord { policy, ..TenantRecord::new(created) })
@@ -162,7 +162,7 @@ impl Directory {
         // The ids of the directory are for its resources.
         static IDS: AtomicU64 = AtomicU64::new(0);
         let ids = Arc::new(|| Uuid::from_u64_pair(0, IDS.fetch_add(1, Ordering::Relaxed)));
-        Store::new(self.dynamodb(), &self.table, ids, Arc::clone(&self.world.dice))
+        Store::new(self.dynamodb(), &self.table, ids, Arc::clone(&self.sources.jitter))
     }
 
     /// The table, past the handler.
@@ -206,7 +206,7 @@ impl Directory {
             // What the SDK pays for retries comes out of one purse per process.
             .retry_partition(RetryPartition::new(unique_name()))
             .build();
-        let app = App::new(config, aws_sdk_dynamodb::Client::from_conf(dynamodb), self.world.clone());
+        let app = App::new(config, aws_sdk_dynamodb::Client::from_conf(dynamodb), self.sources.clone());
         Client { app: Arc::new(app), faults, token: TOKEN.to_owned() }
     }
 }

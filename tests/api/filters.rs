@@ -7,13 +7,13 @@ use scim_lambda::scim::error::ErrorKind;
 use scim_lambda::scim::etag::Version;
 use scim_lambda::scim::filter::Filter;
 use scim_lambda::scim::filter::evaluate::Matcher;
-use scim_lambda::scim::plan::Plan;
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::scim::query::SortBy;
 use scim_lambda::scim::quirks::Leeway;
 use scim_lambda::scim::registry::Registry;
 use scim_lambda::scim::resource::Resource;
 use scim_lambda::scim::sort::Order;
+use scim_lambda::store::query::plan::Plan;
 use serde_json::{Value, json};
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use scim_lambda::scim::registry::custom::Definitions;
-use scim_lambda::store::{Expected, Store, Swept, TenantName, TenantRecord, Trail};
+use scim_lambda::store::{AuditTrail, Expected, Store, Swept, TenantName, TenantRecord};
 use serde_json::{Value, json};
 
 use crate::{Result, progress};
@@ -37,7 +37,7 @@ pub(crate) async fn run(
         }
         if repair && !findings.is_empty() {
             // What was mended by a job.
-            store.sweep_tenant(&tenant, &kinds, now, &Trail::default(), &mut Swept::default()).await?;
+            store.sweep_tenant(&tenant, &kinds, now, &AuditTrail::default(), &mut Swept::default()).await?;
         }
     }
     Ok(found)

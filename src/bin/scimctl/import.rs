@@ -19,7 +19,7 @@ use scim_lambda::scim::quirks::Leeway;
 use scim_lambda::scim::registry::custom::Definitions;
 use scim_lambda::scim::resource::Resource;
 use scim_lambda::scim::schema::ResourceType;
-use scim_lambda::store::{Error, MemberChange, Store, TenantName, TenantRecord, Trail, Write};
+use scim_lambda::store::{AuditTrail, Error, MemberChange, Store, TenantName, TenantRecord, Write};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -51,7 +51,7 @@ struct Importer<'a> {
     policy: Policy,
     kinds: HashMap<String, Arc<ResourceType>>,
     now: Timestamp,
-    trail: Trail,
+    trail: AuditTrail,
     made: usize,
     kept: usize,
     members: usize,
@@ -75,7 +75,7 @@ pub(crate) async fn run(
         policy: record.policy,
         kinds: kinds.into_iter().map(|kind| (kind.name.clone(), kind)).collect(),
         now,
-        trail: Trail::default(),
+        trail: AuditTrail::default(),
         made: 0,
         kept: 0,
         members: 0,

@@ -21,9 +21,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Unit;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use scim_lambda::app::World;
+use scim_lambda::app::Sources;
 use scim_lambda::config::{absolute_url, dynamodb_endpoint, read_definitions};
-use scim_lambda::store::{self, Store, Swept, TenantName, TenantRecord, Trail};
+use scim_lambda::store::{self, AuditTrail, Store, Swept, TenantName, TenantRecord};
 use serde_json::Value;
 
 use self::export::Export;
@@ -120,7 +120,7 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<(Value, ExitCode)> {
     let store = connect(&options).await?;
-    let now = (World::real().now)();
+    let now = (Sources::system().now)();
     let now = now.round(Unit::Second).unwrap_or(now);
     let packaged = options.definitions.as_deref().map(read_definitions).transpose()?.unwrap_or_default();
     let answer = match options.command {
@@ -141,7 +141,7 @@ async fn run(options: Options) -> Result<(Value, ExitCode)> {
             let mut swept = Swept::default();
             for (name, record) in some_tenants(&store, tenant).await? {
                 let kinds = record.registry(&packaged)?.resource_types;
-                store.sweep_tenant(&name, &kinds, now, &Trail::default(), &mut swept).await?;
+                store.sweep_tenant(&name, &kinds, now, &AuditTrail::default(), &mut swept).await?;
             }
             Ok(serde_json::to_value(swept)?)
         }
@@ -209,8 +209,8 @@ async fn connect(options: &Options) -> Result<Store> {
         dynamodb
     };
     let client = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
-    let world = World::real();
-    Ok(Store::new(client, &options.table, Arc::clone(&world.ids), Arc::clone(&world.dice)))
+    let sources = Sources::system();
+    Ok(Store::new(client, &options.table, Arc::clone(&sources.ids), Arc::clone(&sources.jitter)))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]

@@ -27,7 +27,7 @@ const MAX_URN_BYTES: usize = 256;
 /// Attributes that every resource has (RFC 7643 s3.1).
 const COMMON: [&str; 4] = ["id", "externalId", "meta", "schemas"];
 
-/// Words of the store's keys (`store::keys`) in the place of a resource type, and the
+/// Words of the store's keys (`store::table::keys`) in the place of a resource type, and the
 /// types of `assignables`.
 const RESERVED_NAMES: [&str; 10] = [
     "census",
