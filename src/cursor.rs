@@ -12,24 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::query::{CURSOR_TIMEOUT, Side};
-use crate::scim::sort::Rank;
-
-/// The place of a resource in the order of a query.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Position {
-    /// Which of the query's resource types.
-    pub leg: usize,
-    /// What the resource was sorted by.
-    pub rank: Rank,
-    /// Empty at that end of a type where reading begins.
-    pub id: String,
-}
-
-impl Position {
-    pub fn place(&self) -> (&Rank, usize, &str) {
-        (&self.rank, self.leg, &self.id)
-    }
-}
+use crate::store::query::Position;
 
 #[derive(Serialize, Deserialize)]
 struct Sealed {

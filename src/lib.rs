@@ -16,5 +16,6 @@ pub mod lambda;
 pub mod local;
 pub mod route;
 pub mod scim;
+pub mod sources;
 pub mod store;
 pub mod telemetry;

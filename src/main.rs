@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use aws_config::BehaviorVersion;
 use lambda_http::lambda_runtime::{self, LambdaEvent, service_fn};
-use scim_lambda::app::{App, Sources};
+use scim_lambda::app::App;
 use scim_lambda::config::Config;
 use scim_lambda::lambda::Event;
-use scim_lambda::{store, telemetry};
+use scim_lambda::sources::Sources;
+use scim_lambda::store::Store;
+use scim_lambda::telemetry;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
@@ -15,10 +17,8 @@ async fn main() -> Result<(), lambda_http::Error> {
     let sources = Sources::system();
     telemetry::init(&config.log, environment("AWS_LAMBDA_FUNCTION_NAME"), Arc::clone(&sources.now));
     let shared = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let mut dynamodb = store::client_config(&shared);
-    dynamodb.set_endpoint_url(config.dynamodb_endpoint.clone());
-    let client = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
-    let app = Arc::new(App::new(config, client, sources));
+    let store = Store::connect(&shared, config.dynamodb_endpoint.as_deref(), &config.table, &sources);
+    let app = Arc::new(App::new(config, store, sources));
     app.warm_up().await;
     lambda_runtime::run(service_fn(|event: LambdaEvent<Event>| {
         let app = Arc::clone(&app);

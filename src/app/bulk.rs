@@ -1,5 +1,5 @@
-//! Bulk requests (RFC 7644 s3.7): each operation is a request of its own, with an
-//! answer of its own.
+//! Bulk requests (RFC 7644 s3.7): each operation is a request of its own, with an answer
+//! of its own.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,7 +10,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::context::RequestContext;
-use super::{App, too_late};
+use super::too_late;
 use crate::lambda::{Payload, Request, Response};
 use crate::route::{Location, Route};
 use crate::scim::bulk::bulk_id;
@@ -21,22 +21,22 @@ use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::patch;
 use crate::store::RETRY_AFTER;
 
-/// Operations under way at the same time.
+/// Operations in progress at the same time.
 const AT_ONCE: usize = 32;
 
-/// Of the time that the request has: what is begun until the first of these may
-/// take until the second, and what is left is for the answer.
+/// Shares of the request's time. Operations that begin before the first end before the
+/// second; the rest of the time is for the answer.
 const BEGIN: f64 = 0.8;
 const END: f64 = 0.95;
 
-/// A bulk request while it is carried out.
+/// A bulk request in progress.
 struct Job<'a> {
     context: &'a RequestContext<'a>,
     bulk: Bulk,
-    /// What each operation created, by its `bulkId`; `None` if it failed to.
+    /// The id that each operation created, by its `bulkId`; `None` if it failed.
     created: HashMap<String, Option<String>>,
     creators: HashSet<String>,
-    /// What is to be added to a resource of a circle.
+    /// Attributes that are added to a resource of a circle once all of it exists.
     later: HashMap<usize, Value>,
     outcomes: Vec<Option<Outcome>>,
     /// Operations that were sent back to the schedule.
@@ -44,69 +44,66 @@ struct Job<'a> {
     errors: usize,
 }
 
-/// What became of a step.
+/// A step that is done.
 struct Done {
     step: Step,
-    /// What the client named, for the answer to an error.
+    /// The resource that the client named, for the answer to an error.
     location: Option<String>,
     answer: Result<Response>,
 }
 
-impl App {
-    pub(super) async fn bulk(&self, context: &RequestContext<'_>) -> Result<Response> {
-        let body = context.body_up_to(self.config.max_bulk_bytes, |bytes, limit| {
-            format!("the bulk request has {bytes} bytes, which exceeds maxPayloadSize ({limit}): send several requests")
+impl RequestContext<'_> {
+    pub(super) async fn bulk(&self) -> Result<Response> {
+        let config = &self.app.config;
+        let body = self.body_up_to(config.max_bulk_bytes, |bytes, limit| {
+            format!("the bulk request has {bytes} bytes, the limit is {limit} (maxPayloadSize): send several requests")
         })?;
-        let bulk = Bulk::parse(&body, context.leeway, self.config.max_bulk_operations)?;
-        let mut schedule = Schedule::new(&bulk, &context.tenant.registry);
-        // To know what is not to be begun takes the errors of all before it.
+        let bulk = Bulk::parse(&body, self.leeway, config.max_bulk_operations)?;
+        let mut schedule = Schedule::new(&bulk, &self.tenant.registry);
+        // With failOnErrors an operation may begin only when the errors of all before it are
+        // known.
         let at_once = if bulk.fail_on_errors.is_some() { 1 } else { AT_ONCE };
-        let part = |share: f64| context.started + self.config.timeout.mul_f64(share);
+        let part = |share: f64| self.started + config.timeout.mul_f64(share);
         let (begin, end) = (part(BEGIN), part(END));
-        let mut job = Job::new(context, bulk);
-        let mut under_way = FuturesUnordered::new();
+        let mut job = Job::new(self, bulk);
+        let mut in_progress = FuturesUnordered::new();
         loop {
-            while under_way.len() < at_once
+            while in_progress.len() < at_once
                 && !job.has_failed()
                 && Instant::now() < begin
-                && let Some(step) = schedule.next(under_way.is_empty())
+                && let Some(step) = schedule.next(in_progress.is_empty())
             {
-                under_way.push(self.carry_out(context, step, job.prepare(step), end));
+                in_progress.push(self.carry_out(step, job.prepare(step), end));
             }
-            let Some(done) = under_way.next().await else { break };
+            let Some(done) = in_progress.next().await else { break };
             job.note(done, &mut schedule);
         }
-        drop(under_way);
+        drop(in_progress);
         Ok(Response::json(200, &bulk::response(&job.answers())))
     }
 
-    async fn carry_out(
-        &self,
-        context: &RequestContext<'_>,
-        step: Step,
-        asked: Result<Asked>,
-        end: Instant,
-    ) -> Done {
-        let (asked, route) = match asked.and_then(|asked| Ok((route(context, &asked)?, asked))) {
+    async fn carry_out(&self, step: Step, asked: Result<Asked>, end: Instant) -> Done {
+        let (asked, route) = match asked.and_then(|asked| Ok((self.operation_route(&asked)?, asked))) {
             Ok((route, asked)) => (asked, route),
             Err(error) => return Done { step, location: None, answer: Err(error) },
         };
         let location = match &route {
             Route::Replace(kind, id) | Route::Patch(kind, id) | Route::Delete(kind, id) => {
-                Some(context.location(kind, id))
+                Some(self.location(kind, id))
             }
             _ => None,
         };
-        // Boxed: 32 of the store's futures are no small thing.
-        let work = Box::pin(self.operate(context, route, asked));
+        // Boxed, because 32 futures of the store take much memory at once.
+        let work = Box::pin(self.operate(route, asked));
         let answer = tokio::time::timeout_at(end, work).await.unwrap_or_else(|_| Err(too_late()));
         Done { step, location, answer }
     }
 
-    async fn operate(&self, context: &RequestContext<'_>, route: Route, asked: Asked) -> Result<Response> {
+    async fn operate(&self, route: Route, asked: Asked) -> Result<Response> {
         let mut headers = HeaderMap::new();
         if let Some(version) = &asked.version {
-            // A text that is no header is no version that we gave out.
+            // A text that cannot be a header is not a version that we issued, and neither is
+            // an empty tag.
             let version = HeaderValue::from_str(version).unwrap_or(HeaderValue::from_static("\"\""));
             headers.insert(header::IF_MATCH, version);
         }
@@ -119,16 +116,25 @@ impl App {
             headers,
             body: Payload::Json(asked.data),
             takes_binary: false,
-            request_id: context.request.request_id.clone(),
+            request_id: self.request.request_id.clone(),
         };
-        let context =
-            RequestContext { request: &request, base: context.base.clone(), in_bulk: true, ..*context };
+        let context = RequestContext { request: &request, in_bulk: true, ..*self };
         match route {
-            Route::Create(kind) => self.create(&context, &kind).await,
-            Route::Replace(kind, id) => self.replace(&context, &kind, &id).await,
-            Route::Patch(kind, id) => self.patch(&context, &kind, &id).await,
-            Route::Delete(kind, id) => self.delete(&context, &kind, &id).await,
-            _ => Err(no_operation(&request.path)),
+            Route::Create(kind) => context.create(&kind).await,
+            Route::Replace(kind, id) => context.replace(&kind, &id).await,
+            Route::Patch(kind, id) => context.patch(&kind, &id).await,
+            Route::Delete(kind, id) => context.delete(&kind, &id).await,
+            _ => Err(not_an_operation(&request.path)),
+        }
+    }
+
+    fn operation_route(&self, asked: &Asked) -> Result<Route> {
+        let location = Location::parse(&asked.path, None);
+        match Route::parse(&method(asked.method), &location, &self.tenant.registry)? {
+            route @ (Route::Create(_) | Route::Replace(..) | Route::Patch(..) | Route::Delete(..)) => {
+                Ok(route)
+            }
+            _ => Err(not_an_operation(&asked.path)),
         }
     }
 }
@@ -152,7 +158,7 @@ impl<'a> Job<'a> {
         self.bulk.fail_on_errors.is_some_and(|limit| self.errors >= limit)
     }
 
-    /// The request that a step makes.
+    /// Makes the request of a step.
     fn prepare(&mut self, step: Step) -> Result<Asked> {
         let (Step::Whole(index) | Step::Create(index) | Step::Link(index)) = step;
         let operation = self.bulk.operations.get(index).ok_or_else(not_begun)?;
@@ -183,8 +189,10 @@ impl<'a> Job<'a> {
                 "bulkId:{} was not created: see the error of its operation",
                 excerpt(bulk_id)
             ))),
-            None => Err(ErrorKind::InvalidValue
-                .with(format!("bulkId:{} is the bulkId of no POST in this request", excerpt(bulk_id)))),
+            None => Err(ErrorKind::InvalidValue.with(format!(
+                "bulkId:{} does not match the bulkId of a POST in this request",
+                excerpt(bulk_id)
+            ))),
         }
     }
 
@@ -247,11 +255,11 @@ impl<'a> Job<'a> {
         schedule.done(index);
     }
 
-    /// Those that were not begun are told so, unless the client wanted to hear of
-    /// no more after its number of errors.
+    /// Returns the answers. An operation that was not begun is an error, unless the client
+    /// asked to stop after its number of errors.
     fn answers(self) -> Vec<Value> {
         let stopped = self.has_failed();
-        let base = self.context.base.as_str();
+        let base = self.context.base;
         let answers = self.bulk.operations.iter().zip(self.outcomes).filter_map(|(operation, outcome)| {
             let not_begun = || Outcome::failed(&not_begun(), named(base, operation));
             let outcome = if stopped { outcome } else { outcome.or_else(|| Some(not_begun())) };
@@ -261,18 +269,10 @@ impl<'a> Job<'a> {
     }
 }
 
-/// The resource that an operation names, as it names it.
+/// Returns the location of the resource that an operation names.
 fn named(base: &str, operation: &Operation) -> Option<String> {
     let asked = operation.asked.as_ref().ok().filter(|_| !operation.creates())?;
     Some(format!("{base}/{}", asked.path.trim_start_matches('/')))
-}
-
-fn route(context: &RequestContext<'_>, asked: &Asked) -> Result<Route> {
-    let location = Location::parse(&asked.path, None);
-    match Route::parse(&method(asked.method), &location, &context.tenant.registry)? {
-        route @ (Route::Create(_) | Route::Replace(..) | Route::Patch(..) | Route::Delete(..)) => Ok(route),
-        _ => Err(no_operation(&asked.path)),
-    }
 }
 
 fn method(method: bulk::Method) -> Method {
@@ -284,18 +284,22 @@ fn method(method: bulk::Method) -> Method {
     }
 }
 
-fn no_operation(path: &str) -> Error {
+fn not_an_operation(path: &str) -> Error {
     ErrorKind::InvalidValue
-        .with(format!("{} cannot be part of a bulk request: send a request of its own", excerpt(path)))
+        .with(format!("{} is not available in a bulk request: send a separate request", excerpt(path)))
 }
 
 fn not_begun() -> Error {
     ErrorKind::Unavailable { retry_after: RETRY_AFTER }
-        .with("the request took so long that this was not begun: send it again")
+        .with("the request took too long to begin this operation: send it again")
 }
 
-/// It stays: others may name it already.
+/// The error of a resource that was created and not linked. It stays, because other
+/// resources may refer to it already.
 fn unlinked(error: &Error) -> Error {
     let kind = if error.kind.status() < 429 { ErrorKind::Conflict } else { error.kind };
-    kind.with(format!("the resource was created without what names others of this request: {}", error.detail))
+    kind.with(format!(
+        "the resource was created, but its references to other resources of this request were not added: {}",
+        error.detail
+    ))
 }

@@ -1,4 +1,4 @@
-//! What is noted while a request is under way, and outlives it if it is cut off.
+//! The notes of a request in progress. They outlive it if it runs out of time.
 
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -11,13 +11,13 @@ use crate::route::Route;
 use crate::scim::quirks::Used;
 use crate::store::{AuditTrail, Audited, Changed, TenantName};
 
-/// What the copy of the audit log may take: a request has 25 s, API Gateway waits 29.
+/// Time for the copy of the audit log: a request has 25 s, and API Gateway waits 29.
 const KEEP_TIME: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
 pub(super) struct RequestLog {
     pub(super) used: Used,
-    pub(super) trail: AuditTrail,
+    pub(super) audit: AuditTrail,
     caller: OnceLock<Caller>,
     route: OnceLock<String>,
 }
@@ -25,23 +25,24 @@ pub(super) struct RequestLog {
 struct Caller {
     tenant: TenantName,
     client: String,
-    /// When the request came.
+    /// The time of the request.
     time: Timestamp,
 }
 
 impl RequestLog {
-    /// Who it is, once that is known.
-    pub(super) fn let_in(&self, tenant: &TenantName, client: &str, time: Timestamp) {
-        // Only once a request.
+    /// Notes the caller.
+    pub(super) fn authenticated(&self, tenant: &TenantName, client: &str, time: Timestamp) {
+        // Called once per request.
         let _again = self.caller.set(Caller { tenant: tenant.clone(), client: client.to_owned(), time });
     }
 
-    /// What it asks for, once that is known.
+    /// Notes the route.
     pub(super) fn routed(&self, route: &Route) {
         let _again = self.route.set(route.to_string());
     }
 
-    /// Metrics are grouped by it: there are no more than types and methods make.
+    /// Returns the route, by which metrics are grouped: there are no more than types and
+    /// methods make.
     pub(super) fn route(&self) -> &str {
         self.route.get().map_or("none", String::as_str)
     }
@@ -52,11 +53,11 @@ impl RequestLog {
 }
 
 impl App {
-    /// Logs what a request has changed, and keeps a copy in the table if the operator
-    /// wants one. The request has happened, whatever becomes of its record.
+    /// Logs the changes of a request, and keeps a copy in the table if the operator wants
+    /// one. A failure here does not fail the request, whose changes were applied.
     pub(super) async fn keep_audit(&self, request_id: &str, log: &RequestLog) {
         if let Some(Caller { tenant, client, time }) = log.caller.get() {
-            self.keep(tenant, (*time, client, request_id), log.trail.take()).await;
+            self.keep(tenant, (*time, client, request_id), log.audit.take()).await;
         }
     }
 
@@ -76,7 +77,7 @@ impl App {
             return;
         };
         let audited = Audited { time, client, request_id, changes: &changes };
-        match timeout(KEEP_TIME, self.store.keep_audit(tenant, &audited, days)).await {
+        match timeout(KEEP_TIME, self.store.directory(tenant).keep_audit(&audited, days)).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::error!(%error, request_id, "the table has no copy of this audit record");

@@ -1,143 +1,156 @@
-//! Queries (RFC 7644 s3.4.2, s3.4.3; RFC 9865), of one resource type or of all.
+//! Queries (RFC 7644 s3.4.2, s3.4.3; RFC 9865): from parameters to the store, and from
+//! there to a rendered page.
 
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
-use super::App;
 use super::context::RequestContext;
-use super::find::Leg;
-use super::pages::{self, Shown};
-use crate::cursor::Position;
 use crate::lambda::Response;
 use crate::scim::error::{Error, ErrorKind, Result};
-use crate::scim::projection::render;
-use crate::scim::query::{self, Page, Paged, Parameters, Side};
+use crate::scim::projection::{Projection, render};
+use crate::scim::query::{self, Page as AskedPage, Paged, Parameters, Query, Side};
 use crate::scim::schema::ResourceType;
+use crate::store::query::{Leg, Page, Position, Search, Start};
 
-/// A page ends early at so many bytes: Lambda lets 6 MB of answer pass, in which
-/// every quote of the body takes a byte more.
+/// Bytes at which a page ends early. Lambda allows 6 MB of answer, in which every quote of
+/// the body takes one more byte.
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
 /// Groups of a page whose members are read at the same time.
 const LISTED_AT_ONCE: usize = 8;
 
-impl App {
-    pub(super) async fn list(
-        &self,
-        context: &RequestContext<'_>,
-        kinds: &[Arc<ResourceType>],
-    ) -> Result<Response> {
-        let parameters = Parameters::of_url(|name| context.request.parameter(name));
-        Box::pin(self.answer(context, kinds, &parameters)).await
+impl RequestContext<'_> {
+    pub(super) async fn list(&self, kinds: &[Arc<ResourceType>]) -> Result<Response> {
+        let parameters = Parameters::of_url(|name| self.request.parameter(name));
+        Box::pin(self.answer_query(kinds, &parameters)).await
     }
 
-    pub(super) async fn search(
-        &self,
-        context: &RequestContext<'_>,
-        kinds: &[Arc<ResourceType>],
-    ) -> Result<Response> {
-        let parameters = Parameters::of_body(&context.body(&self.config)?, context.leeway)?;
-        Box::pin(self.answer(context, kinds, &parameters)).await
+    pub(super) async fn search(&self, kinds: &[Arc<ResourceType>]) -> Result<Response> {
+        let parameters = Parameters::of_body(&self.body()?, self.leeway)?;
+        Box::pin(self.answer_query(kinds, &parameters)).await
     }
 
-    async fn answer(
-        &self,
-        context: &RequestContext<'_>,
-        kinds: &[Arc<ResourceType>],
-        parameters: &Parameters,
-    ) -> Result<Response> {
-        let query = parameters.query(context.tenant.policy.page_size, context.leeway)?;
-        let legs: Vec<Leg<'_>> = kinds
-            .iter()
-            .map(|kind| Leg::new(kind, kinds, context, &query, parameters))
-            .collect::<Result<_>>()?;
-        let tenant = &context.tenant.name;
-        let declared = self.declared(context, &legs, &query).await?;
+    async fn answer_query(&self, kinds: &[Arc<ResourceType>], parameters: &Parameters) -> Result<Response> {
+        let query = parameters.query(self.tenant.policy.page_size, self.leeway)?;
+        let groups = self.groups();
+        let legs: Result<Vec<Leg<'_>>> =
+            kinds.iter().map(|kind| Leg::new(kind, kinds, &groups, &query, self.leeway)).collect();
+        let offers_cursors = self.app.config.cursor_key.is_some();
+        let search = Search { query: &query, legs: legs?, offers_cursors };
+        let projections = projections(kinds, parameters)?;
         let (paged, resources) = match &query.page {
-            Page::Index(start) => {
-                let mut shown = match declared {
-                    Some(all) => pages::from(all, start - 1, query.count),
-                    None => self.by_index(tenant, &legs, &query, start - 1).await?,
-                };
-                let resources = self.render_page(context, &legs, &mut shown).await?;
-                let total = shown.total.unwrap_or(resources.len());
+            AskedPage::Index(start) => {
+                let mut page = self.page(&search, Start::Index(start - 1)).await?;
+                let resources = self.render_page(&search, &projections, &mut page).await?;
+                let total = page.total.unwrap_or(resources.len());
                 (Paged::Index { total, start_index: *start }, resources)
             }
-            Page::Cursor(cursor) => {
-                let key = self.config.cursor_key.as_ref().ok_or_else(|| {
-                    ErrorKind::InvalidCursor.with("cursor pagination is not offered here: page by startIndex")
-                })?;
-                let bound = bound_to(context, kinds, parameters);
-                let opened = cursor.as_ref().map(|cursor| key.open(&bound, query.count, cursor, context.now));
-                let opened = opened.transpose()?;
-                let mut shown = match declared {
-                    Some(all) => pages::part(all, &query, opened),
-                    None => self.by_cursor(tenant, &legs, &query, opened).await?,
-                };
-                let resources = self.render_page(context, &legs, &mut shown).await?;
-                let seal = |page: Option<Side<Position>>| {
-                    page.map(|page| key.seal(&bound, query.count, page, context.now)).transpose()
-                };
-                let (previous, next) = (seal(shown.previous)?, seal(shown.next)?);
-                (Paged::Cursor { total: shown.total, previous, next }, resources)
+            AskedPage::Cursor(cursor) => {
+                self.cursor_page(
+                    &search,
+                    &projections,
+                    cursor.as_deref(),
+                    &self.bound_query(kinds, parameters),
+                )
+                .await?
             }
         };
         Ok(Response::json(200, &query::response(paged, resources)))
     }
 
-    /// Renders as much as one answer holds. What is left is on the next page, or on
-    /// the previous one if this was reached from behind.
+    /// Opens the cursor, reads its page, and seals the cursors of the neighbouring pages.
+    /// `bound` is the query that the cursors are good for.
+    async fn cursor_page(
+        &self,
+        search: &Search<'_>,
+        projections: &[Projection<'_>],
+        cursor: Option<&str>,
+        bound: &str,
+    ) -> Result<(Paged, Vec<Value>)> {
+        let Query { count, .. } = *search.query;
+        let key = self.app.config.cursor_key.as_ref().ok_or_else(|| {
+            ErrorKind::InvalidCursor.with("cursor pagination is not available: page by startIndex")
+        })?;
+        let side = cursor.map(|cursor| key.open(bound, count, cursor, self.now)).transpose()?;
+        let mut page = self.page(search, Start::Cursor(side.as_ref())).await?;
+        let resources = self.render_page(search, projections, &mut page).await?;
+        let seal = |page: Option<Side<Position>>| {
+            page.map(|page| key.seal(bound, count, page, self.now)).transpose()
+        };
+        let (previous, next) = (seal(page.previous)?, seal(page.next)?);
+        Ok((Paged::Cursor { total: page.total, previous, next }, resources))
+    }
+
+    async fn page(&self, search: &Search<'_>, start: Start<'_>) -> Result<Page> {
+        match self.find_declared(search).await? {
+            Some(all) => Ok(Page::of(all, search, start)),
+            None => Ok(self.directory().search(search, start).await?),
+        }
+    }
+
+    /// Renders as much as one answer holds. The rest is on the next page, or on the previous
+    /// one if this page was reached backwards.
     async fn render_page(
         &self,
-        context: &RequestContext<'_>,
-        legs: &[Leg<'_>],
-        shown: &mut Shown,
+        search: &Search<'_>,
+        projections: &[Projection<'_>],
+        page: &mut Page,
     ) -> Result<Vec<Value>> {
-        let mut found = std::mem::take(&mut shown.found);
-        if shown.backward {
+        let mut found = std::mem::take(&mut page.found);
+        // The nearest to the cursor come first, so that the rest is the farther part.
+        if page.is_backward {
             found.reverse();
         }
         let mut resources = Vec::with_capacity(found.len());
         let mut bytes = 0;
         let mut last: Option<Position> = None;
-        let found = found.into_iter().filter_map(|one| Some((legs.get(one.leg)?, one)));
-        let listed = found.map(|(leg, one)| {
+        let found = found
+            .into_iter()
+            .filter_map(|one| Some((search.legs.get(one.leg)?.kind, projections.get(one.leg)?, one)));
+        let expanded = found.map(|(kind, projection, one)| {
             Box::pin(async move {
                 let position = one.position();
-                let listed = self.listed(context, leg.kind, one.resource, &leg.projection).await?;
-                Ok::<_, Error>((leg, position, listed))
+                let expanded = self.expand_listed(kind, one.resource, projection).await?;
+                Ok::<_, Error>((kind, projection, position, expanded))
             })
         });
-        let mut listed = stream::iter(listed.collect::<Vec<_>>()).buffered(LISTED_AT_ONCE);
-        while let Some((leg, position, resource)) = listed.try_next().await? {
+        let mut expanded = stream::iter(expanded.collect::<Vec<_>>()).buffered(LISTED_AT_ONCE);
+        while let Some((kind, projection, position, resource)) = expanded.try_next().await? {
             let Some(resource) = resource else {
                 continue;
             };
-            let location = context.location(leg.kind, &resource.id);
-            let rendered = render(leg.kind, &resource, &leg.projection, &location);
+            let rendered = render(kind, &resource, projection, &self.location(kind, &resource.id));
             bytes += rendered.to_string().len();
+            // One resource is shown whatever its size, or a client would never get past it.
             if bytes > MAX_PAGE_BYTES && last.is_some() {
-                if shown.backward {
-                    shown.previous = last.map(Side::Before);
+                if page.is_backward {
+                    page.previous = last.map(Side::Before);
                 } else {
-                    shown.next = last.map(Side::After);
+                    page.next = last.map(Side::After);
                 }
                 break;
             }
             last = Some(position);
             resources.push(rendered);
         }
-        if shown.backward {
+        if page.is_backward {
             resources.reverse();
         }
         Ok(resources)
     }
+
+    /// Names everything but cursor and count that the pages of a query have in common.
+    fn bound_query(&self, kinds: &[Arc<ResourceType>], parameters: &Parameters) -> String {
+        let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name.as_str()).collect();
+        format!("{} {} {}", self.tenant.name.as_str(), kinds.join(","), parameters.fingerprint())
+    }
 }
 
-/// Everything but cursor and count that the pages of a query have in common.
-fn bound_to(context: &RequestContext<'_>, kinds: &[Arc<ResourceType>], parameters: &Parameters) -> String {
-    let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name.as_str()).collect();
-    format!("{} {} {}", context.tenant.name.as_str(), kinds.join(","), parameters.fingerprint())
+/// Returns what the answer shows of the resources of each type.
+fn projections<'k>(kinds: &'k [Arc<ResourceType>], parameters: &Parameters) -> Result<Vec<Projection<'k>>> {
+    let (attributes, excluded) =
+        (parameters.attributes.as_deref(), parameters.excluded_attributes.as_deref());
+    kinds.iter().map(|kind| Projection::parse(kind, attributes, excluded)).collect()
 }

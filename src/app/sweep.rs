@@ -1,5 +1,4 @@
-//! The jobs of all tenants that are due: what a request that died has left, and
-//! what is only safe to do a while after a request.
+//! The cleanup jobs of all tenants that are due.
 
 use tokio::time::timeout;
 
@@ -7,14 +6,13 @@ use super::App;
 use crate::store::{AuditTrail, Error, Swept};
 
 impl App {
-    /// As far as the time allows. What is left over is done by the next sweep.
+    /// Does as many jobs as time allows. The next sweep does the rest.
     pub async fn sweep(&self) -> Swept {
         let mut swept = Swept::default();
-        let ended = timeout(self.config.timeout, Box::pin(self.sweep_tenants(&mut swept))).await;
-        match ended {
+        match timeout(self.config.timeout, Box::pin(self.sweep_tenants(&mut swept))).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the sweep failed"),
-            Err(_) => tracing::warn!("the sweep had not enough time"),
+            Err(_) => tracing::warn!("the sweep did not have enough time"),
         }
         let age = swept.oldest.map_or(0, |due| (self.sources.now)().duration_since(due).as_secs().max(0));
         tracing::info!(
@@ -30,19 +28,21 @@ impl App {
     async fn sweep_tenants(&self, swept: &mut Swept) -> Result<(), Error> {
         let now = (self.sources.now)();
         for tenant in self.store.tenants().await? {
+            // A tenant that is being deleted is listed without a record.
             let Some(record) = self.store.tenant(&tenant).await? else {
                 continue;
             };
-            // The others do not wait for one that cannot be served.
             match record.registry(&self.config.definitions) {
                 Ok(registry) => {
-                    let (kinds, trail) = (&registry.resource_types, AuditTrail::default());
-                    let done = self.store.sweep_tenant(&tenant, kinds, now, &trail, swept).await;
-                    self.keep(&tenant, (now, "sweep", ""), trail.take()).await;
+                    let (kinds, audit) = (&registry.resource_types, AuditTrail::default());
+                    let done = self.store.directory(&tenant).sweep(kinds, now, &audit, swept).await;
+                    // Changes made before an error are recorded too.
+                    self.keep(&tenant, (now, "sweep", ""), audit.take()).await;
                     done?;
                 }
+                // One tenant that cannot be served does not keep the others waiting.
                 Err(error) => {
-                    tracing::error!(tenant = tenant.as_str(), %error, "the definitions of a tenant cannot be used");
+                    tracing::error!(tenant = tenant.as_str(), %error, "the definitions of a tenant are invalid");
                 }
             }
         }

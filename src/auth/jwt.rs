@@ -9,8 +9,10 @@ use http::Uri;
 use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::Value;
+
+use crate::store::{Algorithm, Keys, Oauth};
 
 /// The longest token that is looked at. Entra's, with many roles, have some 4 kB.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
@@ -20,45 +22,6 @@ pub const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(60);
 
 /// Keys of one authorization server that are considered. Those of Entra ID are ten.
 const MAX_KEYS: usize = 100;
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "camelCase")]
-pub struct Oauth {
-    /// `iss` of every token, to the letter.
-    pub issuer: String,
-    /// One of the token's `aud`; of a token that has none (Cognito's), its `client_id`.
-    pub audience: String,
-    pub keys: Keys,
-    /// Has to be in `scope`, `scp` (Okta, Entra ID) or `roles` (Entra ID).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scope: Option<String>,
-    pub algorithms: Vec<Algorithm>,
-}
-
-/// Where the server's public keys are (RFC 7517 s5).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Keys {
-    JwksUrl(String),
-    /// The document itself.
-    Jwks(String),
-}
-
-/// Those whose keys cannot be mistaken for a shared secret.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
-pub enum Algorithm {
-    #[cfg_attr(feature = "cli", value(name = "RS256"))]
-    RS256,
-    #[cfg_attr(feature = "cli", value(name = "ES256"))]
-    ES256,
-    #[cfg_attr(feature = "cli", value(name = "EdDSA"))]
-    EdDSA,
-}
-
-impl Algorithm {
-    pub const ALL: [Self; 3] = [Self::RS256, Self::ES256, Self::EdDSA];
-}
 
 impl From<Algorithm> for jsonwebtoken::Algorithm {
     fn from(algorithm: Algorithm) -> Self {

@@ -18,14 +18,16 @@ use jsonwebtoken::jwk::JwkSet;
 use subtle::ConstantTimeEq;
 
 use self::jwks::Jwks;
-use self::jwt::{Keys, Oauth, Refusal};
+use self::jwt::Refusal;
 use crate::lambda::Request;
 use crate::route::Location;
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::policy::Policy;
 use crate::scim::registry::Registry;
 use crate::scim::registry::custom::Definitions;
-use crate::store::{RETRY_AFTER, Scope, Store, TenantName, TenantRecord, TokenRecord, USE_INTERVAL};
+use crate::store::{
+    Keys, Oauth, RETRY_AFTER, Scope, Store, TenantName, TenantRecord, TokenRecord, USE_INTERVAL,
+};
 
 /// A token that is revoked, or a policy that is changed, stays in force in a
 /// running instance for so long.
@@ -55,7 +57,7 @@ pub struct Caller {
     pub user: Option<String>,
     pub scope: Scope,
     /// Whether the use of the token is to be noted.
-    pub is_noteworthy: bool,
+    pub is_use_due: bool,
 }
 
 pub struct Auth {
@@ -118,12 +120,12 @@ impl Auth {
         if !record.is_of(token.secret) || record.expires.is_some_and(|expires| expires <= now) {
             return Err(unauthorized());
         }
-        let is_noteworthy = record.used.is_none_or(|used| now.duration_since(used) >= USE_INTERVAL);
-        if is_noteworthy && let Some(Cached { known: Some(known), .. }) = self.lock().get_mut(&credential) {
+        let is_use_due = record.used.is_none_or(|used| now.duration_since(used) >= USE_INTERVAL);
+        if is_use_due && let Some(Cached { known: Some(known), .. }) = self.lock().get_mut(&credential) {
             known.token = Some(TokenRecord { used: Some(now), ..record.clone() });
         }
         let TokenRecord { user, scope, .. } = record;
-        Ok(Caller { tenant, client: credential.1, user, scope, is_noteworthy })
+        Ok(Caller { tenant, client: credential.1, user, scope, is_use_due })
     }
 
     async fn of_jwt(&self, store: &Store, name: TenantName, text: &str, now: Timestamp) -> Result<Caller> {
@@ -146,7 +148,7 @@ impl Auth {
             client,
             user: None,
             scope: Scope::ReadWrite,
-            is_noteworthy: false,
+            is_use_due: false,
         })
     }
 

@@ -1,21 +1,19 @@
-//! A copy of the audit log in the table, of which DynamoDB deletes what is old.
+//! A copy of the audit log in the table. DynamoDB deletes old records.
 
+use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::store::Store;
+use crate::store::dynamo::item::{item_at, number, read};
 use crate::store::error::Error;
 use crate::store::table::audit_trail::Changed;
-use crate::store::table::keys::{Key, TenantName};
-use crate::store::table::resource_item::{Item, number};
+use crate::store::table::directory::Directory;
 
-const OPERATION: &str = "BatchExecuteStatement";
-
-/// What one request has changed.
+/// The changes of one request.
 pub struct Audited<'a> {
     pub time: Timestamp,
-    /// Key id of the token, or the client that an authorization server names.
+    /// The key id of the token, or the client that an authorization server names.
     pub client: &'a str,
     pub request_id: &'a str,
     pub changes: &'a [Changed],
@@ -31,49 +29,34 @@ struct Record<'a> {
     change: &'a Changed,
 }
 
-impl Store {
-    pub async fn keep_audit(
-        &self,
-        tenant: &TenantName,
-        audited: &Audited<'_>,
-        days: u16,
-    ) -> Result<(), Error> {
+impl Directory<'_> {
+    /// Writes a copy of the changes that is kept for `days`.
+    pub async fn keep_audit(self, audited: &Audited<'_>, days: u16) -> Result<(), Error> {
         let Audited { time, client, request_id, changes } = *audited;
         let until = time + SignedDuration::from_hours(24 * i64::from(days));
         let statements = changes.iter().enumerate().map(|(place, change)| {
             let record = Record { time, client, request_id, change };
-            let mut item: Item =
-                serde_dynamo::to_item(record).map_err(|error| Error::fault(OPERATION, error))?;
-            item.extend(Key::audit(tenant, time, request_id, place).into_map());
+            let mut item = item_at(self.audit_key(time, request_id, place), &record)?;
             item.insert("ttl".to_owned(), number(until.as_second()));
-            Ok(self.insert_statement(item))
+            Ok(self.table.insert_statement(item))
         });
-        // What is there already, an attempt whose answer was lost has written.
-        self.execute(statements.collect::<Result<_, Error>>()?).await?;
+        // A record that exists was written by an attempt whose answer was lost.
+        self.table.execute(statements.collect::<Result<_, Error>>()?).await?;
         Ok(())
     }
 
-    /// What was changed on one day, in the order of time. What DynamoDB has still to
-    /// delete is left out.
-    pub async fn audit(
-        &self,
-        tenant: &TenantName,
-        day: jiff::civil::Date,
-        now: Timestamp,
-    ) -> Result<Vec<Value>, Error> {
-        const OPERATION: &str = "Query";
-        let query = self.rows(Key::audits(tenant, day)).key_condition_expression("pk = :pk");
-        let mut pages = query.into_paginator().items().send();
+    /// Reads the changes of one day, in the order of time.
+    pub async fn audit(self, day: Date, now: Timestamp) -> Result<Vec<Value>, Error> {
         let mut records = Vec::new();
-        while let Some(item) = pages.next().await {
-            let mut item = item.map_err(|error| Error::sdk(OPERATION, &error))?;
+        for mut item in self.table.query(self.audit_partition(day)).all().await? {
             let until = item.remove("ttl").and_then(|ttl| ttl.as_n().ok()?.parse::<i64>().ok());
+            // DynamoDB deletes an expired record within days.
             if until.is_some_and(|until| until <= now.as_second()) {
                 continue;
             }
             item.remove("pk");
             item.remove("sk");
-            records.push(serde_dynamo::from_item(item).map_err(|error| Error::fault(OPERATION, error))?);
+            records.push(read(item)?);
         }
         Ok(records)
     }

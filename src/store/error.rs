@@ -1,31 +1,35 @@
-//! What can go wrong in the store, and the one place where that becomes an
-//! answer and is logged.
+//! The errors of the store, and the one place where they become an answer and are
+//! logged.
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::scim::decode::excerpt;
 use crate::scim::error::{Error as ScimError, ErrorKind};
+use crate::store::limits::{
+    MAX_IN_ORDER, MAX_INDEX_ROWS, MAX_MEMBERS_READ, MAX_NESTED_GROUPS, MAX_RESOURCE_BYTES, MAX_SORTED,
+    MAX_STAGED, RETRY_AFTER,
+};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("there is no such resource")]
+    #[error("the resource does not exist")]
     NotFound,
     #[error("the resource has another version")]
     VersionMismatch,
-    /// Another resource owns a value that is unique.
+    /// Another resource owns a unique value.
     #[error("{attribute} is taken by {owner}")]
     Taken { attribute: String, owner: String },
-    /// The change does not fit the resource as it is.
+    /// The change does not fit the present state of the resource.
     #[error(transparent)]
     Refused(#[from] ScimError),
     #[error("the resource has {bytes} bytes")]
     TooLarge { bytes: usize },
-    #[error("the resource has {values} values to be found by")]
+    #[error("the resource has {values} indexed values")]
     TooManyValues { values: usize },
-    #[error("the change moves {moves} values to be found by")]
+    #[error("the change moves {moves} indexed values")]
     TooManyMoves { moves: usize },
-    /// Members to be added that there are not.
-    #[error("there is nobody with the ids {}", ids.join(", "))]
+    /// New members that do not exist.
+    #[error("no resource has the ids {}", ids.join(", "))]
     UnknownMembers { ids: Vec<String> },
     #[error("a group would be a member of itself")]
     Cycle,
@@ -35,13 +39,21 @@ pub enum Error {
     TooManyMembers { members: u64 },
     #[error("the request changes {changes} members")]
     TooManyChanges { changes: usize },
-    /// Read so much that the answer would take too long.
+    /// The query reads so much that the answer would take too long.
     #[error("the query read more than its budget")]
     TooMuchToRead,
-    /// Other writers or the capacity of the table, to the end of the retries.
+    #[error("the query finds more than can be sorted")]
+    TooManyToSort,
+    /// Only a scan finds the resources, and there are too many. `found_by` are the paths
+    /// that need no scan.
+    #[error("too many {endpoint} to scan for a filter")]
+    TooMuchToFilter { endpoint: String, found_by: Vec<String>, by_cursor: bool },
+    #[error("the page is too far in the order of {path}")]
+    TooFarInOrder { path: String },
+    /// Other writers, or the capacity of the table, until the retries were exhausted.
     #[error("{operation}: contention or throttling")]
     Busy { operation: &'static str },
-    /// No answer. Whether a write happened is not known.
+    /// No answer. A write may have been applied.
     #[error("{operation}: no answer: {cause}")]
     Unavailable { operation: &'static str, cause: String },
     #[error("{operation}: {cause}")]
@@ -49,7 +61,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Names the error of a call that is not about one of its conditions.
+    /// Names the error of a call whose conditions are not the reason.
     pub(crate) fn sdk<E>(operation: &'static str, error: &SdkError<E>) -> Self
     where
         E: std::error::Error + ProvideErrorMetadata + 'static,
@@ -77,20 +89,8 @@ impl Error {
     }
 }
 
-/// Whether the condition of a write held.
-pub(crate) fn held<T, E>(operation: &'static str, written: Result<T, SdkError<E>>) -> Result<bool, Error>
-where
-    E: std::error::Error + ProvideErrorMetadata + 'static,
-{
-    match written {
-        Ok(_) => Ok(true),
-        Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
-        Err(error) => Err(Error::sdk(operation, &error)),
-    }
-}
-
-/// Errors, and reasons of a cancelled transaction, after which the same write
-/// can succeed.
+/// Whether the same write can succeed later, after this error or reason of a cancelled
+/// transaction.
 pub(crate) fn is_contention(code: &str) -> bool {
     matches!(
         code,
@@ -105,64 +105,71 @@ pub(crate) fn is_contention(code: &str) -> bool {
     )
 }
 
-/// Seconds, as an integer: Okta reads nothing else.
-pub const RETRY_AFTER: u32 = 2;
-
-/// Names the first few.
-fn unknown(ids: &[String]) -> String {
+/// Names the first few ids.
+fn unknown_members(ids: &[String]) -> String {
     const NAMED: usize = 5;
     let mut names: Vec<String> = ids.iter().take(NAMED).map(|id| excerpt(id)).collect();
     if ids.len() > NAMED {
         names.push(format!("{} more", ids.len() - NAMED));
     }
-    format!(
-        "there is no user or group with the id {}: create it before it is made a member",
-        names.join(", ")
-    )
+    format!("no user or group has the id {}: create it before you add it as a member", names.join(", "))
 }
 
 impl From<Error> for ScimError {
     fn from(error: Error) -> Self {
         match error {
-            Error::NotFound => ErrorKind::NotFound.with("there is no such resource: it was deleted, or never existed"),
+            Error::NotFound => {
+                ErrorKind::NotFound.with("the resource does not exist: it was deleted or never created")
+            }
             Error::VersionMismatch => ErrorKind::VersionMismatch
-                .with("the resource has changed since the version in If-Match: read it again and repeat the change"),
+                .with("the resource has changed since the version in If-Match: read it and repeat the change"),
             Error::Taken { attribute, owner } => ErrorKind::Uniqueness.with(format!(
-                "{attribute} is already taken by the resource with id {owner}: choose another or update that one"
+                "{attribute} is already used by the resource with the id {owner}: choose another value or update that resource"
             )),
             Error::Refused(error) => error,
             Error::TooLarge { bytes } => ErrorKind::TooLarge.with(format!(
-                "the resource would have {bytes} bytes, at most {} are allowed: send fewer or shorter values",
-                crate::store::table::resource_item::MAX_RESOURCE_BYTES
+                "the resource has {bytes} bytes, the limit is {MAX_RESOURCE_BYTES}: send fewer or shorter values"
             )),
             Error::TooManyValues { values } => ErrorKind::InvalidValue.with(format!(
-                "the resource would have {values} values to be found by, at most {} are allowed: send fewer e-mails, roles or entitlements",
-                crate::store::resource::MAX_INDEX_ROWS
+                "the resource has {values} indexed values, the limit is {MAX_INDEX_ROWS}: remove some emails, roles or entitlements"
             )),
             Error::TooManyMoves { moves } => ErrorKind::InvalidValue.with(format!(
-                "the change would add and remove {moves} values to be found by, at most {} at once are allowed: send several requests",
-                crate::store::resource::MAX_INDEX_ROWS
+                "the change adds and removes {moves} indexed values, the limit is {MAX_INDEX_ROWS}: send several requests"
             )),
-            Error::UnknownMembers { ids } => ErrorKind::InvalidValue.with(unknown(&ids)),
+            Error::UnknownMembers { ids } => ErrorKind::InvalidValue.with(unknown_members(&ids)),
             Error::Cycle => ErrorKind::InvalidValue.with(
-                "the group would become a member of itself: a group cannot have a member that it is in, directly or through others, unless the operator accepts it by the policy groupCycles",
+                "a group cannot be a member of itself, directly or through other groups, unless the operator sets the policy groupCycles to accept",
             ),
-            Error::TooManyGroups => ErrorKind::InvalidValue
-                .with("too many groups are within each other: a group that is added may hold a thousand others at most"),
+            Error::TooManyGroups => ErrorKind::InvalidValue.with(format!(
+                "a group that is added as a member cannot contain more than {MAX_NESTED_GROUPS} other groups"
+            )),
             Error::TooManyMembers { members } => ErrorKind::TooMany.with(format!(
-                "the group has {members} members, at most {} can be read at once: use excludedAttributes=members, \
-                 ask for one member by a filter, or add and remove members by PATCH",
-                crate::store::group::read::MAX_MEMBERS_READ
+                "the group has {members} members, the limit is {MAX_MEMBERS_READ} for one answer: use excludedAttributes=members, \
+                 filter for one member, or add and remove members by PATCH"
             )),
             Error::TooManyChanges { changes } => ErrorKind::TooLarge.with(format!(
-                "the request changes {changes} members, at most {} are allowed: send several requests",
-                crate::store::group::staged::MAX_STAGED
+                "the request changes {changes} members, the limit is {MAX_STAGED}: send several requests"
             )),
-            Error::TooMuchToRead => ErrorKind::TooMany.with("the query reads too much: narrow its filter"),
+            Error::TooMuchToRead => ErrorKind::TooMany.with("the query reads too much: narrow the filter"),
+            Error::TooManyToSort => ErrorKind::TooMany.with(format!(
+                "cannot sort more than {} resources (12 MB): narrow the filter or omit sortBy",
+                thousands(MAX_SORTED)
+            )),
+            Error::TooMuchToFilter { endpoint, found_by, by_cursor } => {
+                let or_cursor = if by_cursor { ", or page by cursor" } else { "" };
+                ErrorKind::TooMany.with(format!(
+                    "too many {endpoint} to filter one by one: narrow the filter by eq on one of id, {}{or_cursor}",
+                    found_by.join(", ")
+                ))
+            }
+            Error::TooFarInOrder { path } => ErrorKind::TooMany.with(format!(
+                "cannot list more than the first {} resources in the order of {path}: narrow the filter or omit sortBy",
+                thousands(MAX_IN_ORDER)
+            )),
             Error::Busy { .. } => {
-                tracing::warn!(%error, "gave up");
+                tracing::warn!(%error, "retries exhausted");
                 ErrorKind::Busy { retry_after: RETRY_AFTER }
-                    .with("too many changes at once: send the request again later")
+                    .with("too many changes at the same time: send the request again later")
             }
             Error::Unavailable { .. } => {
                 tracing::error!(%error, "no answer from DynamoDB");
@@ -170,9 +177,20 @@ impl From<Error> for ScimError {
                     .with("the directory did not answer: read the resource, or send the request again later")
             }
             Error::Fault { .. } => {
-                tracing::error!(%error, "fault");
-                ErrorKind::Internal.with("internal error: tell the operator the time and the id of this request")
+                tracing::error!(%error, "internal error");
+                ErrorKind::Internal.with("internal error: report the time and the id of this request to the operator")
             }
         }
     }
+}
+
+/// Writes a number with a comma before each three digits.
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let start = digits.len() % 3;
+    let places = digits.char_indices();
+    places.fold(String::new(), |text, (place, digit)| {
+        let comma = if place > 0 && place % 3 == start { "," } else { "" };
+        format!("{text}{comma}{digit}")
+    })
 }

@@ -1,83 +1,94 @@
-//! The directory in DynamoDB: the only place that names `aws_sdk_dynamodb`.
+//! The directory in DynamoDB: the only wing that names `aws_sdk_dynamodb`.
 //!
-//! There is no unconditional write of a resource here, and no read before a
-//! write where the condition of the write can tell what a read would: a failed
-//! condition returns the old item.
+//! There is no unconditional write of a resource here, and no read before a write where
+//! the condition of the write can tell what a read would: a failed condition returns the
+//! current item.
+//!
+//! The layers, each of which knows only those before it:
+//!
+//! * `limits`, `error`, `digest`: the ground.
+//! * `dynamo`: mechanics, without a word of SCIM.
+//! * `table`: the items of the table, and the handles that bind them to a tenant.
+//! * `group`: groups and their members.
+//! * `cleanup`: work that a request leaves for the sweep.
+//! * `resource`: creating, changing and deleting one resource.
+//! * `query`: queries of one resource type or of several.
+//! * `tenants`, `tokens`, `audit`, `admin`: the operator's side.
 
 #[cfg(feature = "cli")]
 mod admin;
 mod audit;
 mod cleanup;
+mod digest;
 mod dynamo;
 mod error;
 mod group;
+mod limits;
 pub mod query;
 mod resource;
 mod table;
 mod tenants;
-
-use std::sync::Arc;
-use std::time::Duration;
+mod tokens;
 
 use aws_config::SdkConfig;
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::Builder;
-use uuid::Uuid;
 
 #[cfg(feature = "cli")]
-pub use self::admin::check::{Expected, Finding};
+pub use self::admin::check::{Expected, Finding, Repaired};
 pub use self::audit::Audited;
 pub use self::cleanup::Swept;
+pub(crate) use self::digest::sha256;
+use self::dynamo::client::Table;
+pub use self::dynamo::client::client_config;
+#[cfg(feature = "cli")]
+pub use self::dynamo::client::local_config;
 pub use self::dynamo::meter::{Meter, Reading};
-pub use self::error::{Error, RETRY_AFTER};
-pub use self::group::change::MemberChange;
+pub use self::error::Error;
+pub use self::group::change::{Apply, MemberChange};
 pub use self::group::groups_of::DirectGroup;
-pub use self::resource::{Apply, Change, MAX_INDEX_ROWS, Unseen, Write};
+pub(crate) use self::limits::USE_INTERVAL;
+pub use self::limits::{MAX_INDEX_ROWS, MAX_RESOURCE_BYTES, RETRY_AFTER};
+pub use self::resource::{Blind, Change, Created};
 pub use self::table::audit_trail::{Action, AuditTrail, Changed};
-pub use self::table::keys::TenantName;
-pub(crate) use self::table::keys::hex;
-pub use self::table::resource_item::MAX_RESOURCE_BYTES;
-pub use self::tenants::{Scope, TenantRecord, TokenRecord};
-pub(crate) use self::tenants::{USE_INTERVAL, sha256};
+pub use self::table::directory::{Collection, Directory, TenantName};
+pub use self::table::tenant_record::{Algorithm, Keys, Oauth, Scope, TenantRecord, TokenRecord};
+pub use self::table::write_context::{WriteContext, Writer};
+pub use self::tokens::Rotated;
 
-/// A number from 0 to 1.
-pub type Jitter = dyn Fn() -> f64 + Send + Sync;
+use crate::sources::Sources;
 
+/// The table of all tenants.
 #[derive(Clone)]
 pub struct Store {
-    client: Client,
-    table: String,
-    ids: Arc<dyn Fn() -> Uuid + Send + Sync>,
-    jitter: Arc<Jitter>,
+    table: Table,
 }
 
 impl Store {
-    pub fn new(
-        client: Client,
-        table: impl Into<String>,
-        ids: Arc<dyn Fn() -> Uuid + Send + Sync>,
-        jitter: Arc<Jitter>,
-    ) -> Self {
-        Self { client, table: table.into(), ids, jitter }
+    /// Connects to a table. `endpoint` is a DynamoDB other than that of the region.
+    pub fn connect(shared: &SdkConfig, endpoint: Option<&str>, table: &str, sources: &Sources) -> Self {
+        let mut settings = client_config(shared);
+        settings.set_endpoint_url(endpoint.map(str::to_owned));
+        Self::new(Client::from_conf(settings.build()), table, sources)
     }
-}
 
-/// The settings of the DynamoDB client. API Gateway waits 29 s at most, and a
-/// request makes up to four calls one after the other. Retries are those of the
-/// standard mode: the adaptive one would let a throttled tenant slow the others.
-pub fn client_config(shared: &SdkConfig) -> Builder {
-    Builder::from(shared)
-        .interceptor(dynamo::meter::Metering)
-        .retry_config(
-            RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(25)),
-        )
-        .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(Duration::from_millis(800))
-                .operation_attempt_timeout(Duration::from_secs(2))
-                .operation_timeout(Duration::from_secs(6))
-                .build(),
-        )
+    /// Connects to a table of a DynamoDB that checks no credentials.
+    #[cfg(feature = "cli")]
+    pub fn connect_local(endpoint: &str, table: &str, sources: &Sources) -> Self {
+        Self::new(Client::from_conf(local_config(endpoint).build()), table, sources)
+    }
+
+    pub fn new(client: Client, table: impl Into<String>, sources: &Sources) -> Self {
+        Self { table: Table::new(client, table.into(), sources) }
+    }
+
+    /// Binds the tenant, once for all that follows.
+    pub fn directory<'a>(&'a self, tenant: &'a TenantName) -> Directory<'a> {
+        Directory { table: &self.table, tenant }
+    }
+
+    /// Creates the table in an emulator, unless it exists.
+    #[cfg(feature = "local")]
+    pub async fn create_table(&self) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+        self.table.create().await
+    }
 }

@@ -1,55 +1,47 @@
 //! The end of a tenant.
 
-use futures_util::TryStreamExt;
 use jiff::Timestamp;
 
 use crate::store::Store;
-use crate::store::error::{Error, held};
-use crate::store::table::keys::{Key, TenantName};
-use crate::store::table::resource_item::attribute_value;
+use crate::store::dynamo::batch::Statement;
+use crate::store::dynamo::expression::Expression;
+use crate::store::dynamo::item::{Key, value};
+use crate::store::error::Error;
+use crate::store::table::directory::TenantName;
+use crate::store::table::keys::listed_tenant;
 
-/// Keys that are gathered before they are deleted.
+/// Keys that are collected before they are deleted.
 const BATCH: usize = 1_000;
 
-const DELETE: &str = "DeleteItem";
-
 impl Store {
-    /// From here on nobody can be let in again. `false` if the tenant is not disabled
-    /// since then any more.
+    /// Deletes the record of a tenant that is disabled since `disabled`, so that it cannot
+    /// be enabled again. Returns `false` if it was enabled in between.
     pub async fn begin_erasure(&self, tenant: &TenantName, disabled: Timestamp) -> Result<bool, Error> {
-        let begun = self
-            .client
-            .delete_item()
-            .table_name(&self.table)
-            .set_key(Some(Key::tenant(tenant).into_map()))
-            .condition_expression("disabled = :disabled")
-            .expression_attribute_values(":disabled", attribute_value(DELETE, &disabled)?)
-            .send()
-            .await;
-        // If it did not hold, an attempt whose answer was lost may have won.
-        Ok(held(DELETE, begun)? || self.tenant(tenant).await?.is_none())
+        let is_disabled = Expression::when("#disabled = :disabled").value(":disabled", value(&disabled)?);
+        let deleted = self.table.delete(self.directory(tenant).tenant_key(), is_disabled).await?;
+        // If the record is gone, an attempt whose answer was lost has deleted it.
+        Ok(deleted.is_applied() || self.tenant(tenant).await?.is_none())
     }
 
-    /// Deletes every item of a tenant whose record is gone, and last its name from
-    /// the list of all, so that a deletion that was cut off can be found and taken up.
-    /// Reads the whole table.
+    /// Deletes every item of a tenant whose record is gone. Its name leaves the list of all
+    /// tenants last, so that an interrupted deletion can be found and resumed.
     pub async fn erase(&self, tenant: &TenantName, deleted: impl Fn(u64) + Sync) -> Result<(), Error> {
         let mut keys = Vec::with_capacity(BATCH);
-        let mut items = Box::pin(self.every_item(tenant, Some("pk, sk")));
-        while let Some(item) = items.try_next().await? {
-            keys.extend(Key::of(&item));
+        let mut scan = self.directory(tenant).scan(Some("pk, sk"));
+        while let Some(page) = scan.next_page().await? {
+            keys.extend(page.iter().filter_map(Key::of));
             if keys.len() >= BATCH {
                 self.delete_all(&mut keys, &deleted).await?;
             }
         }
         self.delete_all(&mut keys, &deleted).await?;
-        self.delete_all(&mut vec![Key::listed_tenant(tenant)], &deleted).await
+        self.delete_all(&mut vec![listed_tenant(tenant)], &deleted).await
     }
 
     async fn delete_all(&self, keys: &mut Vec<Key>, deleted: &(impl Fn(u64) + Sync)) -> Result<(), Error> {
-        let statements: Vec<_> = keys.drain(..).map(|key| self.delete_statement(key, None)).collect();
+        let statements: Vec<Statement> = keys.drain(..).map(|key| self.table.delete_statement(key)).collect();
         let count = statements.len() as u64;
-        self.execute(statements).await?;
+        self.table.execute(statements).await?;
         deleted(count);
         Ok(())
     }

@@ -1,7 +1,16 @@
-//! The operator's commands on a whole tenant.
+//! The operator's commands on a whole tenant. They read the whole table, which the
+//! function must not.
+//!
+//! * `scan`: every item of a tenant.
+//! * `snapshot`: those items, told apart by their partitions.
+//! * `check`: what is wrong with them.
+//! * `repair`: the transaction that repairs a finding.
+//! * `export`: resources as an export writes them.
+//! * `erase`: the end of a tenant.
 
 pub(crate) mod check;
 mod erase;
 mod export;
+mod repair;
 mod scan;
 mod snapshot;

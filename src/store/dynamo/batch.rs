@@ -1,4 +1,4 @@
-//! `BatchGetItem` and `BatchExecuteStatement`: many items in few trips.
+//! `BatchGetItem` and `BatchExecuteStatement`: many items in few round trips.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,38 +7,30 @@ use aws_sdk_dynamodb::types::{
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::store::Store;
-use crate::store::dynamo::retry::Retry;
+use crate::store::dynamo::client::Table;
+use crate::store::dynamo::item::{Item, Key};
 use crate::store::error::Error;
-use crate::store::table::keys::Key;
-use crate::store::table::resource_item::Item;
+use crate::store::limits::{BATCHES_AT_ONCE, MAX_KEYS, MAX_STATEMENTS};
 
 const GET: &str = "BatchGetItem";
 const EXECUTE: &str = "BatchExecuteStatement";
 
-/// What DynamoDB takes in one request.
-const MAX_KEYS: usize = 100;
-const MAX_STATEMENTS: usize = 25;
-
-/// Requests under way at the same time.
-const AT_ONCE: usize = 16;
-
-/// One conditional write of a batch. There is no other way to write many items
-/// in one request, each with a condition of its own.
+/// One conditional write of a batch. `PartiQL` is the only way to write many items in
+/// one request with a condition each.
 #[derive(Clone, Debug)]
 pub(crate) struct Statement {
     pub(crate) text: String,
     pub(crate) parameters: Vec<AttributeValue>,
 }
 
-impl Store {
-    /// Those items that there are, strongly consistent.
-    pub(crate) async fn items(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, Error> {
+impl Table {
+    /// Reads those of the items that exist, strongly consistent.
+    pub(crate) async fn get_all(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, Error> {
         let found = self.batch_get(keys, None).await?;
         Ok(found.into_iter().filter_map(|item| Some((Key::of(&item)?, item))).collect())
     }
 
-    /// Which of these items there are.
+    /// Returns those of the keys that have an item.
     pub(crate) async fn existing(&self, keys: Vec<Key>) -> Result<HashSet<Key>, Error> {
         let found = self.batch_get(keys, Some("pk, sk")).await?;
         Ok(found.iter().filter_map(Key::of).collect())
@@ -48,25 +40,16 @@ impl Store {
         // BatchGetItem refuses a key that is named twice.
         keys.sort_unstable();
         keys.dedup();
-        let batches = keys.chunks(MAX_KEYS).map(|keys| {
-            let keys = keys.iter().cloned().map(Key::into_map).collect();
-            Box::pin(self.get_batch(keys, attributes))
-        });
+        let batches = keys.chunks(MAX_KEYS).map(|keys| Box::pin(self.get_batch(keys, attributes)));
         let found: Vec<Vec<Item>> =
-            stream::iter(batches.collect::<Vec<_>>()).buffer_unordered(AT_ONCE).try_collect().await?;
+            stream::iter(batches.collect::<Vec<_>>()).buffer_unordered(BATCHES_AT_ONCE).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    /// What DynamoDB leaves out for lack of capacity is asked for again, never
-    /// taken for missing.
-    async fn get_batch(
-        &self,
-        keys: Vec<HashMap<String, AttributeValue>>,
-        attributes: Option<&str>,
-    ) -> Result<Vec<Item>, Error> {
+    async fn get_batch(&self, keys: &[Key], attributes: Option<&str>) -> Result<Vec<Item>, Error> {
         let mut found = Vec::with_capacity(keys.len());
-        let mut wanted = keys;
-        let mut retry = Retry::new(&*self.jitter);
+        let mut wanted: Vec<Item> = keys.iter().cloned().map(Key::into_item).collect();
+        let mut retry = self.retry();
         while !wanted.is_empty() {
             let request = KeysAndAttributes::builder()
                 .set_keys(Some(wanted))
@@ -74,50 +57,51 @@ impl Store {
                 .set_projection_expression(attributes.map(str::to_owned))
                 .build()
                 .map_err(|error| Error::fault(GET, error))?;
-            let answer = self
-                .client
-                .batch_get_item()
-                .request_items(&self.table, request)
-                .send()
-                .await
-                .map_err(|error| Error::sdk(GET, &error))?;
+            let request = self.client.batch_get_item().request_items(&self.name, request);
+            let answer = request.send().await.map_err(|error| Error::sdk(GET, &error))?;
             found.extend(answer.responses.unwrap_or_default().into_values().flatten());
+            // DynamoDB leaves keys out for lack of capacity. They are asked for again: an
+            // item that was not read is not a missing item.
             wanted = answer
                 .unprocessed_keys
                 .unwrap_or_default()
                 .into_values()
                 .flat_map(|rest| rest.keys)
                 .collect();
-            if !wanted.is_empty() && !retry.pause().await {
-                return Err(Error::Busy { operation: GET });
+            if !wanted.is_empty() {
+                retry.pause(GET).await?;
             }
         }
         Ok(found)
     }
 
-    /// Puts an item that is not there.
+    /// Makes the statement that puts an item which does not exist.
     pub(crate) fn insert_statement(&self, item: Item) -> Statement {
         let (names, parameters): (Vec<String>, Vec<AttributeValue>) =
             item.into_iter().map(|(name, value)| (format!("'{name}': ?"), value)).unzip();
-        let text = format!(r#"INSERT INTO "{}" VALUE {{{}}}"#, self.table, names.join(", "));
+        let text = format!(r#"INSERT INTO "{}" VALUE {{{}}}"#, self.name, names.join(", "));
         Statement { text, parameters }
     }
 
-    /// Carries out all statements, each of its own item. The answer says of each
-    /// whether its condition held; those that met contention are sent again alone.
+    /// Makes the statement that deletes an item, whatever it holds.
+    pub(crate) fn delete_statement(&self, Key { pk, sk }: Key) -> Statement {
+        let text = format!(r#"DELETE FROM "{}" WHERE pk = ? AND sk = ?"#, self.name);
+        Statement { text, parameters: vec![AttributeValue::S(pk), AttributeValue::S(sk)] }
+    }
+
+    /// Executes statements, each on an item of its own. The answer says of each
+    /// whether its condition held.
     pub(crate) async fn execute(&self, statements: Vec<Statement>) -> Result<Vec<bool>, Error> {
-        let batches: Vec<_> = statements
-            .chunks(MAX_STATEMENTS)
-            .map(|batch| Box::pin(self.execute_batch(batch.to_vec())))
-            .collect();
-        let held: Vec<Vec<bool>> = stream::iter(batches).buffered(AT_ONCE).try_collect().await?;
+        let batches: Vec<_> =
+            statements.chunks(MAX_STATEMENTS).map(|batch| Box::pin(self.execute_batch(batch))).collect();
+        let held: Vec<Vec<bool>> = stream::iter(batches).buffered(BATCHES_AT_ONCE).try_collect().await?;
         Ok(held.into_iter().flatten().collect())
     }
 
-    async fn execute_batch(&self, statements: Vec<Statement>) -> Result<Vec<bool>, Error> {
+    async fn execute_batch(&self, statements: &[Statement]) -> Result<Vec<bool>, Error> {
         let mut held = vec![false; statements.len()];
-        let mut wanted: Vec<(usize, Statement)> = statements.into_iter().enumerate().collect();
-        let mut retry = Retry::new(&*self.jitter);
+        let mut wanted: Vec<(usize, &Statement)> = statements.iter().enumerate().collect();
+        let mut retry = self.retry();
         loop {
             let requests: Vec<BatchStatementRequest> = wanted
                 .iter()
@@ -143,6 +127,8 @@ impl Store {
                         }
                     }
                     Some(Some(Code::ConditionalCheckFailed | Code::DuplicateItem)) => {}
+                    // Statements of a batch succeed and fail one by one: only those that met
+                    // contention are sent again.
                     Some(Some(
                         Code::TransactionConflict
                         | Code::ThrottlingError
@@ -156,9 +142,7 @@ impl Store {
             if again.is_empty() {
                 return Ok(held);
             }
-            if !retry.pause().await {
-                return Err(Error::Busy { operation: EXECUTE });
-            }
+            retry.pause(EXECUTE).await?;
             wanted = again;
         }
     }

@@ -1,131 +1,125 @@
-//! What a transaction on a group and its members consists of.
+//! The changes to write of a group that was observed.
 
-use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem};
+use std::collections::BTreeSet;
 
-use crate::store::Store;
-use crate::store::dynamo::transaction;
+use serde_json::Value;
+
+use crate::scim::resource::Resource;
+use crate::store::dynamo::item::{number, value};
+use crate::store::dynamo::transaction::Action;
 use crate::store::error::Error;
-use crate::store::group::change::Edits;
-use crate::store::resource::actions::{self, Joins, Revision, SEEN};
-use crate::store::resource::{Write, checked_keys, gained};
-use crate::store::table::keys::{IndexKeys, Key};
-use crate::store::table::membership::Membership;
-use crate::store::table::resource_item::{ResourceItem, attribute_value, number};
+use crate::store::group::cycles::Nesting;
+use crate::store::table::audit_trail::differing;
+use crate::store::table::index_rows::NewAttributes;
+use crate::store::table::lock::LOCKED_BY_US;
+use crate::store::table::membership::ResolvedMember;
+use crate::store::table::pending_edit::PendingEdit;
+use crate::store::table::resource_item::{ResourceItem, SEEN};
+use crate::store::table::visibility::Tags;
+use crate::store::table::write_context::Writer;
 
-impl Store {
-    pub(crate) fn revision(
-        &self,
-        write: Write<'_>,
-        seen: &ResourceItem,
-        edits: &Edits,
-        joins: Joins,
-        write_id: &str,
-        mark: &str,
-    ) -> Result<TransactWriteItem, Error> {
-        let mut conditions = vec!["attribute_exists(pk)", mark];
-        let mut values = Vec::new();
-        let aborted = seen.visibility.as_ref().map_or(&[][..], |visibility| visibility.aborted.as_slice());
-        if aborted.is_empty() {
-            conditions.push("attribute_not_exists(roster.aborted)");
-        } else {
-            conditions.push("roster.aborted = :aborted");
-            values.push((":aborted".to_owned(), attribute_value(transaction::OPERATION, &aborted)?));
-        }
-        if edits.exact {
-            conditions.push(SEEN);
-            values.push((":seen".to_owned(), number(seen.version)));
-        }
-        let attributes = match &edits.attributes {
-            Some(attributes) => Some((attributes, checked_keys(write, &seen.sk, attributes)?.digest())),
-            None => None,
-        };
-        let id = &seen.sk;
-        self.update_resource(Revision {
-            write,
-            id,
-            write_id,
-            attributes,
-            joins: Some(joins),
-            conditions: &conditions,
-            values,
-        })
+pub(crate) struct Edits {
+    pub(crate) added: Vec<ResolvedMember>,
+    /// The ids of removed members, with the tags of their memberships.
+    pub(crate) removed: Vec<(String, Tags)>,
+    pub(crate) attributes: Option<NewAttributes>,
+    /// Whether the edits are right for the observed version alone.
+    pub(crate) exact: bool,
+    /// All members afterwards, where they are known.
+    pub(crate) members: Option<Vec<Value>>,
+    pub(crate) nesting: Option<Nesting>,
+}
+
+impl Edits {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.moves() == 0 && self.attributes.is_none()
     }
 
-    /// The rows that change with the group's own attributes, and which it gains.
-    pub(crate) fn moved_rows(
-        &self,
-        write: Write<'_>,
-        seen: &ResourceItem,
-        edits: &Edits,
-    ) -> Result<(Vec<TransactWriteItem>, IndexKeys), Error> {
-        let Some(attributes) = &edits.attributes else {
-            return Ok((Vec::new(), IndexKeys::default()));
-        };
-        let new = checked_keys(write, &seen.sk, attributes)?;
-        let old = IndexKeys::of(write.tenant, write.kind, &seen.sk, &seen.resource);
-        let gained = gained(&old, &new)?;
-        let mut rows = self.put_rows(&gained, &seen.sk)?;
-        rows.extend(self.delete_rows(&old.without(&new), &seen.sk)?);
-        Ok((rows, gained))
+    /// Returns the number of memberships to write.
+    pub(crate) fn moves(&self) -> usize {
+        self.added.len() + self.removed.len()
     }
 
-    /// Holds if the membership is not there, or does not count.
-    pub(crate) fn put_membership(
-        &self,
-        membership: Membership,
-        aborted: &[u64],
-    ) -> Result<TransactWriteItem, Error> {
-        let (dead, values) = dead(aborted);
-        let mut put = Put::builder()
-            .table_name(&self.table)
-            .set_item(Some(membership.into_item()?))
-            .condition_expression(format!("attribute_not_exists(pk) OR {dead}"));
-        for (name, value) in values {
-            put = put.expression_attribute_values(name, value);
+    /// Returns the number of actions on index rows.
+    pub(crate) fn rows(&self) -> usize {
+        self.attributes.as_ref().map_or(0, |new| new.rows.len())
+    }
+
+    /// Returns the group after the edits, where all of its members are known.
+    pub(crate) fn after(&self, writer: Writer<'_>, observed: &ResourceItem) -> Option<Resource> {
+        let members = self.members.clone()?;
+        let mut after = observed.clone();
+        if let Some(new) = &self.attributes {
+            after.resource.clone_from(&new.attributes);
         }
-        actions::put(put)
-    }
-
-    pub(crate) fn delete_membership(&self, key: Key, aborted: &[u64]) -> Result<TransactWriteItem, Error> {
-        let (dead, values) = dead(aborted);
-        let mut delete = Delete::builder()
-            .table_name(&self.table)
-            .set_key(Some(key.into_map()))
-            .condition_expression(format!("attribute_exists(pk) AND NOT ({dead})"));
-        for (name, value) in values {
-            delete = delete.expression_attribute_values(name, value);
+        if !self.is_empty() {
+            after.version += 1;
+            after.modified = writer.context.now;
         }
-        actions::delete(delete)
+        if let Some(name) = writer.collection.kind.members.as_ref().filter(|_| !members.is_empty()) {
+            after.resource.insert(name.clone(), members.into());
+        }
+        Some(after.into_resource())
     }
 
-    pub(crate) fn check_there(&self, key: Key) -> Result<TransactWriteItem, Error> {
-        let check = ConditionCheck::builder()
-            .table_name(&self.table)
-            .set_key(Some(key.into_map()))
-            .condition_expression("attribute_exists(pk)")
-            .build()
-            .map_err(actions::built)?;
-        Ok(TransactWriteItem::builder().condition_check(check).build())
+    /// Records the edits as applied to a group; `exact` if it still had the observed
+    /// version.
+    pub(crate) fn record(&self, writer: Writer<'_>, observed: &ResourceItem, exact: bool) {
+        let new = self.attributes.as_ref();
+        let mut names = new.map_or_else(BTreeSet::new, |new| differing(&observed.resource, &new.attributes));
+        if self.moves() > 0 {
+            names.extend(writer.collection.kind.members.clone());
+        }
+        writer.record_changed(&observed.sk, exact.then_some(observed.version), names);
     }
 }
 
-pub(crate) fn joins(write: Write<'_>, edits: &Edits) -> Joins {
+/// How many members a group gains or loses.
+pub(crate) fn difference(added: usize, removed: usize) -> i64 {
     let count = |members: usize| i64::try_from(members).unwrap_or(i64::MAX);
-    Joins {
-        members: count(edits.puts.len()) - count(edits.deletes.len()),
-        nest: edits.puts.iter().any(|known| known.kind == write.kind.name),
-    }
+    count(added) - count(removed)
 }
 
-/// Holds for a membership that does not count under a group that has no mark and
-/// these aborted changes.
-fn dead(aborted: &[u64]) -> (String, Vec<(String, AttributeValue)>) {
-    if aborted.is_empty() {
-        return ("attribute_exists(removed_by)".to_owned(), Vec::new());
+impl PendingEdit<'_> {
+    /// Makes the action on the group itself: its next version with this many members more,
+    /// under the lock of a staged change or under none.
+    pub(crate) fn group_action(
+        &self,
+        observed: &ResourceItem,
+        edits: &Edits,
+        members: i64,
+        lock: &str,
+    ) -> Result<Action, Error> {
+        let mut next = self
+            .next_version()
+            .and("attribute_exists(pk)")
+            .and(lock)
+            .set("roster.members = roster.members + :members")
+            .value(":members", number(members));
+        if lock == LOCKED_BY_US {
+            next = next.remove("roster.staged");
+        }
+        if edits.added.iter().any(|member| member.kind == self.writer.collection.kind.name) {
+            next = next.set("roster.nests = :true").value(":true", value(&true)?);
+        }
+        // The conditions on the memberships depend on which changes were aborted.
+        let aborted =
+            observed.visibility.as_ref().map_or(&[][..], |visibility| visibility.aborted.as_slice());
+        next = if aborted.is_empty() {
+            next.and("attribute_not_exists(roster.aborted)")
+        } else {
+            next.and("roster.aborted = :aborted").value(":aborted", value(&aborted)?)
+        };
+        if edits.exact {
+            next = next.and(SEEN).value(":seen", number(observed.version));
+        }
+        if let Some(new) = &edits.attributes {
+            next = next
+                .set("#resource = :resource")
+                .set("index_digest = :digest")
+                .value(":resource", value(&new.attributes)?)
+                .value(":digest", value(&new.index_digest)?);
+        }
+        Ok(Action::Update(observed.key(), next))
     }
-    let values: Vec<(String, AttributeValue)> =
-        aborted.iter().enumerate().map(|(n, epoch)| (format!(":x{n}"), number(*epoch))).collect();
-    let names: Vec<&str> = values.iter().map(|(name, _)| name.as_str()).collect();
-    let list = names.join(", ");
-    (format!("(attribute_exists(removed_by) AND NOT removed_by IN ({list})) OR added_by IN ({list})"), values)
 }

@@ -1,26 +1,25 @@
-//! The groups that a resource is a member of, from the index `members`.
+//! The groups of a member, from the index `members`.
+
+use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
 use crate::scim::schema::ResourceType;
-use crate::store::Store;
+use crate::store::dynamo::item::{Key, read};
 use crate::store::error::Error;
-use crate::store::resource::is_id;
-use crate::store::table::keys::{self, Key, TenantName};
+use crate::store::limits::MAX_GROUPS_OF_A_MEMBER;
+use crate::store::table::directory::{Collection, Directory};
 use crate::store::table::membership::{Membership, is_member_id};
-use crate::store::table::resource_item::ResourceItem;
+use crate::store::table::resource_item::{ResourceItem, is_id};
 
-/// Groups of one user that are read.
-const MAX_GROUPS: usize = 1_000;
-
-/// A group that a resource is a member of.
+/// A group that a resource is a direct member of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DirectGroup {
-    /// Resource type of the group.
+    /// The resource type of the group.
     pub kind: String,
     pub group: String,
-    /// As an element of `groups` (RFC 7643 s4.1.2), without `$ref`. Whoever is in a
-    /// group that is in another is a member of the first alone: all are direct.
+    /// The element of `groups` (RFC 7643 s4.1.2), without `$ref`. A member of a group that
+    /// is in another group is a member of the first alone, so that all are direct.
     pub element: Map<String, Value>,
 }
 
@@ -36,92 +35,80 @@ impl DirectGroup {
     }
 }
 
-impl Store {
-    /// The groups of a resource. The index is eventually consistent; what it says
-    /// is checked against the groups.
-    pub async fn groups_of(
-        &self,
-        tenant: &TenantName,
-        kinds: &[&ResourceType],
-        member: &str,
-    ) -> Result<Vec<DirectGroup>, Error> {
+impl Directory<'_> {
+    /// Reads the groups of a resource, where `kinds` are the types that have members. The
+    /// index is eventually consistent, so its entries are checked against the groups.
+    pub async fn groups_of(self, kinds: &[&ResourceType], member: &str) -> Result<Vec<DirectGroup>, Error> {
         if !is_id(member) {
             return Ok(Vec::new());
         }
-        let found = self.partitions_of(tenant, member, MAX_GROUPS).await?;
-        let found: Vec<(&ResourceType, &str)> =
-            found.iter().filter_map(|partition| group_at(tenant, kinds, partition)).collect();
-        let wanted = found.iter().map(|(kind, id)| Key::resource(tenant, kind, id)).collect();
-        let mut groups = self.items(wanted).await?;
-        let mut direct_groups = Vec::new();
-        let mut doubtful = Vec::new();
-        for (kind, id) in found {
-            let Some(group) = groups.remove(&Key::resource(tenant, kind, id)) else {
-                continue;
-            };
-            let group = ResourceItem::read("BatchGetItem", group)?;
-            // The index does not have the tags of a staged change.
-            if group.visibility.as_ref().is_some_and(|visibility| visibility.epoch > 0) {
-                doubtful.push(Key::member(tenant, kind, id, member));
+        let partitions = self.membership_partitions(member, MAX_GROUPS_OF_A_MEMBER).await?;
+        let found: Vec<(Collection<'_>, &str)> = partitions
+            .iter()
+            .filter_map(|partition| self.group_at(kinds, partition))
+            .map(|(kind, id)| (self.collection(kind), id))
+            .collect();
+        let mut items = self.table.get_all(found.iter().map(|(groups, id)| groups.key(id)).collect()).await?;
+        let mut groups: Vec<(&ResourceType, ResourceItem)> = Vec::new();
+        for (collection, id) in found {
+            if let Some(group) = items.remove(&collection.key(id)) {
+                groups.push((collection.kind, read(group)?));
             }
-            direct_groups.push((kind, group));
         }
-        if !doubtful.is_empty() {
-            let memberships = self.items(doubtful.clone()).await?;
-            let mut kept = Vec::new();
-            for (kind, group) in direct_groups {
-                let key = Key::member(tenant, kind, &group.sk, member);
-                let visibility = group.visibility.clone().unwrap_or_default();
-                let shown = match memberships.get(&key) {
-                    Some(item) => visibility.shows(Membership::read(item.clone())?.tags()),
-                    None => !doubtful.contains(&key),
-                };
-                if shown {
-                    kept.push((kind, group));
-                }
-            }
-            direct_groups = kept;
-        }
-        Ok(direct_groups.into_iter().map(|(kind, group)| DirectGroup::of(kind, group)).collect())
+        self.retain_visible(&mut groups, member).await?;
+        Ok(groups.into_iter().map(|(kind, group)| DirectGroup::of(kind, group)).collect())
     }
 
-    /// The ids of the groups of one type that a resource is a member of, or was a
-    /// moment ago.
-    pub async fn group_ids_of(
-        &self,
-        tenant: &TenantName,
-        kind: &ResourceType,
+    /// Removes groups whose membership does not count. The index does not hold the tags of
+    /// a staged change, so the memberships of groups that ever had one are read.
+    async fn retain_visible(
+        self,
+        groups: &mut Vec<(&ResourceType, ResourceItem)>,
         member: &str,
-    ) -> Result<Vec<String>, Error> {
-        let found = self.partitions_of(tenant, member, MAX_GROUPS).await?;
-        let groups = found.iter().filter_map(|partition| group_at(tenant, &[kind], partition));
-        Ok(groups.map(|(_, id)| id.to_owned()).collect())
+    ) -> Result<(), Error> {
+        let key = |kind: &ResourceType, group: &ResourceItem| {
+            self.collection(kind).membership_key(&group.sk, member)
+        };
+        let was_staged = |group: &ResourceItem| group.visibility.as_ref().is_some_and(|one| one.epoch > 0);
+        let doubtful: Vec<Key> = groups
+            .iter()
+            .filter(|(_, group)| was_staged(group))
+            .map(|(kind, group)| key(kind, group))
+            .collect();
+        if doubtful.is_empty() {
+            return Ok(());
+        }
+        let mut hidden: HashSet<Key> = doubtful.iter().cloned().collect();
+        let memberships = self.table.get_all(doubtful).await?;
+        for (kind, group) in groups.iter() {
+            let key = key(kind, group);
+            if let (Some(item), Some(visibility)) = (memberships.get(&key), &group.visibility)
+                && visibility.shows(read::<Membership>(item.clone())?.tags())
+            {
+                hidden.remove(&key);
+            }
+        }
+        groups.retain(|(kind, group)| !hidden.contains(&key(kind, group)));
+        Ok(())
     }
 
-    /// The partitions with a membership of this resource, of at most `most`.
-    pub(crate) async fn partitions_of(
-        &self,
-        tenant: &TenantName,
-        member: &str,
-        most: usize,
-    ) -> Result<Vec<String>, Error> {
+    /// Reads the partitions that hold a membership of this resource.
+    pub(crate) async fn membership_partitions(self, member: &str, most: usize) -> Result<Vec<String>, Error> {
         if !is_member_id(member) {
             return Ok(Vec::new());
         }
-        let query = self
-            .rows(keys::member_of(tenant, member))
-            .index_name("members")
-            .key_condition_expression("member_pk = :pk");
-        self.texts(query, "pk", most).await
+        let query = self.table.query_index("members", "member_pk", self.member_partition(member));
+        query.texts("pk", most).await
     }
 }
 
-/// The group whose members a partition holds.
-pub(crate) fn group_at<'k, 'p>(
-    tenant: &TenantName,
-    kinds: &[&'k ResourceType],
-    partition: &'p str,
-) -> Option<(&'k ResourceType, &'p str)> {
-    let (name, id) = partition.strip_prefix(tenant.as_str())?.strip_prefix('#')?.split_once('#')?;
-    Some((kinds.iter().find(|kind| kind.name == name)?, id))
+impl Collection<'_> {
+    /// Reads the ids of the groups of this type that a resource is a member of, or was a
+    /// moment ago.
+    pub(crate) async fn group_ids_of(self, member: &str) -> Result<Vec<String>, Error> {
+        let partitions = self.directory.membership_partitions(member, MAX_GROUPS_OF_A_MEMBER).await?;
+        let groups =
+            partitions.iter().filter_map(|partition| self.directory.group_at(&[self.kind], partition));
+        Ok(groups.map(|(_, id)| id.to_owned()).collect())
+    }
 }

@@ -1,4 +1,15 @@
-//! Groups and their members.
+//! Groups and their members. A group of a million members costs what a group of one
+//! costs, until all of its members are read.
+//!
+//! * `read`: the members of a group, as they were together at one time.
+//! * `groups_of`: the groups of a member.
+//! * `resolve`: the members that a client names, found in the directory.
+//! * `cycles`: groups within groups.
+//! * `edits`: what a change writes, and its actions.
+//! * `initial`: the members that a group is created with.
+//! * `change`: the entry, which chooses between the next two.
+//! * `one_transaction`: a change of up to about 99 members.
+//! * `staged`: a larger change, still all or nothing.
 
 pub(crate) mod change;
 pub(crate) mod cycles;
@@ -7,4 +18,5 @@ pub(crate) mod groups_of;
 pub(crate) mod initial;
 pub(crate) mod one_transaction;
 pub(crate) mod read;
+pub(crate) mod resolve;
 pub(crate) mod staged;

@@ -1,145 +1,130 @@
-//! A change of up to some 99 members: one transaction on the group and the
-//! memberships.
+//! A change of up to about 99 members: one transaction on the group and the memberships.
 
 use crate::scim::etag::Precondition;
 use crate::scim::member::Member;
-use crate::store::Store;
-use crate::store::dynamo::retry::Retry;
-use crate::store::dynamo::transaction::Outcome;
+use crate::store::dynamo::item::number;
+use crate::store::dynamo::transaction::{Action, Failure, Outcome};
 use crate::store::error::Error;
-use crate::store::group::change::Edits;
-use crate::store::group::edits::joins;
-use crate::store::resource::actions::{Joins, Revision, SEEN, UNMARKED, not_owned, taken};
-use crate::store::resource::{Write, is_id};
-use crate::store::table::keys::Key;
-use crate::store::table::membership::{Membership, ResolvedMember, member_types};
-use crate::store::table::resource_item::{ResourceItem, number};
+use crate::store::group::edits::{Edits, difference};
+use crate::store::table::lock::UNLOCKED;
+use crate::store::table::membership::{Membership, ResolvedMember, delete_membership, member_types};
+use crate::store::table::pending_edit::{Attempt, PendingEdit};
+use crate::store::table::resource_item::{ResourceItem, SEEN, is_id};
 
-impl Store {
-    /// One member more or less, in one trip: the conditions tell what a read would.
-    /// `false` if the group has to be looked at after all.
+impl PendingEdit<'_> {
+    /// Adds or removes one member by a blind write: the conditions tell what a read would.
+    /// A conflict means that the group must be read after all.
     pub(crate) async fn change_one(
-        &self,
-        write: Write<'_>,
-        id: &str,
-        precondition: &Precondition,
-        (member, put): (&str, Option<&Member>),
-        write_id: &str,
-        retry: &mut Retry<'_>,
-    ) -> Result<bool, Error> {
-        let mut conditions = vec!["attribute_exists(pk)", UNMARKED, "attribute_not_exists(roster.aborted)"];
-        let mut values = Vec::new();
-        let mut seen = None;
-        if let Precondition::OneOf(versions) = precondition {
+        &mut self,
+        (member, added): (&str, Option<&Member>),
+    ) -> Result<Attempt<()>, Error> {
+        let groups = self.writer.collection;
+        let mut next = self
+            .next_version()
+            .and("attribute_exists(pk)")
+            .and(UNLOCKED)
+            .and("attribute_not_exists(roster.aborted)")
+            .set("roster.members = roster.members + :members")
+            .value(":members", number(if added.is_some() { 1 } else { -1 }));
+        let mut observed = None;
+        if let Precondition::OneOf(versions) = self.precondition {
             let [version] = versions.as_slice() else {
-                return Ok(false);
+                return Ok(Attempt::Conflict(None));
             };
-            seen = Some(version.0);
-            conditions.push(SEEN);
-            values.push((":seen".to_owned(), number(version.0)));
+            observed = Some(version.0);
+            next = next.and(SEEN).value(":seen", number(version.0));
         }
-        // A client that says nothing means a user.
-        let mut kinds = member_types(write.kind);
-        let kind = match put {
+        // A client that names no type means a user.
+        let mut kinds = member_types(groups.kind);
+        let kind = match added {
             Some(Member { kind: Some(named), .. }) => kinds.find(|kind| kind.eq_ignore_ascii_case(named)),
             _ => kinds.next(),
         };
-        let Some(kind) = kind.filter(|kind| is_id(member) && *kind != write.kind.name) else {
-            return Ok(false);
+        // A group as a member needs a check for cycles.
+        let Some(kind) = kind.filter(|kind| is_id(member) && *kind != groups.kind.name) else {
+            return Ok(Attempt::Conflict(None));
         };
-        let key = Key::resource(write.tenant, write.kind, id);
-        let joins = Joins { members: if put.is_some() { 1 } else { -1 }, nest: false };
-        let mut actions = vec![self.update_resource(Revision {
-            write,
-            id,
-            write_id,
-            attributes: None,
-            joins: Some(joins),
-            conditions: &conditions,
-            values,
-        })?];
-        match put {
-            None => {
-                actions.push(self.delete_membership(Key::member(write.tenant, write.kind, id, member), &[])?);
-            }
-            Some(put) => {
-                let display = put.display.clone();
-                let known = ResolvedMember { id: member.to_owned(), kind: kind.to_owned(), display };
-                actions.push(self.put_membership(Membership::new(write.tenant, &key, known), &[])?);
-                actions.push(self.check_there(Key::of_type(write.tenant, kind, member))?);
+        let mut actions = vec![Action::Update(groups.key(self.id), next)];
+        match added {
+            None => actions.push(delete_membership(groups.membership_key(self.id, member), &[])),
+            Some(added) => {
+                let display = added.display.clone();
+                let resolved = ResolvedMember { id: member.to_owned(), kind: kind.to_owned(), display };
+                actions.push(Membership::new(groups, self.id, &resolved).put_action(&[])?);
+                actions.push(Action::check_exists(groups.directory.resource_key(kind, member)));
             }
         }
-        match self.transact(actions, retry).await? {
-            Outcome::Done => {
-                write.note_changed(id, seen, write.kind.members.iter().cloned().collect());
-                Ok(true)
+        match groups.table().transact_with(actions, &mut self.retry).await? {
+            Outcome::Applied => {
+                let names = groups.kind.members.iter().cloned().collect();
+                self.writer.record_changed(self.id, observed, names);
+                Ok(Attempt::Applied(()))
             }
-            Outcome::Failed { action: 0, old: None, .. } => Err(Error::NotFound),
-            // The membership is already as it should be.
-            Outcome::Failed { action: 1, others, .. } => Ok(others.is_empty()),
-            Outcome::Failed { .. } => Ok(false),
+            Outcome::Failed(Failure { action: 0, current: None, .. }) => Err(Error::NotFound),
+            // The membership alone failed: it is already as it should be, which is a no-op.
+            Outcome::Failed(Failure { action: 1, others, .. }) if others.is_empty() => {
+                Ok(Attempt::Applied(()))
+            }
+            Outcome::Failed(_) => Ok(Attempt::Conflict(None)),
         }
     }
 
-    /// `false` if the group is no longer what was seen.
+    /// Writes the edits of an observed group by one transaction.
     pub(crate) async fn change_at_once(
-        &self,
-        write: Write<'_>,
-        seen: &ResourceItem,
+        &mut self,
+        observed: &ResourceItem,
         mut edits: Edits,
-        write_id: &str,
-        retry: &mut Retry<'_>,
-    ) -> Result<bool, Error> {
-        let aborted = seen.visibility.as_ref().map_or(&[][..], |visibility| visibility.aborted.as_slice());
-        let group = Key::resource(write.tenant, write.kind, &seen.sk);
+    ) -> Result<Attempt<()>, Error> {
+        let groups = self.writer.collection;
+        let aborted =
+            observed.visibility.as_ref().map_or(&[][..], |visibility| visibility.aborted.as_slice());
         loop {
-            let (rows, gained) = self.moved_rows(write, seen, &edits)?;
-            let mut actions =
-                vec![self.revision(write, seen, &edits, joins(write, &edits), write_id, UNMARKED)?];
-            actions.extend(rows.clone());
-            for known in &edits.puts {
-                let membership = Membership::new(write.tenant, &group, known.clone());
-                actions.push(self.put_membership(membership, aborted)?);
+            let members = difference(edits.added.len(), edits.removed.len());
+            let mut actions = vec![self.group_action(observed, &edits, members, UNLOCKED)?];
+            if let Some(new) = &edits.attributes {
+                actions.extend(new.rows.actions(self.id));
             }
-            for (id, _) in &edits.deletes {
-                actions.push(
-                    self.delete_membership(Key::member(write.tenant, write.kind, &seen.sk, id), aborted)?,
-                );
+            for member in &edits.added {
+                actions.push(Membership::new(groups, self.id, member).put_action(aborted)?);
+            }
+            for (id, _) in &edits.removed {
+                actions.push(delete_membership(groups.membership_key(self.id, id), aborted));
             }
             if let Some(nesting) = edits.nesting {
-                actions.push(self.nest(write.tenant, nesting)?);
+                actions.push(groups.directory.nest_action(nesting));
             }
-            let first = 1 + rows.len();
-            let (failed, old) = match self.transact(actions, retry).await? {
-                Outcome::Done => {
-                    edits.note(write, seen, edits.exact);
-                    return Ok(true);
+            let failure = match groups.table().transact_with(actions, &mut self.retry).await? {
+                Outcome::Applied => {
+                    edits.record(self.writer, observed, edits.exact);
+                    return Ok(Attempt::Applied(()));
                 }
-                Outcome::Failed { action: 0, old: None, .. } => return Err(Error::NotFound),
-                Outcome::Failed { action: 0, .. } => return Ok(false),
-                Outcome::Failed { action, old, others } => ([vec![action], others].concat(), old),
+                Outcome::Failed(failure) => failure,
             };
-            if let Some(action) = failed.iter().find(|action| **action < first) {
-                return Err(match gained.unique.len() {
-                    unique if *action <= unique => taken(write.kind, &gained, *action, old.as_ref()),
-                    _ => not_owned(*action),
-                });
+            match &failure {
+                Failure { action: 0, current: None, .. } => return Err(Error::NotFound),
+                Failure { action: 0, .. } => return Ok(Attempt::Conflict(None)),
+                _ => {}
             }
-            if edits.exact
-                || failed.iter().any(|action| *action >= first + edits.puts.len() + edits.deletes.len())
-            {
-                return Ok(false);
+            let first = 1 + edits.rows();
+            if let Some(new) = edits.attributes.as_ref().filter(|_| failure.action < first) {
+                return Err(new.rows.taken(groups.kind, &failure));
             }
-            // Those memberships are already as they should be.
+            let failed: Vec<usize> = std::iter::once(failure.action).chain(failure.others).collect();
+            let is_nesting = |action: &usize| *action >= first + edits.moves();
+            if edits.exact || failed.iter().any(is_nesting) {
+                return Ok(Attempt::Conflict(None));
+            }
+            // The memberships that failed are already as they should be: the rest is sent
+            // again without them.
             let mut place = first;
             let mut holds = || {
                 place += 1;
                 !failed.contains(&(place - 1))
             };
-            edits.puts.retain(|_| holds());
-            edits.deletes.retain(|_| holds());
-            if edits.puts.is_empty() && edits.deletes.is_empty() {
-                return Ok(true);
+            edits.added.retain(|_| holds());
+            edits.removed.retain(|_| holds());
+            if edits.moves() == 0 {
+                return Ok(Attempt::Applied(()));
             }
         }
     }

@@ -1,33 +1,35 @@
-//! What a request has changed, for the audit log: noted where a write is known to
-//! have happened, also if the request fails, or is cut off, later.
+//! The changes that a request made, for the audit log. A change is recorded where its
+//! write is known to have been applied, even if the request fails or is interrupted later.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
 use crate::scim::resource::Attributes;
-use crate::store::resource::Write;
 use crate::store::table::resource_item::ResourceItem;
+use crate::store::table::write_context::Writer;
 
 #[derive(Debug, Default)]
 pub struct AuditTrail(Mutex<Vec<Changed>>);
 
-/// One change of one resource. It has no values: those are the directory's alone.
+/// One change of one resource. It holds no values, because the audit log is read by
+/// others than the directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Changed {
     pub action: Action,
     pub resource_type: String,
     pub id: String,
-    /// Neither is known of a member who was added or removed without a look at the
-    /// group; a resource that is made has none before, one that is deleted none after.
+    /// `None` for a creation, and for a member that was added or removed without a read
+    /// of the group.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version_before: Option<u64>,
+    /// `None` for a deletion, and where `version_before` is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub version_after: Option<u64>,
-    /// Names of the attributes that have other values than before; `None` if the answer
-    /// to the write was lost and it was found to have happened.
+    /// The names of the attributes that changed; `None` if the answer to the write was
+    /// lost and the write was found applied.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attributes: Option<BTreeSet<String>>,
 }
@@ -51,48 +53,51 @@ impl Action {
 }
 
 impl AuditTrail {
+    /// Removes and returns the changes recorded so far.
     pub fn take(&self) -> Vec<Changed> {
         std::mem::take(&mut *self.lock())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Changed>> {
+    fn lock(&self) -> MutexGuard<'_, Vec<Changed>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Write<'_> {
-    pub(crate) fn note_created(&self, id: &str, attributes: BTreeSet<String>) {
-        self.note(Action::Create, id, (None, Some(1)), Some(attributes));
+impl Writer<'_> {
+    pub(crate) fn record_created(self, id: &str, version: u64, attributes: BTreeSet<String>) {
+        self.record(Action::Create, id, (None, Some(version)), Some(attributes));
     }
 
-    /// `seen` is the version before.
-    pub(crate) fn note_changed(&self, id: &str, seen: Option<u64>, attributes: BTreeSet<String>) {
-        self.note(Action::Change, id, (seen, seen.map(|seen| seen + 1)), Some(attributes));
+    /// Records a change of the version `observed`.
+    pub(crate) fn record_changed(self, id: &str, observed: Option<u64>, attributes: BTreeSet<String>) {
+        let after = observed.map(|version| version + 1);
+        self.record(Action::Change, id, (observed, after), Some(attributes));
     }
 
-    pub(crate) fn note_deleted(&self, id: &str, seen: Option<u64>) {
-        self.note(Action::Delete, id, (seen, None), None);
+    pub(crate) fn record_deleted(self, id: &str, observed: Option<u64>) {
+        self.record(Action::Delete, id, (observed, None), None);
     }
 
-    /// Of a write whose answer was lost, and which is found here.
-    pub(crate) fn note_found(&self, there: &ResourceItem, write_id: &str) {
-        let after = if there.write_id == write_id { there.version } else { there.version - 1 };
+    /// Records a write whose answer was lost, and which `current` shows to be applied.
+    pub(crate) fn record_found(self, current: &ResourceItem, write_id: &str) {
+        // One more write may have followed ours.
+        let after = if current.write_id == write_id { current.version } else { current.version - 1 };
         match after {
-            1 => self.note(Action::Create, &there.sk, (None, Some(1)), None),
-            _ => self.note(Action::Change, &there.sk, (Some(after - 1), Some(after)), None),
+            1 => self.record(Action::Create, &current.sk, (None, Some(1)), None),
+            _ => self.record(Action::Change, &current.sk, (Some(after - 1), Some(after)), None),
         }
     }
 
-    fn note(
-        &self,
+    fn record(
+        self,
         action: Action,
         id: &str,
         (version_before, version_after): (Option<u64>, Option<u64>),
         attributes: Option<BTreeSet<String>>,
     ) {
-        self.trail.lock().push(Changed {
+        self.context.audit.lock().push(Changed {
             action,
-            resource_type: self.kind.name.clone(),
+            resource_type: self.collection.kind.name.clone(),
             id: id.to_owned(),
             version_before,
             version_after,
@@ -101,7 +106,8 @@ impl Write<'_> {
     }
 }
 
-/// The names of the attributes that differ. Those of an extension stand for all in it.
+/// Returns the names of the attributes that differ. The URN of an extension stands for
+/// all of its attributes.
 pub(crate) fn differing(before: &Attributes, after: &Attributes) -> BTreeSet<String> {
     let names = before.keys().chain(after.keys());
     names.filter(|name| before.get(*name) != after.get(*name)).cloned().collect()

@@ -1,4 +1,4 @@
-//! Keys: every item of the one table has a string pair (`pk`, `sk`).
+//! Keys: every item of the one table has a pair of strings (`pk`, `sk`).
 //!
 //! | item | pk | sk |
 //! |---|---|---|
@@ -10,173 +10,159 @@
 //! | census | `<t>#census#<Type>` | `00`..`3f` |
 //! | membership | `<t>#<Type>#<id>` | `<member's id>` |
 //! | nesting of groups | `<t>#nesting` | `!` |
-//! | job | `<t>#job` | `<work>#<id>` |
+//! | cleanup job | `<t>#job` | `<work>#<id>` |
 //! | audit record | `<t>#audit#<day>` | `<time>#<request id>#<place>` |
 //! | list of tenants | `#tenants` | `<t>` |
 //!
-//! The index `members` has the memberships of a resource under `<t>#member#<id>`.
+//! The index `members` has the memberships of a resource under `<t>#member#<id>`, the
+//! index `changes` the resources of a type under `<t>#changed#<Type>` by the hour of
+//! their last change.
 //!
-//! A key is made only here and only from a [`TenantName`], which holds no `#`, so
-//! that no input can reach a partition of another tenant, and IAM can hold a
-//! role to one by `dynamodb:LeadingKeys`. All resources of a type are one
-//! partition key in the order of their random ids: a list needs no index, and
-//! without a local index DynamoDB may split the collection wherever it grows.
+//! A key is made only here and only from a [`TenantName`], which holds no `#`, so that
+//! no input can reach a partition of another tenant, and IAM can restrict a role to one
+//! tenant by `dynamodb:LeadingKeys`. All resources of a type share one partition key
+//! and are ordered by their random ids: a list needs no index, and without a local
+//! index DynamoDB may split the collection wherever it grows.
 //!
-//! Uniqueness and look-up have to see a write at once, which no global index
-//! does. So they are items of the table, written in the transaction that writes
-//! the resource. An item found this way is a hint: the resource decides.
+//! Uniqueness and look-up must see a write at once, which no global index does. Their
+//! rows are therefore items of the table, written in the transaction that writes the
+//! resource. A row is a hint: the resource decides.
 
-use std::collections::{BTreeSet, HashMap};
-
-use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::scim::attr_path::AttrPath;
 use crate::scim::filter::case_fold::fold;
-use crate::scim::resource::{Attributes, get};
-use crate::scim::schema::{Place, ResourceType, Target};
+use crate::scim::schema::{ResourceType, Target};
+use crate::store::digest::hex;
+use crate::store::dynamo::item::Key;
+use crate::store::limits::MAX_KEY_VALUE_BYTES;
+use crate::store::table::directory::{Collection, Directory, TenantName};
 
-/// Name of a tenant: 1 to 32 lower-case letters, digits and hyphens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct TenantName(String);
-
-impl TenantName {
-    pub fn parse(text: &str) -> Option<Self> {
-        let fits = (1..=32).contains(&text.len())
-            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        fits.then(|| Self(text.to_owned()))
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Key {
-    pub(crate) pk: String,
-    pub(crate) sk: String,
-}
-
-impl Key {
-    pub(crate) fn tenant(tenant: &TenantName) -> Self {
-        Self { pk: format!("{}#tenant", tenant.0), sk: "!".to_owned() }
-    }
-
-    pub(crate) fn token(tenant: &TenantName, kid: &str) -> Self {
-        Self { pk: format!("{}#tenant", tenant.0), sk: format!("token#{kid}") }
-    }
-
-    pub(crate) fn resource(tenant: &TenantName, kind: &ResourceType, id: &str) -> Self {
-        Self { pk: resources(tenant, kind), sk: id.to_owned() }
-    }
-
-    pub(crate) fn unique(tenant: &TenantName, kind: &ResourceType, path: &AttrPath, value: &str) -> Self {
-        Self { pk: values(tenant, kind, path), sk: value_key(kind, path, value) }
-    }
-
-    pub(crate) fn census(tenant: &TenantName, kind: &ResourceType, row: u16) -> Self {
-        Self { pk: census(tenant, kind), sk: format!("{row:02x}") }
-    }
-
-    pub(crate) fn member(tenant: &TenantName, kind: &ResourceType, id: &str, member: &str) -> Self {
-        Self { pk: members(tenant, kind, id), sk: member.to_owned() }
-    }
-
-    pub(crate) fn of_type(tenant: &TenantName, name: &str, id: &str) -> Self {
-        Self { pk: format!("{}#{name}", tenant.0), sk: id.to_owned() }
-    }
-
-    pub(crate) fn nesting(tenant: &TenantName) -> Self {
-        Self { pk: format!("{}#nesting", tenant.0), sk: "!".to_owned() }
-    }
-
-    pub(crate) fn job(tenant: &TenantName, work: &str, id: &str) -> Self {
-        Self { pk: jobs(tenant), sk: format!("{work}#{id}") }
-    }
-
-    pub(crate) fn audit(tenant: &TenantName, time: Timestamp, request_id: &str, place: usize) -> Self {
-        let day = TimeZone::UTC.to_datetime(time).date();
-        Self { pk: Self::audits(tenant, day), sk: format!("{time:.3}#{request_id}#{place:04}") }
-    }
-
-    /// The partition of a day, by UTC.
-    pub(crate) fn audits(tenant: &TenantName, day: Date) -> String {
-        format!("{}#audit#{day}", tenant.0)
-    }
-
-    pub(crate) fn listed_tenant(tenant: &TenantName) -> Self {
-        Self { pk: TENANTS.to_owned(), sk: tenant.0.clone() }
-    }
-
-    pub(crate) fn of(item: &HashMap<String, AttributeValue>) -> Option<Self> {
-        let text = |name| item.get(name)?.as_s().ok().cloned();
-        Some(Self { pk: text("pk")?, sk: text("sk")? })
-    }
-
-    pub(crate) fn into_map(self) -> HashMap<String, AttributeValue> {
-        HashMap::from([
-            ("pk".to_owned(), AttributeValue::S(self.pk)),
-            ("sk".to_owned(), AttributeValue::S(self.sk)),
-        ])
-    }
-}
-
-/// The partition that lists the tenants. No tenant has an empty name.
+/// The partition that lists all tenants. No tenant has an empty name.
 pub(crate) const TENANTS: &str = "#tenants";
 
-/// What the partitions of a tenant begin with, and of no other.
-#[cfg(feature = "cli")]
-pub(crate) fn partitions(tenant: &TenantName) -> String {
-    format!("{}#", tenant.0)
+/// Returns the key of a tenant in the list of all.
+pub(crate) fn listed_tenant(tenant: &TenantName) -> Key {
+    Key { pk: TENANTS.to_owned(), sk: tenant.as_str().to_owned() }
 }
 
-/// The partition that holds the members of a resource.
-pub(crate) fn members(tenant: &TenantName, kind: &ResourceType, id: &str) -> String {
-    format!("{}#{}#{id}", tenant.0, kind.name)
+impl Directory<'_> {
+    /// Returns the beginning of every partition key of this tenant, and of no other.
+    #[cfg(feature = "cli")]
+    pub(crate) fn partitions(self) -> String {
+        format!("{}#", self.tenant.as_str())
+    }
+
+    /// Every other partition key begins with this.
+    fn partition(self, rest: impl std::fmt::Display) -> String {
+        format!("{}#{rest}", self.tenant.as_str())
+    }
+
+    pub(crate) fn tenant_key(self) -> Key {
+        Key { pk: self.partition("tenant"), sk: "!".to_owned() }
+    }
+
+    /// Returns the key of a token; of an empty key id, the beginning of all.
+    pub(crate) fn token_key(self, kid: &str) -> Key {
+        Key { pk: self.partition("tenant"), sk: format!("token#{kid}") }
+    }
+
+    /// Returns the key of a resource of the type with this name.
+    pub(crate) fn resource_key(self, kind: &str, id: &str) -> Key {
+        Key { pk: self.partition(kind), sk: id.to_owned() }
+    }
+
+    pub(crate) fn nesting_key(self) -> Key {
+        Key { pk: self.partition("nesting"), sk: "!".to_owned() }
+    }
+
+    pub(crate) fn jobs_partition(self) -> String {
+        self.partition("job")
+    }
+
+    pub(crate) fn job_key(self, work: &str, id: &str) -> Key {
+        Key { pk: self.jobs_partition(), sk: format!("{work}#{id}") }
+    }
+
+    /// Returns the partition of a day, by UTC.
+    pub(crate) fn audit_partition(self, day: Date) -> String {
+        self.partition(format_args!("audit#{day}"))
+    }
+
+    pub(crate) fn audit_key(self, time: Timestamp, request_id: &str, place: usize) -> Key {
+        let day = TimeZone::UTC.to_datetime(time).date();
+        Key { pk: self.audit_partition(day), sk: format!("{time:.3}#{request_id}#{place:04}") }
+    }
+
+    /// Returns the partition of the index `members` that holds the memberships of a
+    /// resource.
+    pub(crate) fn member_partition(self, member: &str) -> String {
+        self.partition(format_args!("member#{member}"))
+    }
+
+    /// Returns the group whose members a partition holds.
+    pub(crate) fn group_at<'k, 'p>(
+        self,
+        kinds: &[&'k ResourceType],
+        partition: &'p str,
+    ) -> Option<(&'k ResourceType, &'p str)> {
+        let (name, id) = partition.strip_prefix(self.tenant.as_str())?.strip_prefix('#')?.split_once('#')?;
+        Some((kinds.iter().find(|kind| kind.name == name)?, id))
+    }
 }
 
-/// The partition of the index `members` that holds the memberships of a resource.
-pub(crate) fn member_of(tenant: &TenantName, member: &str) -> String {
-    format!("{}#member#{member}", tenant.0)
-}
+impl Collection<'_> {
+    /// Returns the partition that holds every resource of the type.
+    pub(crate) fn partition(self) -> String {
+        self.directory.partition(&self.kind.name)
+    }
 
-pub(crate) fn jobs(tenant: &TenantName) -> String {
-    format!("{}#job", tenant.0)
-}
+    pub(crate) fn key(self, id: &str) -> Key {
+        Key { pk: self.partition(), sk: id.to_owned() }
+    }
 
-/// The partition that holds every resource of a type.
-pub(crate) fn resources(tenant: &TenantName, kind: &ResourceType) -> String {
-    format!("{}#{}", tenant.0, kind.name)
-}
+    pub(crate) fn census_partition(self) -> String {
+        self.directory.partition(format_args!("census#{}", self.kind.name))
+    }
 
-pub(crate) fn census(tenant: &TenantName, kind: &ResourceType) -> String {
-    format!("{}#census#{}", tenant.0, kind.name)
-}
+    pub(crate) fn census_key(self, row: u16) -> Key {
+        Key { pk: self.census_partition(), sk: format!("{row:02x}") }
+    }
 
-/// The partition of the index `changes` that holds the resources of a type.
-pub(crate) fn changes(tenant: &TenantName, kind: &ResourceType) -> String {
-    format!("{}#changed#{}", tenant.0, kind.name)
-}
+    /// Returns the partition of the index `changes` that holds the resources of the type.
+    pub(crate) fn changes_partition(self) -> String {
+        self.directory.partition(format_args!("changed#{}", self.kind.name))
+    }
 
-/// The partition of the rows for one attribute; `emails.value` is `emails`.
-pub(crate) fn values(tenant: &TenantName, kind: &ResourceType, path: &AttrPath) -> String {
-    let mut path = path.clone();
-    path.sub = path.sub.filter(|sub| sub != "value");
-    format!("{}#{}.{path}", tenant.0, kind.name)
-}
+    /// Returns the partition that holds the members of a group.
+    pub(crate) fn members_partition(self, group: &str) -> String {
+        self.directory.partition(format_args!("{}#{group}", self.kind.name))
+    }
 
-/// Partition and beginning of the sort key of the look-up rows for a value.
-pub(crate) fn look_up(tenant: &TenantName, kind: &ResourceType, path: &AttrPath, value: &str) -> Key {
-    Key { pk: values(tenant, kind, path), sk: format!("{}#", value_key(kind, path, value)) }
-}
+    pub(crate) fn membership_key(self, group: &str, member: &str) -> Key {
+        Key { pk: self.members_partition(group), sk: member.to_owned() }
+    }
 
-/// A sort key may have 1,024 bytes, and an id comes behind the value.
-const MAX_VALUE_BYTES: usize = 900;
+    /// Returns the partition of the rows of one attribute. That of `emails.value` ends in
+    /// `emails`.
+    pub(crate) fn values_partition(self, path: &AttrPath) -> String {
+        let mut path = path.clone();
+        path.sub = path.sub.filter(|sub| sub != "value");
+        self.directory.partition(format_args!("{}.{path}", self.kind.name))
+    }
+
+    pub(crate) fn unique_key(self, path: &AttrPath, value: &str) -> Key {
+        Key { pk: self.values_partition(path), sk: value_key(self.kind, path, value) }
+    }
+
+    /// Returns the key of a look-up row but for the id at its end.
+    pub(crate) fn look_up_key(self, path: &AttrPath, value: &str) -> Key {
+        Key { pk: self.values_partition(path), sk: format!("{}#", value_key(self.kind, path, value)) }
+    }
+}
 
 fn value_key(kind: &ResourceType, path: &AttrPath, value: &str) -> String {
     let case_exact = match kind.resolve(path) {
@@ -184,92 +170,11 @@ fn value_key(kind: &ResourceType, path: &AttrPath, value: &str) -> String {
         Some(Target::Extension(_)) | None => true,
     };
     let folded = if case_exact { value.to_owned() } else { fold(value) };
-    match folded.split_at_checked(folded.floor_char_boundary(MAX_VALUE_BYTES)) {
+    match folded.split_at_checked(folded.floor_char_boundary(MAX_KEY_VALUE_BYTES)) {
+        // The hash keeps two long values with the same beginning apart.
         Some((beginning, rest)) if !rest.is_empty() => {
             format!("{beginning}~{}", hex(&Sha256::digest(folded.as_bytes())))
         }
         _ => folded,
     }
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
-    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
-}
-
-/// The rows that a resource with these attributes has beside its own item.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct IndexKeys {
-    /// Each with the place in `kind.unique` of the attribute that it guards.
-    pub(crate) unique: BTreeSet<(Key, usize)>,
-    pub(crate) look_up: BTreeSet<Key>,
-}
-
-impl IndexKeys {
-    pub(crate) fn of(tenant: &TenantName, kind: &ResourceType, id: &str, attributes: &Attributes) -> Self {
-        let mut keys = Self::default();
-        for (index, path) in kind.unique.iter().enumerate() {
-            let made =
-                texts(kind, path, attributes).map(|value| (Key::unique(tenant, kind, path, value), index));
-            keys.unique.extend(made);
-        }
-        for path in &kind.look_up {
-            keys.look_up.extend(texts(kind, path, attributes).map(|value| {
-                let Key { pk, sk } = look_up(tenant, kind, path, value);
-                Key { pk, sk: sk + id }
-            }));
-        }
-        keys
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.unique.len() + self.look_up.len()
-    }
-
-    /// Those that `other` does not have.
-    pub(crate) fn without(&self, other: &Self) -> Self {
-        Self {
-            unique: self.unique.difference(&other.unique).cloned().collect(),
-            look_up: self.look_up.difference(&other.look_up).cloned().collect(),
-        }
-    }
-
-    /// Stands for all the keys in the condition of a write.
-    pub(crate) fn digest(&self) -> String {
-        let mut hash = Sha256::new();
-        for Key { pk, sk } in self.unique.iter().map(|(key, _)| key).chain(&self.look_up) {
-            for part in [pk, sk] {
-                hash.update(part.len().to_be_bytes());
-                hash.update(part);
-            }
-        }
-        hex(hash.finalize().get(..16).unwrap_or_default())
-    }
-}
-
-/// The non-empty strings at a path; DynamoDB takes no empty key.
-fn texts<'a>(
-    kind: &ResourceType,
-    path: &AttrPath,
-    attributes: &'a Attributes,
-) -> impl Iterator<Item = &'a str> {
-    let (value, sub) = match kind.resolve(path) {
-        Some(Target::Attribute(Place { extension, attribute, sub })) => {
-            let place = Place { extension, attribute, sub: None };
-            (get(attributes, &place), sub.map(|sub| sub.name.clone()))
-        }
-        Some(Target::Extension(_)) | None => (None, None),
-    };
-    let elements: &[Value] = match value {
-        Some(Value::Array(elements)) => elements,
-        Some(one) => std::slice::from_ref(one),
-        None => &[],
-    };
-    elements
-        .iter()
-        .filter_map(move |element| match &sub {
-            Some(sub) => element.get(sub)?.as_str(),
-            None => element.as_str(),
-        })
-        .filter(|text| !text.is_empty())
 }

@@ -1,63 +1,79 @@
-//! The item of a resource.
+//! The item of a resource, and the expression that writes its next version.
 
-use std::collections::HashMap;
-
-use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::scim::etag::Version;
 use crate::scim::resource::{Attributes, Resource};
+use crate::store::dynamo::expression::Expression;
+use crate::store::dynamo::item::{Key, number, text};
 use crate::store::error::Error;
+use crate::store::limits::MAX_RESOURCE_BYTES;
+use crate::store::table::directory::Collection;
+use crate::store::table::index_rows::IndexRows;
 use crate::store::table::visibility::Visibility;
 
-pub(crate) type Item = HashMap<String, AttributeValue>;
-
-/// DynamoDB takes 400 KB an item. The attributes' JSON is never shorter than
-/// what DynamoDB counts for them; the rest is for the keys and numbers beside them.
-pub const MAX_RESOURCE_BYTES: usize = 390 * 1024;
+/// Holds where the item still has the version that was observed, `:seen`.
+pub(crate) const SEEN: &str = "#version = :seen";
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ResourceItem {
     pub(crate) pk: String,
     pub(crate) sk: String,
     pub(crate) version: u64,
-    /// Random for each logical write: whoever finds his own after a lost
-    /// answer knows that he has won.
+    /// Random per logical write. After a time-out, finding our own id proves that the
+    /// write was applied.
     pub(crate) write_id: String,
-    /// Of the write before: he may come back when another has written since.
+    /// The id of the write before this one. A writer that looks for its own id may come
+    /// after one more write.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) previous_write_id: Option<String>,
     pub(crate) created: Timestamp,
     pub(crate) modified: Timestamp,
-    /// Digest of the index keys, see [`crate::store::table::keys::IndexKeys`].
+    /// The digest of the index rows, see [`IndexRows::digest`].
     pub(crate) index_digest: String,
     pub(crate) change_pk: String,
-    /// Of the last change. Moving an index entry costs two units, so the index
-    /// `changes` is sorted by the hour and most changes do not move theirs.
+    /// The hour of the last change. Moving an index entry costs two units, so the index
+    /// `changes` is sorted by the hour, and most changes do not move their entry.
     pub(crate) hour: String,
     pub(crate) resource: Attributes,
-    /// Of a type that has members.
+    /// Present for a type that has members.
     #[serde(rename = "roster", skip_serializing_if = "Option::is_none")]
     pub(crate) visibility: Option<Visibility>,
 }
 
 impl ResourceItem {
-    pub(crate) fn read(operation: &'static str, item: Item) -> Result<Self, Error> {
-        serde_dynamo::from_item(item).map_err(|error| Error::fault(operation, error))
+    /// Makes the item of a resource that does not exist yet.
+    pub(crate) fn new(collection: Collection<'_>, resource: Resource, rows: &IndexRows) -> Self {
+        let Resource { id, version, created, last_modified, attributes } = resource;
+        Self {
+            pk: collection.partition(),
+            sk: id,
+            version: version.0,
+            write_id: collection.table().new_id(),
+            previous_write_id: None,
+            created,
+            modified: last_modified,
+            index_digest: rows.digest(),
+            change_pk: collection.changes_partition(),
+            hour: hour(last_modified),
+            resource: attributes,
+            visibility: collection.kind.members.is_some().then(Visibility::default),
+        }
     }
 
-    pub(crate) fn into_item(self, operation: &'static str) -> Result<Item, Error> {
-        serde_dynamo::to_item(self).map_err(|error| Error::fault(operation, error))
+    pub(crate) fn key(&self) -> Key {
+        Key { pk: self.pk.clone(), sk: self.sk.clone() }
     }
 
-    /// Whether this holds the write with that id: it won, though its answer was lost.
+    /// Whether the write with this id was applied: it is the last one, or the one before.
     pub(crate) fn is_by(&self, write_id: &str) -> bool {
         self.write_id == write_id || self.previous_write_id.as_deref() == Some(write_id)
     }
 
-    /// Whether a staged change has a hold of it.
-    pub(crate) fn is_marked(&self) -> bool {
+    /// Whether a staged change has locked the group.
+    pub(crate) fn is_locked(&self) -> bool {
         self.visibility.as_ref().is_some_and(|visibility| visibility.staged.is_some())
     }
 
@@ -70,21 +86,49 @@ impl ResourceItem {
             attributes: self.resource,
         }
     }
+
+    /// The item after a write of these attributes.
+    pub(crate) fn followed_by(
+        self,
+        write_id: &str,
+        now: Timestamp,
+        attributes: Attributes,
+        index_digest: String,
+    ) -> Self {
+        Self {
+            version: Version(self.version).next().0,
+            write_id: write_id.to_owned(),
+            previous_write_id: Some(self.write_id),
+            modified: now,
+            hour: hour(now),
+            index_digest,
+            resource: attributes,
+            ..self
+        }
+    }
+}
+
+/// What every change of a resource writes: the next version, and by which write.
+pub(crate) fn next_version(write_id: &str, now: Timestamp) -> Expression {
+    Expression::default()
+        .set("#version = #version + :one")
+        .set("previous_write_id = write_id")
+        .set("write_id = :write_id")
+        .set("modified = :now")
+        .set("#hour = :hour")
+        .value(":one", number(1))
+        .value(":write_id", text(write_id))
+        .value(":now", text(now.to_string()))
+        .value(":hour", text(hour(now)))
 }
 
 pub(crate) fn hour(now: Timestamp) -> String {
     now.strftime("%Y-%m-%dT%H").to_string()
 }
 
-pub(crate) fn attribute_value(
-    operation: &'static str,
-    value: &impl Serialize,
-) -> Result<AttributeValue, Error> {
-    serde_dynamo::to_attribute_value(value).map_err(|error| Error::fault(operation, error))
-}
-
-pub(crate) fn number(number: impl Into<i128>) -> AttributeValue {
-    AttributeValue::N(number.into().to_string())
+/// Whether a text can be the id of a resource: every id is a UUID that the store made.
+pub(crate) fn is_id(text: &str) -> bool {
+    Uuid::try_parse(text).is_ok()
 }
 
 pub(crate) fn check_size(attributes: &Attributes) -> Result<(), Error> {

@@ -1,27 +1,28 @@
 //! Which memberships of a group count.
 //!
-//! A membership is an item of its own, and a change of up to some 90 of them is
-//! one transaction. A greater change is staged: its memberships are written one
-//! by one, tagged with its number, and one write of the group's item makes all of
-//! them count. So whoever reads takes the group's item first and then asks it, for
-//! each membership, whether the changes that tagged it have happened.
+//! A membership is an item of its own. A change that fits one transaction writes the
+//! memberships and the group together. A larger change is staged: its memberships are
+//! written one by one, tagged with the number of the change, and one write of the
+//! group's item makes all of them count. A reader therefore takes the group's item first
+//! and then asks it, for each membership, whether the changes that tagged it happened.
 //!
-//! Numbers only grow. A reader holds a group's item that is older than the
-//! memberships he reads: a number above its own is a change that began later.
+//! Numbers only grow. A reader holds an item of the group that is older than the
+//! memberships that it reads: a number above the item's own is a change that began later.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// What the item of a group says of its members.
+/// The part of a group's item that decides which memberships count.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Visibility {
-    /// How many there are.
+    /// The number of members.
     pub(crate) members: u64,
-    /// Number of the last staged change that began; 0 before the first.
+    /// The number of the last staged change that began; 0 before the first.
     pub(crate) epoch: u64,
-    /// Of the change with the number `epoch`, until it is committed or aborted.
+    /// The staged change with the number `epoch`, until it is committed or aborted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) staged: Option<Staged>,
-    /// Whether a group was ever a member: only then can a cycle lead through here.
+    /// Whether a group was ever a member. Only then can a cycle lead through this group.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) nests: bool,
     /// Staged changes that never happened and may have left memberships behind.
@@ -29,15 +30,16 @@ pub(crate) struct Visibility {
     pub(crate) aborted: Vec<u64>,
 }
 
-/// The mark of a staged change. While it stands nobody else changes the group.
+/// The lock of a staged change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Staged {
     pub(crate) write_id: String,
-    /// Whoever set the mark is cut off by then, and anybody may abort the change.
-    pub(crate) until: jiff::Timestamp,
+    /// The end of the lease. The request that set the lock has ended by then, and every
+    /// other writer may abort the change.
+    pub(crate) until: Timestamp,
 }
 
-/// The staged changes that a membership was touched by.
+/// The staged changes that touched a membership.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Tags {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -55,7 +57,20 @@ impl Visibility {
 
     fn happened(&self, epoch: u64) -> bool {
         let pending = self.staged.is_some() && epoch == self.epoch;
+        // Without the first comparison a slow reader would see half of a change that began
+        // after it had read the group.
         epoch <= self.epoch && !pending && !self.aborted.contains(&epoch)
+    }
+
+    /// Whether every change that touched a membership with these tags has begun under this
+    /// item of the group.
+    pub(crate) fn knows(&self, tags: Tags) -> bool {
+        tags.added_by.max(tags.removed_by) <= Some(self.epoch)
+    }
+
+    /// Whether the lease of a staged change is over.
+    pub(crate) fn is_overdue(&self, now: Timestamp) -> bool {
+        self.staged.as_ref().is_some_and(|staged| staged.until <= now)
     }
 }
 
@@ -65,8 +80,8 @@ mod tests {
 
     use super::{Staged, Tags, Visibility};
 
-    /// Two processes that each add the same two members in a staged change, either
-    /// of which may be aborted at any time and goes on writing, and a reader.
+    /// Two processes that each add the same two members in a staged change, and a reader.
+    /// Either change may be aborted at any time while its process continues to write.
     #[derive(Clone, PartialEq, Eq, Hash)]
     struct State {
         version: u64,
@@ -74,10 +89,10 @@ mod tests {
         staged: bool,
         aborted: Vec<u64>,
         memberships: [Option<u64>; 2],
-        /// Of each process: its number once it has marked the group, what it has
-        /// written, and whether it has committed.
+        /// For each process: its number once it has locked the group, the memberships that it
+        /// has written, and whether it has committed.
         writers: [(Option<u64>, [bool; 2], bool); 2],
-        /// What the reader has: the group, then one membership after the other.
+        /// The state that the reader holds: the group, then one membership after the other.
         reader: Option<(u64, u64, bool, Vec<u64>)>,
         read: Vec<Option<u64>>,
     }
@@ -97,7 +112,7 @@ mod tests {
             visibility(self.epoch, self.staged, &self.aborted)
         }
 
-        /// Every state that one step of anybody leads to.
+        /// Returns every state that one step of a process leads to.
         fn next(&self) -> Vec<Self> {
             let mut next = Vec::new();
             for (who, (number, written, done)) in self.writers.into_iter().enumerate() {
@@ -120,8 +135,8 @@ mod tests {
                 for place in (0..2).filter(|place| number.is_some() && !written[*place]) {
                     let mut after = self.clone();
                     let own = number.unwrap_or_default();
-                    // One that stands and counts stays; one that does not is taken over, by
-                    // a condition that a dead process cannot meet any more.
+                    // A membership that counts stays. One that does not is taken over, by a
+                    // condition that a dead process can no longer meet.
                     let dead = |tag| !shows(&self.visibility(), tag) && self.staged && self.epoch == own;
                     if self.memberships[place].is_none_or(dead) {
                         after.memberships[place] = Some(own);

@@ -1,0 +1,214 @@
+//! The one table, its client, and conditional calls on a single item.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Builder;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure};
+
+use crate::sources::{Ids, Jitter, Sources};
+use crate::store::dynamo::expression::{Expression, Rendered};
+use crate::store::dynamo::item::{Item, Key};
+use crate::store::dynamo::meter::Metering;
+use crate::store::dynamo::retry::Retry;
+use crate::store::error::Error;
+
+/// The table, the client that reaches it, and the sources of randomness that a writer
+/// needs.
+#[derive(Clone)]
+pub(crate) struct Table {
+    pub(crate) client: Client,
+    pub(crate) name: String,
+    ids: Arc<Ids>,
+    jitter: Arc<Jitter>,
+}
+
+/// The result of a conditional write of one item.
+pub(crate) enum Written {
+    /// The write was applied; the item before it.
+    Applied(Option<Item>),
+    /// The condition did not hold; the current item.
+    Conflict(Option<Item>),
+}
+
+impl Written {
+    pub(crate) fn is_applied(&self) -> bool {
+        matches!(self, Self::Applied(_))
+    }
+}
+
+impl Table {
+    pub(crate) fn new(client: Client, name: String, sources: &Sources) -> Self {
+        let Sources { ids, jitter, .. } = sources;
+        Self { client, name, ids: Arc::clone(ids), jitter: Arc::clone(jitter) }
+    }
+
+    pub(crate) fn new_id(&self) -> String {
+        (self.ids)().to_string()
+    }
+
+    pub(crate) fn retry(&self) -> Retry<'_> {
+        Retry::new(&*self.jitter)
+    }
+
+    /// Reads an item, strongly consistent.
+    pub(crate) async fn get(&self, key: Key) -> Result<Option<Item>, Error> {
+        let get = self.client.get_item().table_name(&self.name).set_key(Some(key.into_item()));
+        let answer = get.consistent_read(true).send().await;
+        Ok(answer.map_err(|error| Error::sdk("GetItem", &error))?.item)
+    }
+
+    /// Puts an item where the condition holds.
+    pub(crate) async fn put(&self, item: Item, expression: Expression) -> Result<Written, Error> {
+        const OPERATION: &str = "PutItem";
+        let Rendered { condition, names, values, .. } = expression.render();
+        let put = self
+            .client
+            .put_item()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .set_condition_expression(condition)
+            .set_expression_attribute_names(names)
+            .set_expression_attribute_values(values)
+            .return_values_on_condition_check_failure(OnFailure::AllOld);
+        let mut retry = self.retry();
+        loop {
+            match put.clone().send().await {
+                Ok(_) => return Ok(Written::Applied(None)),
+                Err(error) => {
+                    if let Some(PutItemError::ConditionalCheckFailedException(failed)) =
+                        error.as_service_error()
+                    {
+                        return Ok(Written::Conflict(failed.item.clone()));
+                    }
+                    pause_if_conflict(OPERATION, &error, &mut retry).await?;
+                }
+            }
+        }
+    }
+
+    /// Updates an item where the condition holds, with retries of its own.
+    pub(crate) async fn update(&self, key: Key, expression: Expression) -> Result<Written, Error> {
+        self.update_with(key, expression, &mut self.retry()).await
+    }
+
+    /// Updates an item where the condition holds, within the retries of a larger write.
+    pub(crate) async fn update_with(
+        &self,
+        key: Key,
+        expression: Expression,
+        retry: &mut Retry<'_>,
+    ) -> Result<Written, Error> {
+        const OPERATION: &str = "UpdateItem";
+        let Rendered { update, condition, names, values } = expression.render();
+        let update = self
+            .client
+            .update_item()
+            .table_name(&self.name)
+            .set_key(Some(key.into_item()))
+            .set_update_expression(update)
+            .set_condition_expression(condition)
+            .set_expression_attribute_names(names)
+            .set_expression_attribute_values(values)
+            .return_values(ReturnValue::AllOld)
+            .return_values_on_condition_check_failure(OnFailure::AllOld);
+        loop {
+            match update.clone().send().await {
+                Ok(answer) => return Ok(Written::Applied(answer.attributes)),
+                Err(error) => {
+                    if let Some(UpdateItemError::ConditionalCheckFailedException(failed)) =
+                        error.as_service_error()
+                    {
+                        return Ok(Written::Conflict(failed.item.clone()));
+                    }
+                    pause_if_conflict(OPERATION, &error, retry).await?;
+                }
+            }
+        }
+    }
+
+    /// Deletes an item where the condition holds.
+    pub(crate) async fn delete(&self, key: Key, expression: Expression) -> Result<Written, Error> {
+        const OPERATION: &str = "DeleteItem";
+        let Rendered { condition, names, values, .. } = expression.render();
+        let delete = self
+            .client
+            .delete_item()
+            .table_name(&self.name)
+            .set_key(Some(key.into_item()))
+            .set_condition_expression(condition)
+            .set_expression_attribute_names(names)
+            .set_expression_attribute_values(values)
+            .return_values_on_condition_check_failure(OnFailure::AllOld);
+        let mut retry = self.retry();
+        loop {
+            match delete.clone().send().await {
+                Ok(_) => return Ok(Written::Applied(None)),
+                Err(error) => {
+                    if let Some(DeleteItemError::ConditionalCheckFailedException(failed)) =
+                        error.as_service_error()
+                    {
+                        return Ok(Written::Conflict(failed.item.clone()));
+                    }
+                    pause_if_conflict(OPERATION, &error, &mut retry).await?;
+                }
+            }
+        }
+    }
+}
+
+/// Waits if a transaction of another writer was on the item. Every other error is
+/// returned.
+async fn pause_if_conflict<E>(
+    operation: &'static str,
+    error: &SdkError<E>,
+    retry: &mut Retry<'_>,
+) -> Result<(), Error>
+where
+    E: std::error::Error + ProvideErrorMetadata + 'static,
+{
+    match error.code() {
+        Some("TransactionConflictException") => retry.pause(operation).await,
+        _ => Err(Error::sdk(operation, error)),
+    }
+}
+
+/// The settings of the client. API Gateway waits at most 29 s, and a request makes up
+/// to four calls in sequence. Retries are those of the standard mode: in the adaptive
+/// mode a throttled tenant slows all others down.
+pub fn client_config(shared: &SdkConfig) -> Builder {
+    Builder::from(shared)
+        .interceptor(Metering)
+        .retry_config(
+            RetryConfig::standard().with_max_attempts(4).with_initial_backoff(Duration::from_millis(25)),
+        )
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_millis(800))
+                .operation_attempt_timeout(Duration::from_secs(2))
+                .operation_timeout(Duration::from_secs(6))
+                .build(),
+        )
+}
+
+/// The same settings for an endpoint that checks no credentials.
+#[cfg(feature = "cli")]
+pub fn local_config(endpoint: &str) -> Builder {
+    use aws_config::{BehaviorVersion, Region};
+    use aws_sdk_dynamodb::config::Credentials;
+
+    let shared = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static("us-east-1"))
+        .endpoint_url(endpoint)
+        .build();
+    client_config(&shared).credentials_provider(Credentials::new("local", "local", None, None, "local"))
+}

@@ -1,0 +1,83 @@
+//! The members that a client names, found in the directory.
+
+use crate::scim::member::Member;
+use crate::scim::policy::UnknownMembers;
+use crate::store::dynamo::item::Key;
+use crate::store::error::Error;
+use crate::store::table::directory::Collection;
+use crate::store::table::membership::{ResolvedMember, member_types};
+use crate::store::table::resource_item::is_id;
+use crate::store::table::write_context::Writer;
+
+impl Writer<'_> {
+    /// Finds the type of each member. Members that do not exist are refused or accepted
+    /// by the tenant's policy.
+    pub(crate) async fn resolve(self, members: Vec<Member>) -> Result<Vec<ResolvedMember>, Error> {
+        let (mut resolved, missing) = self.collection.find_members(members).await?;
+        match self.context.policy.unknown_members {
+            UnknownMembers::Refuse if !missing.is_empty() => {
+                let ids = missing.into_iter().map(|member| member.id).collect();
+                return Err(Error::UnknownMembers { ids });
+            }
+            UnknownMembers::Refuse | UnknownMembers::Accept => {}
+        }
+        resolved.extend(missing.into_iter().map(|member| {
+            let kind = named_type(self.collection, &member).unwrap_or_default().to_owned();
+            ResolvedMember { id: member.id, kind, display: member.display }
+        }));
+        Ok(resolved)
+    }
+}
+
+impl Collection<'_> {
+    /// Finds each member under the first type that a member may have. Returns the members
+    /// that do not exist as well.
+    async fn find_members(self, members: Vec<Member>) -> Result<(Vec<ResolvedMember>, Vec<Member>), Error> {
+        let mut resolved = Vec::with_capacity(members.len());
+        let (mut rest, mut missing): (Vec<Member>, Vec<Member>) =
+            members.into_iter().partition(|member| is_id(&member.id));
+        for name in member_types(self.kind) {
+            let key = |member: &Member| self.directory.resource_key(name, &member.id);
+            let wanted: Vec<Key> = rest.iter().map(key).collect();
+            let existing = self.table().existing(wanted).await?;
+            let (found, others): (Vec<Member>, Vec<Member>) =
+                rest.into_iter().partition(|member| existing.contains(&key(member)));
+            resolved.extend(found.into_iter().map(|member| ResolvedMember {
+                id: member.id,
+                kind: name.to_owned(),
+                display: member.display,
+            }));
+            rest = others;
+        }
+        missing.extend(rest);
+        Ok((resolved, missing))
+    }
+}
+
+/// Returns the type that a client names for a member, or else the first possible type: a
+/// client that names none means a user.
+fn named_type<'k>(collection: Collection<'k>, member: &Member) -> Option<&'k str> {
+    let named = |kind: &&str| member.kind.as_ref().is_some_and(|named| named.eq_ignore_ascii_case(kind));
+    member_types(collection.kind).find(named).or(member_types(collection.kind).next())
+}
+
+/// Resolves members without a read, if their types follow from what the client says.
+pub(crate) fn guess(collection: Collection<'_>, members: &[Member]) -> Option<Vec<ResolvedMember>> {
+    let mut guessed = Vec::with_capacity(members.len());
+    for member in members {
+        let mut kinds = member_types(collection.kind);
+        let kind = match &member.kind {
+            Some(named) => kinds.find(|kind| kind.eq_ignore_ascii_case(named))?,
+            None => kinds.next()?,
+        };
+        if !is_id(&member.id) {
+            return None;
+        }
+        guessed.push(ResolvedMember {
+            id: member.id.clone(),
+            kind: kind.to_owned(),
+            display: member.display.clone(),
+        });
+    }
+    Some(guessed)
+}

@@ -1,0 +1,114 @@
+//! Every limit of the store, with its reason.
+
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
+/// Bytes of a resource's JSON. DynamoDB stores 400 KB per item. The JSON of the
+/// attributes is never shorter than the size that DynamoDB computes for them; the
+/// remaining 10 KB are for the keys and numbers of the item.
+pub const MAX_RESOURCE_BYTES: usize = 390 * 1024;
+
+/// Actions of one DynamoDB transaction.
+pub(crate) const MAX_ACTIONS: usize = 100;
+
+/// Unique and look-up rows that a resource may have, and that one change may add and
+/// remove: a transaction holds 100 actions, and up to four of them are not rows.
+pub const MAX_INDEX_ROWS: usize = 96;
+
+/// Keys of one `BatchGetItem`.
+pub(crate) const MAX_KEYS: usize = 100;
+
+/// Statements of one `BatchExecuteStatement`.
+pub(crate) const MAX_STATEMENTS: usize = 25;
+
+/// Operands of one `IN` in a condition.
+pub(crate) const MAX_OPERANDS: usize = 100;
+
+/// Batches in flight at the same time.
+pub(crate) const BATCHES_AT_ONCE: usize = 16;
+
+/// Bytes of a value within a key. A sort key may have 1,024 bytes, and an id follows
+/// the value.
+pub(crate) const MAX_KEY_VALUE_BYTES: usize = 900;
+
+/// Bytes of a member's id. DynamoDB accepts no empty key and none over 1,024 bytes.
+pub(crate) const MAX_MEMBER_ID_BYTES: usize = 256;
+
+/// Members that one request may add and remove: what a request can write in its time.
+pub(crate) const MAX_STAGED: usize = 20_000;
+
+/// Members of one group that are read at once: about 15 MB of items.
+pub(crate) const MAX_MEMBERS_READ: u64 = 100_000;
+
+/// Members that fit one page of 1 MB.
+pub(crate) const MEMBERS_OF_A_PAGE: u64 = 4_000;
+
+/// Reads of a group that changes while its members are read. After that it is shown
+/// as it was found.
+pub(crate) const MAX_GROUP_READS: usize = 3;
+
+/// Groups of one user that are shown.
+pub(crate) const MAX_GROUPS_OF_A_MEMBER: usize = 1_000;
+
+/// Groups that are followed down to find a cycle.
+pub(crate) const MAX_NESTED_GROUPS: usize = 1_000;
+
+/// Index rows that lead to resources. More resources are found as fast by a scan.
+pub(crate) const MAX_HITS: usize = 1_000;
+
+/// Resources of which a filter needs more than their own item.
+pub(crate) const MAX_COMPLETED: usize = 1_000;
+
+/// Of those, resources that are completed at the same time.
+pub(crate) const COMPLETED_AT_ONCE: usize = 16;
+
+/// Resources that are sorted in memory: about 10 MB.
+pub(crate) const MAX_SORTED: usize = 10_000;
+
+/// Rows of a unique attribute that are read for a page in its order, about 100 bytes
+/// each: a page is found by reading all rows before it.
+pub(crate) const MAX_IN_ORDER: usize = 20_000;
+
+/// Pages of 1 MB that a scan reads in each of its four ranges: 12 MB of resources,
+/// about 12,000 users, in the time of three reads.
+pub(crate) const PAGES_OF_A_RANGE: usize = 3;
+
+/// Pages of 1 MB that are read for one page of a list under cursor pagination.
+pub(crate) const PAGES_OF_A_STRETCH: usize = 3;
+
+/// The first pause after a conflict; each further pause may be twice as long.
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Time for all retries of one write. API Gateway gives up after 29 s, and a client
+/// that has waited 8 s is better served by an answer. There is no limit on the number
+/// of tries: of 24 writers of one resource the last may lose 23 races.
+pub(crate) const RETRY_BUDGET: Duration = Duration::from_secs(8);
+
+/// Time that a staged change has. Its request ends after 25 s.
+pub(crate) const LEASE: SignedDuration = SignedDuration::from_secs(30);
+
+/// Time from a request to its cleanup job. Requests end after 25 s and the function
+/// after 29 s, and an index may be a second behind.
+pub(crate) const DUE: SignedDuration = SignedDuration::from_secs(90);
+
+/// Groups that a deleted resource leaves at the same time.
+pub(crate) const GROUPS_AT_ONCE: usize = 16;
+
+/// Time that the request which deletes a resource takes to remove its memberships.
+/// The cleanup job does the rest.
+pub(crate) const LEAVE_TIME: Duration = Duration::from_secs(5);
+
+/// Memberships that one round of a cleanup job reads.
+pub(crate) const ROUND: usize = 1_000;
+
+/// Rounds of one cleanup job in one sweep. Memberships that a staged change has locked
+/// remain for the next sweep.
+pub(crate) const ROUNDS: usize = 10;
+
+/// How often the use of a token is recorded at most.
+pub(crate) const USE_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
+
+/// `Retry-After` in seconds. An integer, because Okta reads nothing else.
+pub const RETRY_AFTER: u32 = 2;

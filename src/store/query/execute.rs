@@ -1,0 +1,178 @@
+//! Plan or scan, then the rest of the filter.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
+
+use crate::scim::attr_path::AttrPath;
+use crate::scim::resource::Resource;
+use crate::store::dynamo::meter::Meter;
+use crate::store::error::Error;
+use crate::store::limits::{COMPLETED_AT_ONCE, MAX_COMPLETED, MAX_SORTED};
+use crate::store::query::member_scope::MemberScope;
+use crate::store::query::plan::Plan;
+use crate::store::query::{Found, Leg, Search};
+use crate::store::table::directory::Directory;
+
+impl Directory<'_> {
+    /// Reads every resource that a query finds, in its order.
+    pub(crate) async fn find_all(self, search: &Search<'_>) -> Result<Vec<Found>, Error> {
+        let mut all = Vec::new();
+        for (index, leg) in search.legs.iter().enumerate() {
+            let resources = match self.by_plan(leg).await? {
+                Some(resources) => resources,
+                None => self.by_scan(leg, search.offers_cursors).await?,
+            };
+            if search.query.sort.is_some() && all.len() + resources.len() > MAX_SORTED {
+                return Err(Error::TooManyToSort);
+            }
+            let found = |resource| Found { leg: index, rank: leg.rank(&resource), resource };
+            all.extend(resources.into_iter().map(found));
+        }
+        search.sort(&mut all);
+        Ok(all)
+    }
+
+    /// Reads every resource that a query finds, in the order of ids; `None` if that takes a
+    /// scan.
+    pub(crate) async fn find_all_by_plan(self, search: &Search<'_>) -> Result<Option<Vec<Found>>, Error> {
+        if search.legs.iter().any(|leg| leg.plan == Plan::Scan) {
+            return Ok(None);
+        }
+        let mut all = Vec::new();
+        for (index, leg) in search.legs.iter().enumerate() {
+            let Some(resources) = self.by_plan(leg).await? else {
+                return Ok(None);
+            };
+            all.extend(resources.into_iter().map(|resource| Found::by_id(index, resource)));
+        }
+        Ok(Some(all))
+    }
+
+    /// Reads the resources that one leg finds by its plan; `None` if the plan leads to more
+    /// than a scan would read.
+    async fn by_plan(self, leg: &Leg<'_>) -> Result<Option<Vec<Resource>>, Error> {
+        if leg.plan == Plan::Scan {
+            return Ok(None);
+        }
+        Meter::note_plan(&leg.plan);
+        match self.candidates(leg).await {
+            Ok(Some(mut found)) => {
+                found.retain(|resource| leg.keeps(resource));
+                Ok(Some(found))
+            }
+            Ok(None) | Err(Error::TooMuchToRead) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads the resources that the plan leads to, with the members that the filter looks
+    /// at.
+    async fn candidates(self, leg: &Leg<'_>) -> Result<Option<Vec<Resource>>, Error> {
+        let collection = self.collection(leg.kind);
+        // Groups are read together with the members that the filter asks for.
+        if let (MemberScope::These(members), Some(_)) = (&leg.scope, &leg.kind.members) {
+            let ids = match &leg.plan {
+                Plan::Id(id) => Some(vec![(*id).to_owned()]),
+                Plan::Member(member) => Some(collection.group_ids_of(member).await?),
+                _ => None,
+            };
+            if let Some(ids) = ids {
+                return collection.get_with_these_members(&ids, members).await.map(Some);
+            }
+        }
+        match self.planned(leg, &leg.plan).await? {
+            Some(found) => self.complete(leg, found).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Reads the resources that a plan leads to; `None` where only a scan finds them.
+    async fn planned(self, leg: &Leg<'_>, plan: &Plan<'_>) -> Result<Option<Vec<Resource>>, Error> {
+        let collection = self.collection(leg.kind);
+        Ok(Some(match plan {
+            Plan::Id(id) => collection.get(id).await?.into_iter().collect(),
+            Plan::Unique(path, value) => collection.owner(path, value).await?.into_iter().collect(),
+            Plan::LookUp(path, value) => collection.look_up(path, value).await?,
+            Plan::Prefix(path, prefix) => collection.by_prefix(path, prefix).await?,
+            Plan::ChangedSince(since) => collection.changed_since(*since).await?,
+            Plan::Union(plans) => {
+                let mut union: Vec<Resource> = Vec::new();
+                for plan in plans {
+                    let Some(found) = Box::pin(self.planned(leg, plan)).await? else {
+                        return Ok(None);
+                    };
+                    union.extend(found);
+                }
+                union.sort_by(|a, b| a.id.cmp(&b.id));
+                union.dedup_by(|a, b| a.id == b.id);
+                union
+            }
+            Plan::Nothing => Vec::new(),
+            Plan::Member(member) => collection.by_ids(collection.group_ids_of(member).await?).await?,
+            Plan::MemberOf(group) => collection.by_ids(self.member_ids(leg.groups, group).await?).await?,
+            Plan::Scan => return Ok(None),
+        }))
+    }
+
+    async fn by_scan(self, leg: &Leg<'_>, offers_cursors: bool) -> Result<Vec<Resource>, Error> {
+        Meter::note_plan(&Plan::Scan);
+        let collection = self.collection(leg.kind);
+        let scanned = match leg.scope {
+            MemberScope::Nothing => collection.scan(&|resource| leg.keeps(resource)).await,
+            MemberScope::These(_) | MemberScope::All => self.scan_completed(leg).await,
+        };
+        match scanned {
+            Err(Error::TooMuchToRead) if leg.matcher.is_none() => Err(Error::TooManyToSort),
+            Err(Error::TooMuchToRead) => {
+                let paths = leg.kind.unique.iter().chain(&leg.kind.look_up);
+                // A page by cursor is a part of a scan, unless the order or the members need all.
+                let by_cursor = leg.order.is_none() && leg.scope == MemberScope::Nothing && offers_cursors;
+                Err(Error::TooMuchToFilter {
+                    endpoint: leg.kind.endpoint.clone(),
+                    found_by: paths.map(AttrPath::to_string).collect(),
+                    by_cursor,
+                })
+            }
+            scanned => scanned,
+        }
+    }
+
+    /// Scans for a filter that looks at members, which are not part of the resources.
+    async fn scan_completed(self, leg: &Leg<'_>) -> Result<Vec<Resource>, Error> {
+        let all = self.collection(leg.kind).scan(&|_| true).await?;
+        let mut found = self.complete(leg, all).await?;
+        found.retain(|resource| leg.keeps(resource));
+        Ok(found)
+    }
+
+    /// Adds to resources the members, or the groups, that the filter looks at. Resources
+    /// that were deleted since they were found are left out.
+    async fn complete(self, leg: &Leg<'_>, resources: Vec<Resource>) -> Result<Vec<Resource>, Error> {
+        if leg.scope == MemberScope::Nothing {
+            return Ok(resources);
+        }
+        if resources.len() > MAX_COMPLETED {
+            return Err(Error::TooMuchToRead);
+        }
+        let collection = self.collection(leg.kind);
+        if let (MemberScope::These(members), Some(_)) = (&leg.scope, &leg.kind.members) {
+            let ids: Vec<String> = resources.into_iter().map(|resource| resource.id).collect();
+            return collection.get_with_these_members(&ids, members).await;
+        }
+        let completed = resources.into_iter().map(|mut resource| {
+            Box::pin(async move {
+                if leg.kind.members.is_some() {
+                    return Box::pin(collection.get_with_members(&resource.id)).await;
+                }
+                let groups = self.groups_of(leg.groups, &resource.id).await?;
+                let elements: Vec<Value> = groups.into_iter().map(|group| group.element.into()).collect();
+                if let Some(name) = leg.kind.member_of.as_ref().filter(|_| !elements.is_empty()) {
+                    resource.attributes.insert(name.clone(), elements.into());
+                }
+                Ok(Some(resource))
+            })
+        });
+        let completed = stream::iter(completed.collect::<Vec<_>>()).buffered(COMPLETED_AT_ONCE);
+        completed.try_filter_map(async |resource| Ok(resource)).try_collect().await
+    }
+}

@@ -1,0 +1,115 @@
+//! All resources of a type, in the order of their ids: whole, by place, or a stretch at
+//! a time.
+
+use crate::scim::query::Side;
+use crate::scim::resource::Resource;
+use crate::store::dynamo::item::read;
+use crate::store::error::Error;
+use crate::store::limits::{PAGES_OF_A_RANGE, PAGES_OF_A_STRETCH};
+use crate::store::table::directory::Collection;
+use crate::store::table::resource_item::ResourceItem;
+
+/// Ranges of ids that a scan reads at the same time.
+const RANGES: [(&str, &str); 4] = [("!", "4"), ("4", "8"), ("8", "c"), ("c", "~")];
+
+/// Decides which resources a scan returns.
+pub(crate) type Keep<'a> = &'a (dyn Fn(&Resource) -> bool + Send + Sync);
+
+/// Some of the resources of a type in the order of their ids, or in reverse.
+pub struct Stretch {
+    pub resources: Vec<Resource>,
+    /// The id after which to resume; `None` at the end.
+    pub resume: Option<String>,
+}
+
+impl Collection<'_> {
+    /// Reads all resources and returns those to keep, in the order of their ids.
+    pub(crate) async fn scan(self, keep: Keep<'_>) -> Result<Vec<Resource>, Error> {
+        let [a, b, c, d] = RANGES.map(|range| Box::pin(self.scan_range(range, keep)));
+        let (a, b, c, d) = tokio::try_join!(a, b, c, d)?;
+        Ok([a, b, c, d].into_iter().flatten().collect())
+    }
+
+    async fn scan_range(self, (from, to): (&str, &str), keep: Keep<'_>) -> Result<Vec<Resource>, Error> {
+        let mut query = self.table().query(self.partition()).between(from, to);
+        let mut kept = Vec::new();
+        let mut pages = 0;
+        while let Some(page) = query.next_page().await? {
+            pages += 1;
+            for item in page {
+                let resource = read::<ResourceItem>(item)?.into_resource();
+                if keep(&resource) {
+                    kept.push(resource);
+                }
+            }
+            if pages == PAGES_OF_A_RANGE && !query.is_done() {
+                return Err(Error::TooMuchToRead);
+            }
+        }
+        Ok(kept)
+    }
+
+    /// Reads up to `count` resources to keep on one side of an id, away from it; fewer when
+    /// too many are not kept. An empty id is the end of the order where reading begins.
+    pub async fn stretch(
+        self,
+        side: Side<&str>,
+        count: usize,
+        keep: Option<Keep<'_>>,
+    ) -> Result<Stretch, Error> {
+        let (from, is_descending) = match side {
+            Side::After(id) => (id, false),
+            Side::Before(id) => (id, true),
+        };
+        let start = (!from.is_empty()).then(|| self.key(from));
+        let mut query = self.table().query(self.partition()).descending(is_descending).after(start);
+        if keep.is_none() {
+            // One more than is wanted tells whether there are more.
+            query = query.page_size(count + 1);
+        }
+        let mut resources: Vec<Resource> = Vec::new();
+        let mut resume = from.to_owned();
+        for _ in 0..PAGES_OF_A_STRETCH {
+            let Some(page) = query.next_page().await? else {
+                return Ok(Stretch { resources, resume: None });
+            };
+            for item in page {
+                let resource = read::<ResourceItem>(item)?.into_resource();
+                let is_kept = keep.is_none_or(|keep| keep(&resource));
+                if is_kept && resources.len() == count {
+                    return Ok(Stretch { resources, resume: Some(resume) });
+                }
+                resume.clone_from(&resource.id);
+                if is_kept {
+                    resources.push(resource);
+                }
+            }
+        }
+        let resume = (!query.is_done()).then_some(resume);
+        Ok(Stretch { resources, resume })
+    }
+
+    /// Reads a page of all resources, and the number of all. `start` counts from 0.
+    pub(crate) async fn page(self, start: usize, count: usize) -> Result<(usize, Vec<Resource>), Error> {
+        if start == 0 {
+            let (census, first) = tokio::try_join!(self.census(), self.from_id("", 0, count))?;
+            return Ok((census.total(), first));
+        }
+        let census = self.census().await?;
+        let resources = match census.find(start) {
+            Some((prefix, skip)) => self.from_id(&prefix, skip, count).await?,
+            None => Vec::new(),
+        };
+        Ok((census.total(), resources))
+    }
+
+    async fn from_id(self, from: &str, skip: usize, count: usize) -> Result<Vec<Resource>, Error> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        // DynamoDB refuses an empty key; `!` sorts before every digit.
+        let from = if from.is_empty() { "!" } else { from };
+        let items = self.table().query(self.partition()).from(from).first(skip + count).await?;
+        items.into_iter().skip(skip).map(|item| Ok(read::<ResourceItem>(item)?.into_resource())).collect()
+    }
+}

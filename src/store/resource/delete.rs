@@ -1,0 +1,73 @@
+//! Deleting a resource.
+
+use crate::scim::etag::Precondition;
+use crate::scim::schema::ResourceType;
+use crate::store::dynamo::expression::Expression;
+use crate::store::dynamo::item::{number, read};
+use crate::store::dynamo::transaction::{Action, Failure, Outcome};
+use crate::store::error::Error;
+use crate::store::table::index_rows::{IndexRows, not_owned};
+use crate::store::table::job::DEPARTED;
+use crate::store::table::pending_edit::{Attempt, Edit, PendingEdit};
+use crate::store::table::resource_item::{ResourceItem, SEEN};
+use crate::store::table::write_context::Writer;
+
+impl Writer<'_> {
+    /// Deletes a resource, its rows and its count by one transaction, and then removes its
+    /// memberships. A staged change of its members is lost with it. `groups` are the
+    /// tenant's types that have members.
+    pub async fn delete(
+        self,
+        id: &str,
+        precondition: &Precondition,
+        groups: &[&ResourceType],
+    ) -> Result<(), Error> {
+        let mut edit = self.deletion(id, precondition)?;
+        edit.read_modify_write(None, &Deletion).await?;
+        let context = self.context;
+        self.collection.directory.cleanup(groups, context.now, context.audit).leave_at_once(id).await;
+        Ok(())
+    }
+}
+
+struct Deletion;
+
+impl Edit for Deletion {
+    type Done = ();
+
+    async fn attempt(
+        &self,
+        edit: &mut PendingEdit<'_>,
+        observed: ResourceItem,
+    ) -> Result<Attempt<()>, Error> {
+        edit.delete_observed(&observed).await
+    }
+
+    fn resolve(&self, edit: &PendingEdit<'_>, current: Option<ResourceItem>) -> Option<()> {
+        current.is_none().then(|| edit.writer.record_deleted(edit.id, None))
+    }
+}
+
+impl PendingEdit<'_> {
+    async fn delete_observed(&mut self, observed: &ResourceItem) -> Result<Attempt<()>, Error> {
+        let collection = self.writer.collection;
+        let rows = IndexRows::of(collection, &observed.sk, &observed.resource);
+        let seen = Expression::when(SEEN).value(":seen", number(observed.version));
+        let mut actions = vec![Action::Delete(observed.key(), seen)];
+        actions.extend(rows.delete_actions(&observed.sk));
+        actions.push(collection.count_action(&observed.sk, -1));
+        // Readers hide the memberships of the resource as long as this job exists.
+        actions.push(self.writer.job(DEPARTED, &observed.sk).put_action()?);
+        match collection.table().transact_with(actions, &mut self.retry).await? {
+            Outcome::Applied => {
+                self.writer.record_deleted(&observed.sk, Some(observed.version));
+                Ok(Attempt::Applied(()))
+            }
+            Outcome::Failed(Failure { action: 0, current: None, .. }) => Err(Error::NotFound),
+            Outcome::Failed(Failure { action: 0, current: Some(current), .. }) => {
+                Ok(Attempt::Conflict(Some(Box::new(read(current)?))))
+            }
+            Outcome::Failed(failure) => Err(not_owned(&failure)),
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Handles: the tenant is bound once, and then the resource type.
+
+use crate::scim::resource::Resource;
+use crate::scim::schema::ResourceType;
+use crate::store::dynamo::client::Table;
+use crate::store::dynamo::item::{Key, read};
+use crate::store::error::Error;
+use crate::store::table::resource_item::{ResourceItem, is_id};
+use crate::store::table::write_context::{WriteContext, Writer};
+
+/// The name of a tenant: 1 to 32 lower-case letters, digits and hyphens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct TenantName(String);
+
+/// The items of one tenant.
+#[derive(Clone, Copy)]
+pub struct Directory<'a> {
+    pub(crate) table: &'a Table,
+    pub(crate) tenant: &'a TenantName,
+}
+
+/// The resources of one type of one tenant.
+#[derive(Clone, Copy)]
+pub struct Collection<'a> {
+    pub(crate) directory: Directory<'a>,
+    pub(crate) kind: &'a ResourceType,
+}
+
+impl TenantName {
+    pub fn parse(text: &str) -> Option<Self> {
+        let fits = (1..=32).contains(&text.len())
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        fits.then(|| Self(text.to_owned()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl<'a> Directory<'a> {
+    pub fn collection<'b>(self, kind: &'b ResourceType) -> Collection<'b>
+    where
+        'a: 'b,
+    {
+        Collection { directory: self, kind }
+    }
+}
+
+impl<'a> Collection<'a> {
+    pub(crate) fn table(self) -> &'a Table {
+        self.directory.table
+    }
+
+    /// Binds a write to this collection.
+    pub fn writer<'b>(self, context: WriteContext<'b>) -> Writer<'b>
+    where
+        'a: 'b,
+    {
+        Writer { collection: self, context }
+    }
+
+    pub async fn get(self, id: &str) -> Result<Option<Resource>, Error> {
+        // No other text is an id, and DynamoDB refuses some texts as keys.
+        if !is_id(id) {
+            return Ok(None);
+        }
+        Ok(self.observe(id).await?.map(ResourceItem::into_resource))
+    }
+
+    /// Reads the current item of a resource.
+    pub(crate) async fn observe(self, id: &str) -> Result<Option<ResourceItem>, Error> {
+        self.table().get(self.key(id)).await?.map(read).transpose()
+    }
+
+    /// Reads those of the resources that exist, in the order of their ids.
+    pub async fn by_ids(self, ids: impl IntoIterator<Item = String>) -> Result<Vec<Resource>, Error> {
+        let keys: Vec<Key> = ids.into_iter().map(|id| self.key(&id)).collect();
+        let items = self.table().get_all(keys).await?.into_values();
+        let mut resources: Vec<Resource> = items
+            .map(|item| Ok(read::<ResourceItem>(item)?.into_resource()))
+            .collect::<Result<_, Error>>()?;
+        resources.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        Ok(resources)
+    }
+}

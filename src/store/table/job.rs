@@ -1,0 +1,96 @@
+//! A cleanup job: work that a request leaves for the sweep.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::store::dynamo::expression::Expression;
+use crate::store::dynamo::item::{Key, item, text, value};
+use crate::store::dynamo::transaction::Action;
+use crate::store::error::Error;
+use crate::store::limits::DUE;
+use crate::store::table::directory::Directory;
+use crate::store::table::write_context::Writer;
+
+/// The work for a deleted resource, by its id: its memberships are still there.
+pub(crate) const DEPARTED: &str = "left";
+
+/// The work for a group with a staged change, or one that is created with many members.
+pub(crate) const STAGED: &str = "staged";
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Job {
+    pub(crate) pk: String,
+    pub(crate) sk: String,
+    /// The resource type of the job's subject.
+    #[serde(rename = "type")]
+    pub(crate) kind: String,
+    pub(crate) due: Timestamp,
+}
+
+impl Job {
+    pub(crate) fn new(
+        directory: Directory<'_>,
+        work: &str,
+        (kind, id): (&str, &str),
+        due: Timestamp,
+    ) -> Self {
+        let Key { pk, sk } = directory.job_key(work, id);
+        Self { pk, sk, kind: kind.to_owned(), due }
+    }
+
+    pub(crate) fn key(&self) -> Key {
+        Key { pk: self.pk.clone(), sk: self.sk.clone() }
+    }
+
+    /// Holds while nobody has put the job again with a later due time.
+    pub(crate) fn is_unchanged(&self) -> Result<Expression, Error> {
+        Ok(Expression::when("due = :due").value(":due", value(&self.due)?))
+    }
+
+    pub(crate) fn put_action(&self) -> Result<Action, Error> {
+        Ok(Action::Put(item(self)?, Expression::default()))
+    }
+
+    /// Deletes the job, unless it was put again since it was read.
+    pub(crate) async fn end(&self, directory: Directory<'_>) -> Result<(), Error> {
+        directory.table.delete(self.key(), self.is_unchanged()?).await?;
+        Ok(())
+    }
+}
+
+impl Writer<'_> {
+    pub(crate) fn job(self, work: &str, id: &str) -> Job {
+        let subject = (self.collection.kind.name.as_str(), id);
+        Job::new(self.collection.directory, work, subject, self.context.now + DUE)
+    }
+
+    /// Puts the job of a staged change, before its first membership is written. One job
+    /// is enough for all staged changes of a group; it is due after the last. Returns
+    /// whether there was none before.
+    pub(crate) async fn put_staged_job(self, id: &str) -> Result<bool, Error> {
+        use crate::store::dynamo::client::Written;
+        let job = self.job(STAGED, id);
+        let put = Expression::default()
+            .set("#type = :type")
+            .set("due = :due")
+            .value(":type", text(job.kind.as_str()))
+            .value(":due", value(&job.due)?);
+        match self.table().update(job.key(), put).await? {
+            Written::Applied(before) | Written::Conflict(before) => {
+                Ok(before.is_none_or(|before| !before.contains_key("due")))
+            }
+        }
+    }
+
+    /// Makes the action of a creation that ends its own job. It fails once a sweep has
+    /// claimed the job, because the sweep deletes the memberships.
+    pub(crate) fn end_staged_job_action(self, id: &str) -> Result<Action, Error> {
+        let job = self.job(STAGED, id);
+        Ok(Action::Delete(job.key(), job.is_unchanged()?.and("attribute_not_exists(claimed)")))
+    }
+
+    /// Deletes the job of a staged change that has left nothing behind.
+    pub(crate) async fn drop_staged_job(self, id: &str) -> Result<(), Error> {
+        self.job(STAGED, id).end(self.collection.directory).await
+    }
+}

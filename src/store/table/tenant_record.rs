@@ -1,0 +1,111 @@
+//! The item of a tenant, and that of a token.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::scim::policy::Policy;
+use crate::scim::registry::Registry;
+use crate::scim::registry::custom::{Definitions, Unsound};
+use crate::store::digest::sha256;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TenantRecord {
+    pub created: Timestamp,
+    /// The time since which every request is rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disabled: Option<Timestamp>,
+    pub policy: Policy,
+    /// The authorization server whose access tokens are accepted besides the tenant's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oauth: Option<Oauth>,
+    /// JSON of [`Definitions`]: the tenant's own schemas and resource types.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definitions: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// SHA-256 of the secret, in hexadecimal digits. A secret holds 256 random bits, so a
+    /// slow hash would protect nothing and would let a client keep the function busy.
+    pub sha256: String,
+    pub created: Timestamp,
+    /// The time from which the token is rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+    #[serde(default)]
+    pub scope: Scope,
+    /// The id of the user that `/Me` stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    /// The time of its last use, to the hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub used: Option<Timestamp>,
+}
+
+/// The requests that a token allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Scope {
+    #[default]
+    ReadWrite,
+    Read,
+}
+
+/// The authorization server of a tenant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Oauth {
+    /// `iss` of every token, to the letter.
+    pub issuer: String,
+    /// One of the token's `aud`. A token without one (Cognito's) needs it as `client_id`.
+    pub audience: String,
+    pub keys: Keys,
+    /// A text that `scope`, `scp` (Okta, Entra ID) or `roles` (Entra ID) must contain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    pub algorithms: Vec<Algorithm>,
+}
+
+/// The source of the server's public keys (RFC 7517 s5).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Keys {
+    JwksUrl(String),
+    /// The document itself.
+    Jwks(String),
+}
+
+/// The algorithms whose keys cannot be mistaken for a shared secret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+pub enum Algorithm {
+    #[cfg_attr(feature = "cli", value(name = "RS256"))]
+    RS256,
+    #[cfg_attr(feature = "cli", value(name = "ES256"))]
+    ES256,
+    #[cfg_attr(feature = "cli", value(name = "EdDSA"))]
+    EdDSA,
+}
+
+impl Algorithm {
+    pub const ALL: [Self; 3] = [Self::RS256, Self::ES256, Self::EdDSA];
+}
+
+impl TenantRecord {
+    /// Returns the schemas and resource types of the tenant: the packaged ones and its own.
+    pub fn registry(&self, packaged: &Definitions) -> Result<Registry, Unsound> {
+        let own = self.definitions.as_deref().map_or_else(|| Ok(Definitions::default()), Definitions::parse);
+        own.and_then(|own| Registry::with(&self.policy, &packaged.clone().and(own)))
+    }
+
+    pub fn new(created: Timestamp) -> Self {
+        Self { created, disabled: None, policy: Policy::default(), oauth: None, definitions: None }
+    }
+}
+
+impl TokenRecord {
+    pub fn new(secret: &str, created: Timestamp) -> Self {
+        let sha256 = sha256(secret);
+        Self { sha256, created, expires: None, scope: Scope::default(), user: None, used: None }
+    }
+}
