@@ -8,6 +8,7 @@
 //! in the table is rendered and answered.
 
 pub mod app;
+pub mod audit;
 pub mod auth;
 pub mod config;
 pub mod cursor;

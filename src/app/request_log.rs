@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::App;
+use crate::audit;
 use crate::route::Route;
 use crate::scim::quirks::Used;
 use crate::store::{AuditTrail, Audited, Changed, TenantName};
@@ -67,40 +68,10 @@ impl App {
         (time, client, request_id): (Timestamp, &str, &str),
         changes: Vec<Changed>,
     ) {
-        if changes.is_empty() {
-            return;
-        }
-        for change in &changes {
-            log(tenant, client, request_id, time, change);
-        }
-        let Some(days) = self.config.audit_days else {
-            return;
-        };
         let audited = Audited { time, client, request_id, changes: &changes };
-        match timeout(KEEP_TIME, self.store.directory(tenant).keep_audit(&audited, days)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                tracing::error!(%error, request_id, "the table has no copy of this audit record");
-            }
-            Err(_) => tracing::error!(request_id, "the table may have no copy of this audit record"),
+        let record = audit::record(&self.store, tenant, &audited, self.config.audit_days);
+        if timeout(KEEP_TIME, record).await.is_err() {
+            tracing::error!(request_id, "the table may have no copy of this audit record");
         }
     }
-}
-
-fn log(tenant: &TenantName, client: &str, request_id: &str, time: Timestamp, change: &Changed) {
-    let Changed { action, resource_type, id, version_before, version_after, attributes } = change;
-    let names = attributes.as_ref().map(|names| names.iter().map(String::as_str).collect::<Vec<_>>());
-    tracing::info!(
-        %time,
-        tenant = tenant.as_str(),
-        client,
-        request_id,
-        action = action.name(),
-        resource_type,
-        id,
-        version_before,
-        version_after,
-        attributes = names.map(|names| names.join(",")),
-        "audit"
-    );
 }
