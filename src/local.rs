@@ -1,6 +1,6 @@
-//! The endpoint on a desk: the handler behind a small HTTP server, and an
-//! emulator of DynamoDB behind the real SDK. Only `cargo local` and the tests
-//! have this; the Lambda package does not.
+//! Runs the endpoint without AWS: the handler behind a small HTTP server, and an emulator
+//! of DynamoDB behind the real SDK. Only `cargo local` and the tests compile this; the
+//! Lambda package does not.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -31,17 +31,16 @@ use crate::store;
 
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
-/// What API Gateway takes at most.
+/// The largest request that API Gateway accepts.
 const MAX_REQUEST_BYTES: usize = 10 * 1024 * 1024;
 
-/// A client that has begun a request and does not end it keeps the server for no
-/// longer than this.
+/// How long the server waits, when it is stopped, for clients that have begun a request.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How every `SQLite` file begins.
+/// The first bytes of every `SQLite` file.
 const SQLITE: &[u8] = b"SQLite format 3\0";
 
-/// Tables in a file, or in memory. The end of the runtime closes the file.
+/// Opens tables in a file, or in memory. The end of the runtime closes the file.
 pub fn database(file: Option<&Path>) -> Result<dynoxide::Database> {
     match file {
         Some(file) => open(file),
@@ -49,11 +48,11 @@ pub fn database(file: Option<&Path>) -> Result<dynoxide::Database> {
     }
 }
 
-/// Where an emulator listens that nobody else has to find.
+/// Any free port of this machine: the default address of the emulator.
 pub const LOOPBACK: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// Starts an emulator in this process, and returns its URL. It checks no credentials:
-/// the address is who may use it. Port 0 takes any that is free.
+/// Starts an emulator in this process, and returns its URL. It checks no credentials: every
+/// client that reaches the address may use it. Port 0 takes any free port.
 pub async fn emulate(database: dynoxide::Database, address: SocketAddr) -> Result<String> {
     let listener = TcpListener::bind(address).await?;
     let endpoint = format!("http://{}", listener.local_addr()?);
@@ -61,25 +60,24 @@ pub async fn emulate(database: dynoxide::Database, address: SocketAddr) -> Resul
     Ok(endpoint)
 }
 
-/// What is wrong with the file is said here: the emulator speaks of its own
-/// options.
+/// Opens a file, with errors of our own: those of the emulator name its own options.
 fn open(file: &Path) -> Result<dynoxide::Database> {
     let name = file.to_str().ok_or("the name of the file is not UTF-8")?;
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder.filter(|folder| !folder.is_dir()) {
-        return Err(format!("there is no folder {}", folder.display()).into());
+        return Err(format!("folder {} not found", folder.display()).into());
     }
     if file.exists() {
         let mut start = Vec::new();
         File::open(file)?.take(SQLITE.len() as u64).read_to_end(&mut start)?;
         if !start.is_empty() && start != SQLITE {
-            return Err("the file is there and is no database".into());
+            return Err("the file exists and is not a database".into());
         }
     }
     Ok(dynoxide::Database::new(name)?)
 }
 
-/// The settings of the client that runs on AWS, for an endpoint that checks no
+/// Returns the settings of the client that runs on AWS, for an endpoint that checks no
 /// credentials.
 pub fn client_config(endpoint: &str) -> aws_sdk_dynamodb::config::Builder {
     let shared = aws_config::SdkConfig::builder()
@@ -96,8 +94,8 @@ pub fn client_config(endpoint: &str) -> aws_sdk_dynamodb::config::Builder {
     ))
 }
 
-/// Creates the table, unless it is there. It has no stream, with which each write to
-/// the emulator takes longer than the one before.
+/// Creates the table if it does not exist. It has no stream: in the emulator each write to
+/// a stream takes longer than the one before.
 pub async fn create_table(client: &Client, table: &str) -> Result<()> {
     let attribute = |name: &str| {
         AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build()
@@ -140,8 +138,7 @@ pub async fn create_table(client: &Client, table: &str) -> Result<()> {
     Ok(())
 }
 
-/// Answers until `stop` resolves, and for two seconds more while requests are under
-/// way.
+/// Serves until `stop` resolves, and for two more seconds while requests are in flight.
 pub async fn serve(
     listener: TcpListener,
     app: Arc<App>,
@@ -173,15 +170,15 @@ async fn answer(app: &App, request: http::Request<Body>) -> http::Response<Body>
     let (head, body) = request.into_parts();
     let event = match to_bytes(body, MAX_REQUEST_BYTES).await {
         Ok(body) => serde_json::from_value::<Event>(event(&head, &body)),
-        Err(_) => return plain(413, "the request is too long for API Gateway"),
+        Err(_) => return plain(413, "the request is larger than API Gateway accepts, 10 MB"),
     };
     match event {
         Ok(event) => response(app.handle(event).await),
-        Err(error) => plain(400, &format!("API Gateway would not pass this request: {error}")),
+        Err(error) => plain(400, &format!("API Gateway would reject this request: {error}")),
     }
 }
 
-/// The event that an HTTP API makes of a request (payload format 2.0).
+/// Returns the event that an HTTP API makes of a request (payload format 2.0).
 fn event(head: &http::request::Parts, body: &Bytes) -> Value {
     let path = head.uri.path();
     let mut headers = Map::new();
@@ -194,7 +191,7 @@ fn event(head: &http::request::Parts, body: &Bytes) -> Value {
             .collect();
         headers.insert(name.to_string(), values.join(",").into());
     }
-    // A tunnel in front says so when it is https.
+    // A tunnel in front sets it to https.
     headers.entry("x-forwarded-proto").or_insert("http".into());
     json!({
         "version": "2.0",

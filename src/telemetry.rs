@@ -1,14 +1,15 @@
-//! One JSON line for each event on stdout, which Lambda hands to CloudWatch. The line of
-//! a request, and that of a sweep, carry metrics in CloudWatch's embedded metric format:
-//! `_aws` says which members of the line are metrics, and by what they are grouped.
+//! The log. The function writes one line of JSON for each event to stdout, which Lambda
+//! passes to CloudWatch. The lines of a request and of a sweep carry metrics in CloudWatch's
+//! embedded metric format: `_aws` lists the members that are metrics, and their dimensions.
+//! The commands write to stderr: the same lines, or short ones for a terminal.
 
-use std::fmt;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -16,7 +17,9 @@ use tracing_subscriber::registry::LookupSpan;
 
 const NAMESPACE: &str = "ScimLambda";
 
-/// Those of a request, with CloudWatch's names of their units.
+type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
+/// The metrics of a request, with CloudWatch's names of their units.
 const OF_A_REQUEST: [(&str, &str); 8] = [
     ("duration_ms", "Milliseconds"),
     ("server_errors", "Count"),
@@ -30,17 +33,37 @@ const OF_A_REQUEST: [(&str, &str); 8] = [
 
 const OF_A_SWEEP: [(&str, &str); 2] = [("left", "Count"), ("oldest_job_seconds", "Seconds")];
 
-pub fn init(level: &str, function: Option<String>, clock: Arc<dyn Fn() -> Timestamp + Send + Sync>) {
+/// Starts the log of the function, whose name is a dimension of its metrics.
+pub fn init(level: &str, function: Option<String>, clock: Clock) {
     tracing_subscriber::fmt()
-        .event_format(Lines { function: function.unwrap_or_else(|| "local".to_owned()), clock })
+        .event_format(Lines { function: function.unwrap_or_else(|| LOCAL.to_owned()), clock })
         .with_env_filter(EnvFilter::new(level))
         .init();
 }
 
+/// Starts the log of a command.
+pub fn init_command(level: &str, format: Format, clock: Clock) {
+    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(level)).with_writer(io::stderr);
+    match format {
+        Format::Json => log.event_format(Lines { function: LOCAL.to_owned(), clock }).init(),
+        Format::Short => log.event_format(Short).init(),
+    }
+}
+
+/// How a command writes its log.
+#[derive(Clone, Copy, Debug)]
+pub enum Format {
+    /// As the function does.
+    Json,
+    /// A few words for each event.
+    Short,
+}
+
+const LOCAL: &str = "local";
+
 struct Lines {
-    /// Name of the function, by which its metrics are told from those of others.
     function: String,
-    clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    clock: Clock,
 }
 
 impl<S, N> FormatEvent<S, N> for Lines
@@ -68,7 +91,7 @@ where
     }
 }
 
-/// By function, and by function and these.
+/// Returns the member `_aws`: metrics by function, and by function and `by`.
 fn metrics(metrics: &[(&str, &str)], by: &[&str], now: Timestamp) -> Value {
     let metrics: Vec<Value> =
         metrics.iter().map(|(name, unit)| json!({ "Name": name, "Unit": unit })).collect();
@@ -82,6 +105,31 @@ fn metrics(metrics: &[(&str, &str)], by: &[&str], now: Timestamp) -> Value {
     })
 }
 
+struct Short;
+
+impl<S, N> FormatEvent<S, N> for Short
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, _: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let mut line = Line(Map::new());
+        event.record(&mut line);
+        match line.text().as_deref() {
+            Some(text) => writeln!(out, "{}{text}", prefix(*event.metadata().level())),
+            None => Ok(()),
+        }
+    }
+}
+
+fn prefix(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "ERROR ",
+        Level::WARN => "WARN ",
+        _ => "",
+    }
+}
+
 /// The members of a line.
 struct Line(Map<String, Value>);
 
@@ -89,6 +137,47 @@ impl Line {
     fn set(&mut self, name: &str, value: impl Into<Value>) {
         self.0.insert(name.to_owned(), value.into());
     }
+
+    /// Returns the event in a few words; `None` for a sweep that had nothing to do.
+    fn text(&self) -> Option<String> {
+        let member = |name: &str| self.0.get(name).map(plain).unwrap_or_default();
+        match self.0.get("message").and_then(Value::as_str) {
+            Some("request") => Some(format!(
+                "{} {} {} {} ms, {}",
+                member("method"),
+                member("path"),
+                member("status"),
+                member("duration_ms"),
+                counted(&member("dynamodb_calls"), "call"),
+            )),
+            Some("sweep") if member("done") == "0" => None,
+            Some("sweep") => {
+                let done = counted(&member("done"), "cleanup job");
+                Some(format!("sweep {done} done, {} left", member("left")))
+            }
+            _ => {
+                let rest = self.0.iter().filter(|(name, _)| !UNSHOWN.contains(&name.as_str()));
+                let rest = rest.map(|(name, value)| format!(" {name}={}", plain(value)));
+                Some(member("message") + &rest.collect::<String>())
+            }
+        }
+    }
+}
+
+/// Members that are not listed in a short line.
+const UNSHOWN: [&str; 3] = ["message", "request_id", "time"];
+
+/// Returns a string without quotes, unless it would break the line.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) if !text.contains(char::is_control) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn counted(number: &str, noun: &str) -> String {
+    let plural = if number == "1" { "" } else { "s" };
+    format!("{number} {noun}{plural}")
 }
 
 impl Visit for Line {
@@ -114,5 +203,49 @@ impl Visit for Line {
 
     fn record_f64(&mut self, field: &Field, value: f64) {
         self.set(field.name(), value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::Line;
+
+    fn short(line: Value) -> Option<String> {
+        let Value::Object(members) = line else { panic!("{line}") };
+        Line(members).text()
+    }
+
+    #[test]
+    fn a_short_line_has_what_a_terminal_needs() {
+        for (line, expected) in [
+            (
+                json!({ "message": "request", "request_id": "", "method": "GET", "path": "/scim/v2/Users",
+                        "route": "GET /Users", "status": 200, "duration_ms": 5, "dynamodb_calls": 2 }),
+                "GET /scim/v2/Users 200 5 ms, 2 calls",
+            ),
+            (
+                json!({ "message": "request", "method": "POST", "path": "/scim/v2/Users", "status": 201,
+                        "duration_ms": 12, "dynamodb_calls": 1 }),
+                "POST /scim/v2/Users 201 12 ms, 1 call",
+            ),
+            (
+                json!({ "message": "audit", "time": "2026-01-31T09:00:00Z", "tenant": "demo", "client": "k1",
+                        "request_id": "", "action": "create", "id": "7", "version_after": 1 }),
+                "audit tenant=demo client=k1 action=create id=7 version_after=1",
+            ),
+            (
+                json!({ "message": "sweep", "tenants": 1, "done": 1, "left": 2 }),
+                "sweep 1 cleanup job done, 2 left",
+            ),
+            (
+                json!({ "message": "no connection yet", "error": "first\nsecond" }),
+                r#"no connection yet error="first\nsecond""#,
+            ),
+        ] {
+            assert_eq!(short(line).as_deref(), Some(expected));
+        }
+        assert_eq!(short(json!({ "message": "sweep", "tenants": 1, "done": 0, "left": 2 })), None);
     }
 }
