@@ -2,32 +2,38 @@
 
 use jiff::Timestamp;
 use scim_lambda::scim::registry::custom::Definitions;
-use scim_lambda::store::{AuditTrail, Expected, Store, Swept, TenantName, TenantRecord};
+use scim_lambda::store::{Expected, Store, Swept, TenantName, TenantRecord};
 use serde_json::{Value, json};
 
-use crate::{Result, progress};
+use crate::audit::Audit;
+use crate::{Result, progress, sweep};
 
-/// What is wrong, a line for each; with `repair`, what was done about it.
+/// Returns one object for each finding; with `repair`, it says whether it was repaired.
 pub(crate) async fn run(
     store: &Store,
     packaged: &Definitions,
     tenants: Vec<(TenantName, TenantRecord)>,
     repair: bool,
     now: Timestamp,
+    audit: &mut Audit,
 ) -> Result<Vec<Value>> {
     let mut found = Vec::new();
     for (tenant, record) in tenants {
         let kinds = record.registry(packaged)?.resource_types;
         let expected = Expected { tenant: &tenant, kinds: &kinds, policy: &record.policy, now };
         let bar = progress(None, "items read");
-        let findings = store.check(&expected, |count| bar.inc(count)).await?;
+        let findings = store.check(&expected, |count| bar.inc(count)).await;
         bar.finish_and_clear();
+        let findings = findings?;
         for finding in &findings {
             let repaired = match repair {
-                true if store.mend(finding).await? => "yes",
-                true if finding.can_be_mended() => "no: it has changed meanwhile",
-                true => "no: somebody has to decide",
-                false => "not asked for",
+                true if store.mend(finding).await? => {
+                    tracing::info!(tenant = tenant.as_str(), %finding, "repaired");
+                    "yes"
+                }
+                true if finding.can_be_mended() => "no: changed since the check",
+                true => "no: needs a decision",
+                false => "no: pass --repair",
             };
             found.push(json!({
                 "tenant": tenant.as_str(),
@@ -36,8 +42,8 @@ pub(crate) async fn run(
             }));
         }
         if repair && !findings.is_empty() {
-            // What was mended by a job.
-            store.sweep_tenant(&tenant, &kinds, now, &AuditTrail::default(), &mut Swept::default()).await?;
+            // Some repairs put a cleanup job.
+            sweep::tenant(store, &tenant, &kinds, now, audit, &mut Swept::default()).await?;
         }
     }
     Ok(found)

@@ -1,7 +1,7 @@
 //! `scimctl export`.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,16 +19,17 @@ use crate::{Result, progress};
 
 #[derive(Args)]
 pub(crate) struct Export {
+    /// Name of the tenant
     #[arg(value_parser = tenant_name)]
     tenant: TenantName,
-    /// Where to write. It has people's data: only you can read it
+    /// File to create. It contains personal data: only its owner can read it
     file: PathBuf,
-    /// Go on with a file that an export was cut off in
+    /// Resume an interrupted export
     #[arg(long)]
     resume: bool,
 }
 
-/// Resources that are read at once.
+/// Resources in one read.
 const PAGE: usize = 100;
 
 /// Members in one line.
@@ -40,14 +41,17 @@ pub(crate) async fn run(store: &Store, packaged: &Definitions, export: Export) -
     let kinds = record.registry(packaged)?.resource_types;
     let fails = |error: std::io::Error| format!("{}: {error}", file.display());
     let (mut out, last) = if resume {
-        take_up(&file).map_err(fails)?
+        resume_file(&file).map_err(fails)?
     } else {
         let mut new = OpenOptions::new();
         let out = new.write(true).create_new(true).mode(0o600).open(&file);
-        (
-            out.map_err(|error| format!("{}: {error}; say --resume to go on with it", file.display()))?,
-            Last::None,
-        )
+        let out = out.map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => {
+                format!("{} exists: pass --resume if it is of an interrupted export", file.display())
+            }
+            _ => fails(error),
+        });
+        (out?, Last::None)
     };
     if matches!(last, Last::End) {
         return Ok(json!({ "tenant": tenant.as_str(), "resources": 0 }));
@@ -72,7 +76,7 @@ pub(crate) async fn run(store: &Store, packaged: &Definitions, export: Export) -
             bar.inc(store.total(&tenant, kind).await? as u64);
             continue;
         }
-        // What was cut off is written anew.
+        // The last resource of an interrupted export is written again.
         if skipped.take().is_some() {
             count += one(store, &tenant, kind, &from, &mut writer).await?;
         }
@@ -98,7 +102,7 @@ pub(crate) async fn run(store: &Store, packaged: &Definitions, export: Export) -
     Ok(json!({ "tenant": tenant.as_str(), "resources": count }))
 }
 
-/// One resource, unless it was deleted meanwhile, and its members.
+/// Writes one resource and its members, unless it has been deleted since it was listed.
 async fn one(
     store: &Store,
     tenant: &TenantName,
@@ -109,7 +113,7 @@ async fn one(
     let Some((mut resource, members)) = store.entire(tenant, kind, id).await? else {
         return Ok(0);
     };
-    // DynamoDB keeps no order. Two exports of one state are the same file.
+    // DynamoDB keeps no order. Two exports of one state must be the same file.
     resource.attributes.values_mut().for_each(Value::sort_all_objects);
     resource.attributes.sort_keys();
     let line = ResourceLine {
@@ -133,22 +137,22 @@ fn write(out: &mut impl Write, line: &Line) -> std::io::Result<()> {
     out.write_all(b"\n")
 }
 
-/// How far an export came.
+/// The end of an existing file.
 enum Last {
     None,
-    /// Type and id of the last resource, which is cut off the file.
+    /// Type and id of the last resource, which is removed from the file.
     Resource(String, String),
     End,
 }
 
-/// The file up to where its last resource begins: that may lack members.
-fn take_up(path: &Path) -> std::io::Result<(File, Last)> {
+/// Truncates the file to where its last resource begins, which may lack members.
+fn resume_file(path: &Path) -> std::io::Result<(File, Last)> {
     let mut file = OpenOptions::new().read(true).write(true).open(path)?;
     let mut reader = BufReader::new(&mut file);
     let (mut place, mut end, mut last) = (0, 0, Last::None);
     let mut text = String::new();
     while reader.read_line(&mut text)? > 0 {
-        // A line without an end is none.
+        // A line without a line break was not written completely.
         if !text.ends_with('\n') {
             break;
         }
@@ -160,7 +164,7 @@ fn take_up(path: &Path) -> std::io::Result<(File, Last)> {
         place += text.len() as u64;
         text.clear();
     }
-    // A file that has no resource yet is begun anew.
+    // A file without any resource is truncated to nothing.
     file.set_len(end)?;
     file.seek(SeekFrom::Start(end))?;
     Ok((file, last))

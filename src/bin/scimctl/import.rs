@@ -1,5 +1,5 @@
-//! `scimctl import`. What is there is left as it is, so that an import which was cut
-//! off is done again from the beginning and does the rest.
+//! `scimctl import`. Existing resources are left unchanged, so an interrupted import is
+//! resumed by running it again.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -9,9 +9,10 @@ use std::sync::Arc;
 
 use clap::Args;
 use futures_util::{StreamExt, stream};
+use indicatif::ProgressBar;
 use jiff::Timestamp;
 use scim_lambda::scim::decode::Reader;
-use scim_lambda::scim::error::Error as Told;
+use scim_lambda::scim::error::Error as ScimError;
 use scim_lambda::scim::etag::{Precondition, Version};
 use scim_lambda::scim::member::{Member, MemberChanges, Touched};
 use scim_lambda::scim::policy::Policy;
@@ -23,27 +24,28 @@ use scim_lambda::store::{AuditTrail, Error, MemberChange, Store, TenantName, Ten
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::audit::Audit;
 use crate::line::{Line, MembersLine, ResourceLine};
 use crate::tenant::tenant_name;
 use crate::{Result, progress};
 
 #[derive(Args)]
 pub(crate) struct Import {
-    /// Made, with what the file says of it, if there is none of that name
+    /// Name of the tenant; created with the settings in the file if it does not exist
     #[arg(value_parser = tenant_name)]
     tenant: TenantName,
-    /// What scimctl export has written
+    /// File that scimctl export has written
     file: PathBuf,
 }
 
-/// Resources that are looked up at once.
+/// Resources that are looked up, written and recorded together.
 const BATCH: usize = 100;
 
-/// Of them, written at the same time.
+/// Concurrent writes of a batch.
 const AT_ONCE: usize = 16;
 
-/// Problems that are told one by one.
-const TOLD: usize = 100;
+/// Problems that are printed; the others are counted.
+const PRINTED: usize = 100;
 
 struct Importer<'a> {
     store: &'a Store,
@@ -52,18 +54,20 @@ struct Importer<'a> {
     kinds: HashMap<String, Arc<ResourceType>>,
     now: Timestamp,
     trail: AuditTrail,
+    audit: &'a mut Audit,
     made: usize,
     kept: usize,
     members: usize,
     problems: Vec<String>,
 }
 
-/// What was done, and whether all of it could be.
+/// Returns the counts, and whether every line was imported.
 pub(crate) async fn run(
     store: &Store,
     packaged: &Definitions,
     import: Import,
     now: Timestamp,
+    audit: &mut Audit,
 ) -> Result<(Value, bool)> {
     let Import { tenant, file } = import;
     let lines = count(&file)?;
@@ -76,35 +80,20 @@ pub(crate) async fn run(
         kinds: kinds.into_iter().map(|kind| (kind.name.clone(), kind)).collect(),
         now,
         trail: AuditTrail::default(),
+        audit,
         made: 0,
         kept: 0,
         members: 0,
         problems: Vec::new(),
     };
-    // Members may be of resources that come later.
     let bar = progress(Some(2 * lines), "lines");
-    let mut batch = Vec::with_capacity(BATCH);
-    for line in read(&file)? {
-        let (number, line) = line?;
-        if let Line::Resource(line) = line {
-            batch.push((number, line));
-        }
-        if batch.len() == BATCH {
-            importer.resources(std::mem::take(&mut batch)).await?;
-        }
-        bar.inc(1);
-    }
-    importer.resources(batch).await?;
-    for line in read(&file)? {
-        let (number, line) = line?;
-        if let Line::Members(line) = line {
-            importer.members(number, line).await?;
-        }
-        bar.inc(1);
-    }
+    let done = importer.import(&file, &bar).await;
+    // An import that fails has made changes, too.
+    importer.record().await;
     bar.finish_and_clear();
+    done?;
     let Importer { made, kept, members, problems, .. } = importer;
-    for problem in problems.iter().take(TOLD) {
+    for problem in problems.iter().take(PRINTED) {
         eprintln!("scimctl: {problem}");
     }
     let done = json!({
@@ -114,14 +103,46 @@ pub(crate) async fn run(
 }
 
 impl Importer<'_> {
+    /// Reads the file twice: a group may have members that come after it.
+    async fn import(&mut self, file: &Path, bar: &ProgressBar) -> Result<()> {
+        let mut batch = Vec::with_capacity(BATCH);
+        for line in read(file)? {
+            let (number, line) = line?;
+            if let Line::Resource(line) = line {
+                batch.push((number, line));
+            }
+            if batch.len() == BATCH {
+                self.resources(std::mem::take(&mut batch)).await?;
+                self.record().await;
+            }
+            bar.inc(1);
+        }
+        self.resources(batch).await?;
+        for line in read(file)? {
+            let (number, line) = line?;
+            if let Line::Members(line) = line {
+                self.members(number, line).await?;
+            }
+            if number.is_multiple_of(BATCH) {
+                self.record().await;
+            }
+            bar.inc(1);
+        }
+        Ok(())
+    }
+
+    async fn record(&mut self) {
+        self.audit.record(self.tenant, &self.trail).await;
+    }
+
     async fn resources(&mut self, batch: Vec<(usize, ResourceLine)>) -> Result<()> {
-        let there = self.there(&batch).await?;
+        let existing = self.existing(&batch).await?;
         let mut wanted = Vec::new();
         for (number, line) in batch {
             match self.read(&line) {
                 Err(problem) => self.problems.push(format!("line {number}: {problem}")),
-                Ok((kind, resource)) => match there.get(&(kind.name.clone(), resource.id.clone())) {
-                    Some(there) if there.attributes == resource.attributes => self.kept += 1,
+                Ok((kind, resource)) => match existing.get(&(kind.name.clone(), resource.id.clone())) {
+                    Some(existing) if existing.attributes == resource.attributes => self.kept += 1,
                     Some(_) => self.problems.push(differs(number, &kind, &resource.id)),
                     None => wanted.push((number, kind, resource)),
                 },
@@ -143,9 +164,9 @@ impl Importer<'_> {
         Ok(())
     }
 
-    /// Those of these resources that the tenant has.
-    async fn there(&self, batch: &[(usize, ResourceLine)]) -> Result<HashMap<(String, String), Resource>> {
-        let mut there = HashMap::new();
+    /// Returns the resources of the batch that the tenant has.
+    async fn existing(&self, batch: &[(usize, ResourceLine)]) -> Result<HashMap<(String, String), Resource>> {
+        let mut existing = HashMap::new();
         for (name, kind) in &self.kinds {
             let ids: Vec<String> = batch
                 .iter()
@@ -153,18 +174,18 @@ impl Importer<'_> {
                 .map(|(_, line)| line.id.clone())
                 .collect();
             for resource in self.store.by_ids(self.tenant, kind, ids).await? {
-                there.insert((name.clone(), resource.id.clone()), resource);
+                existing.insert((name.clone(), resource.id.clone()), resource);
             }
         }
-        Ok(there)
+        Ok(existing)
     }
 
-    /// By the same schemas as what a client sends.
+    /// Reads a resource by the same schemas as the body of a request.
     fn read(&self, line: &ResourceLine) -> Result<(Arc<ResourceType>, Resource)> {
         let kind =
-            self.kinds.get(&line.kind).ok_or_else(|| format!("there is no resource type {}", line.kind))?;
+            self.kinds.get(&line.kind).ok_or_else(|| format!("resource type {} not found", line.kind))?;
         if Uuid::try_parse(&line.id).map(|id| id.to_string()).as_ref() != Ok(&line.id) {
-            return Err(format!("{} is no id: give a UUID in lower case", line.id).into());
+            return Err(format!("id {} must be a UUID in lower case", line.id).into());
         }
         let body = Value::Object(line.resource.clone());
         let resource = Resource {
@@ -177,7 +198,7 @@ impl Importer<'_> {
         Ok((Arc::clone(kind), resource))
     }
 
-    /// Adds those who are no members yet.
+    /// Adds the members that the group does not have.
     async fn members(&mut self, number: usize, line: MembersLine) -> Result<()> {
         let Some(kind) = self.kinds.get(&line.kind).cloned() else {
             return Ok(());
@@ -192,11 +213,11 @@ impl Importer<'_> {
         };
         let ids: Vec<String> = members.iter().map(|member| member.id.clone()).collect();
         let id = [line.id];
-        let there = self.store.with_these_members(self.tenant, &kind, &id, &ids).await?;
-        let elements = kind.members.as_ref().and_then(|name| there.first()?.attributes.get(name)?.as_array());
-        let there: Vec<&str> =
+        let group = self.store.with_these_members(self.tenant, &kind, &id, &ids).await?;
+        let elements = kind.members.as_ref().and_then(|name| group.first()?.attributes.get(name)?.as_array());
+        let existing: Vec<&str> =
             elements.into_iter().flatten().filter_map(|one| one["value"].as_str()).collect();
-        members.retain(|member| !there.contains(&member.id.as_str()));
+        members.retain(|member| !existing.contains(&member.id.as_str()));
         if members.is_empty() {
             return Ok(());
         }
@@ -210,7 +231,7 @@ impl Importer<'_> {
             let change = MemberChange { apply: None, touched: &touched };
             match self.store.change_members(self.write(&kind), id, &Precondition::Exists, change).await {
                 Ok(_) => break self.members += changes.named.len(),
-                // The others are not to blame.
+                // The other members are added without them.
                 Err(Error::UnknownMembers { ids }) if ids.len() < changes.named.len() => {
                     changes.named.retain(|member, _| !ids.contains(member));
                     self.problem(number, Error::UnknownMembers { ids })?;
@@ -225,15 +246,14 @@ impl Importer<'_> {
         Write { tenant: self.tenant, kind, policy: &self.policy, now: self.now, trail: &self.trail }
     }
 
-    /// What is wrong with one line stops nothing; what is wrong with the table does.
+    /// A problem of one line does not stop the import; one of the table does.
     fn problem(&mut self, number: usize, error: Error) -> Result<()> {
         match error {
             Error::Busy { .. } | Error::Unavailable { .. } | Error::Fault { .. } => {
-                Err(format!("line {number}: {error}: run it again to do the rest").into())
+                Err(format!("line {number}: {error}: run the import again to resume it").into())
             }
             error => {
-                let told = Told::from(error);
-                self.problems.push(format!("line {number}: {told}"));
+                self.problems.push(format!("line {number}: {}", ScimError::from(error)));
                 Ok(())
             }
         }
@@ -241,10 +261,10 @@ impl Importer<'_> {
 }
 
 fn differs(number: usize, kind: &ResourceType, id: &str) -> String {
-    format!("line {number}: the {} {id} is there with other values, and was left as it is", kind.name)
+    format!("line {number}: {} {id} exists with other values and was left unchanged", kind.name)
 }
 
-/// The tenant; one that is not there is made as the file has it.
+/// Returns the tenant, and creates it with the settings in the file if it does not exist.
 async fn record(
     store: &Store,
     packaged: &Definitions,
@@ -257,34 +277,37 @@ async fn record(
     }
     let first = read(file)?.next().transpose()?;
     let Some((_, Line::Tenant(line))) = first else {
-        return Err(format!("{}: its first line is not that of a tenant", file.display()).into());
+        return Err(format!("{}: the first line must be the tenant's", file.display()).into());
     };
     let (policy, oauth, definitions) = (line.policy, line.oauth, line.definitions);
     let record = TenantRecord { policy, oauth, definitions, ..TenantRecord::new(now) };
     record.registry(packaged)?;
     if !store.create_tenant(name, &record).await? {
-        return Err(format!("the tenant {} is being deleted, or was made meanwhile", name.as_str()).into());
+        return Err(
+            format!("tenant {} is being deleted or was created by another process", name.as_str()).into()
+        );
     }
     Ok(record)
 }
 
-/// How many lines there are, if nothing is missing.
+/// Counts the lines of a file that is complete.
 fn count(file: &Path) -> Result<u64> {
     let mut count = 0;
-    let mut is_whole = false;
+    let mut is_complete = false;
     for line in read(file)? {
         let (_, line) = line?;
-        is_whole = matches!(line, Line::End);
+        is_complete = matches!(line, Line::End);
         count += 1;
     }
-    if is_whole {
+    if is_complete {
         Ok(count)
     } else {
-        Err(format!("{}: the export was cut off: go on with scimctl export --resume", file.display()).into())
+        Err(format!("{}: the export was interrupted: resume it with scimctl export --resume", file.display())
+            .into())
     }
 }
 
-/// The lines with their numbers.
+/// Returns the lines with their numbers, from 1.
 fn read(file: &Path) -> Result<impl Iterator<Item = Result<(usize, Line)>>> {
     let name = file.display().to_string();
     let lines = BufReader::new(File::open(file).map_err(|error| format!("{name}: {error}"))?).lines();

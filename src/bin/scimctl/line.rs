@@ -1,5 +1,5 @@
-//! A tenant as JSON Lines: one line for itself, one for each resource, behind a
-//! resource those of its members, a thousand to a line; and one at the end.
+//! A tenant as JSON Lines: one line for the tenant; one for each resource, followed by lines
+//! with its members, up to a thousand in each; and one at the end.
 
 use jiff::Timestamp;
 use scim_lambda::auth::jwt::Oauth;
@@ -14,11 +14,11 @@ pub(crate) enum Line {
     Tenant(TenantLine),
     Resource(ResourceLine),
     Members(MembersLine),
-    /// Nothing is missing.
+    /// The last line: the file is complete.
     End,
 }
 
-/// Without tokens: of those the table has only hashes.
+/// A tenant without its tokens, of which the table has only hashes.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct TenantLine {
     pub(crate) policy: Policy,

@@ -1,21 +1,24 @@
-//! `cargo scimctl`: tenants and their tokens, for whoever operates the endpoint.
+//! `cargo scimctl`: manages tenants and their tokens, and maintains the table.
 
+mod audit;
 mod check;
 mod erase;
 mod export;
 mod import;
 mod line;
 mod stats;
+mod sweep;
 mod tenant;
 mod token;
 
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_dynamodb::config::Credentials;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Unit;
@@ -23,29 +26,40 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use scim_lambda::app::Sources;
 use scim_lambda::config::{absolute_url, dynamodb_endpoint, read_definitions};
-use scim_lambda::store::{self, AuditTrail, Store, Swept, TenantName, TenantRecord};
-use serde_json::Value;
+use scim_lambda::store::{self, Store, Swept, TenantName, TenantRecord};
+use scim_lambda::telemetry::{self, Format};
+use serde_json::{Map, Value};
 
+use self::audit::Audit;
 use self::export::Export;
 use self::import::Import;
 use self::tenant::{Tenant, tenant_name};
 use self::token::Token;
 
-/// Tenants of a SCIM endpoint and their tokens.
+const GLOBAL: &str = "Global options";
+
+/// Manages the tenants of a SCIM endpoint and their tokens, and maintains its table.
 #[derive(Parser)]
 #[command(name = "scimctl", version)]
 struct Options {
-    /// The DynamoDB table
-    #[arg(long, env = "SCIM_TABLE", global = true, default_value = "scim")]
+    /// DynamoDB table
+    #[arg(long, env = "SCIM_TABLE", global = true, default_value = "scim", value_parser = NonEmptyStringValueParser::new(), help_heading = GLOBAL)]
     table: String,
-    /// The DynamoDB of `cargo local`, or any other that checks no credentials
-    #[arg(long, value_name = "URL", global = true)]
+    /// DynamoDB endpoint that checks no credentials, such as that of `cargo local`
+    #[arg(long, value_name = "URL", global = true, help_heading = GLOBAL)]
     endpoint: Option<String>,
-    /// The schemas and resource types that the function is packaged with
-    #[arg(long, env = "SCIM_DEFINITIONS", value_name = "PATH", global = true)]
+    /// JSON file or folder with the schemas and resource types that the function is packaged with
+    #[arg(long, env = "SCIM_DEFINITIONS", value_name = "PATH", global = true, help_heading = GLOBAL)]
     definitions: Option<PathBuf>,
-    /// Print JSON, for scripts
-    #[arg(long, global = true)]
+    /// Keep a copy of the audit log of this command in the table for this number of days; 0 keeps
+    /// none
+    #[arg(long, env = "SCIM_AUDIT_DAYS", value_name = "DAYS", global = true, default_value = "0", value_parser = audit_days, help_heading = GLOBAL)]
+    audit_days: u16,
+    /// Level of the log on stderr; info has a line for each change
+    #[arg(long, env = "SCIM_LOG", value_name = "LEVEL", global = true, default_value = "error", help_heading = GLOBAL)]
+    log: String,
+    /// Print JSON
+    #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
     #[command(subcommand)]
     command: Command,
@@ -53,46 +67,62 @@ struct Options {
 
 #[derive(Subcommand)]
 enum Command {
-    /// The customers whose directories the endpoint holds
+    /// Create, change, disable and delete tenants
     #[command(subcommand)]
     Tenant(Tenant),
-    /// What their identity providers authenticate with
+    /// Create, rotate, list and revoke bearer tokens
     #[command(subcommand)]
     Token(Token),
-    /// Write all that a tenant has into a file, as JSON Lines
+    /// Export a tenant to a file, as JSON Lines
     Export(Export),
-    /// Put what a file has into a tenant. What is there is left as it is, so that it
-    /// can be run again. Ends with status 2 if some of it could not be
+    /// Import an exported file into a tenant
+    #[command(after_help = "Existing resources are left unchanged. An interrupted import is resumed by \
+        running it again. Exit status 2: some lines could not be imported.")]
     Import(Import),
-    /// Compare everything that a tenant has with what its resources say there has to
-    /// be. Reads the whole table. Ends with status 2 if something is left that is wrong
+    /// Check the items of a tenant against each other
+    #[command(after_help = "Reads the whole table for each tenant. Exit status 2: findings remain.")]
     Check {
-        /// This tenant alone
+        /// Name of the tenant; all tenants if omitted
         #[arg(value_parser = tenant_name)]
         tenant: Option<TenantName>,
-        /// Mend what needs no decision
+        /// Repair the findings that need no decision
         #[arg(long)]
         repair: bool,
     },
-    /// Do the jobs that are due, as the function does on a schedule
+    /// Run the cleanup jobs that are due, as the function does on a schedule
     Sweep {
-        /// Of this tenant alone
+        /// Name of the tenant; all tenants if omitted
         #[arg(value_parser = tenant_name)]
         tenant: Option<TenantName>,
     },
-    /// What was changed on a day, if the function keeps a copy of its audit log
+    /// Show the changes of a day, from the copy of the audit log in the table
     Audit {
+        /// Name of the tenant
         #[arg(value_parser = tenant_name)]
         tenant: TenantName,
-        /// By UTC, as 2026-01-31; today if not said
+        /// Day in UTC, such as 2026-01-31; today if omitted
         day: Option<Date>,
     },
-    /// How many resources, tokens and jobs there are
+    /// Count resources, tokens and cleanup jobs
     Stats {
-        /// Of this tenant alone
+        /// Name of the tenant; all tenants if omitted
         #[arg(value_parser = tenant_name)]
         tenant: Option<TenantName>,
     },
+}
+
+/// What a command prints.
+struct Answer {
+    /// With `--json`.
+    json: Value,
+    /// Without it: an object, or an array of objects.
+    table: Value,
+}
+
+impl From<Value> for Answer {
+    fn from(json: Value) -> Self {
+        Self { table: json.clone(), json }
+    }
 }
 
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
@@ -100,15 +130,14 @@ type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Resu
 #[tokio::main]
 async fn main() -> ExitCode {
     let options = Options::parse();
-    tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::ERROR)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
-        .init();
+    let sources = Sources::system();
+    telemetry::init_command(&options.log, Format::Json, Arc::clone(&sources.now));
     let (json, table_name) = (options.json, options.table.clone());
-    match run(options).await {
+    match run(options, &sources).await {
         Ok((answer, status)) => {
-            println!("{}", if json { answer.to_string() } else { table(&answer) });
+            let text = if json { answer.json.to_string() } else { table(&answer.table) };
+            // A reader such as `head` may close the pipe early.
+            let _closed = writeln!(io::stdout(), "{text}");
             status
         }
         Err(error) => {
@@ -118,44 +147,51 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(options: Options) -> Result<(Value, ExitCode)> {
-    let store = connect(&options).await?;
-    let now = (Sources::system().now)();
+async fn run(options: Options, sources: &Sources) -> Result<(Answer, ExitCode)> {
+    let store = connect(&options, sources).await?;
+    let mut audit = Audit::new(store.clone(), Some(options.audit_days).filter(|days| *days > 0), sources);
+    let now = (sources.now)();
     let now = now.round(Unit::Second).unwrap_or(now);
     let packaged = options.definitions.as_deref().map(read_definitions).transpose()?.unwrap_or_default();
     let answer = match options.command {
-        Command::Tenant(command) => tenant::run(&store, command, now).await,
-        Command::Token(command) => token::run(&store, command, now).await,
-        Command::Export(export) => export::run(&store, &packaged, export).await,
+        Command::Tenant(command) => tenant::run(&store, command, now).await?,
+        Command::Token(command) => token::run(&store, command, now).await?.into(),
+        Command::Export(export) => export::run(&store, &packaged, export).await?.into(),
         Command::Import(import) => {
-            let (done, is_whole) = import::run(&store, &packaged, import, now).await?;
-            return Ok((done, if is_whole { ExitCode::SUCCESS } else { ExitCode::from(2) }));
+            let (done, is_complete) = import::run(&store, &packaged, import, now, &mut audit).await?;
+            return Ok((done.into(), if is_complete { ExitCode::SUCCESS } else { ExitCode::from(2) }));
         }
         Command::Check { tenant, repair } => {
             let tenants = some_tenants(&store, tenant).await?;
-            let found = check::run(&store, &packaged, tenants, repair, now).await?;
+            let found = check::run(&store, &packaged, tenants, repair, now, &mut audit).await?;
             let is_left = found.iter().any(|finding| finding["repaired"] != "yes");
-            return Ok((found.into(), if is_left { ExitCode::from(2) } else { ExitCode::SUCCESS }));
+            let status = if is_left { ExitCode::from(2) } else { ExitCode::SUCCESS };
+            return Ok((Value::from(found).into(), status));
         }
         Command::Sweep { tenant } => {
             let mut swept = Swept::default();
             for (name, record) in some_tenants(&store, tenant).await? {
                 let kinds = record.registry(&packaged)?.resource_types;
-                store.sweep_tenant(&name, &kinds, now, &AuditTrail::default(), &mut swept).await?;
+                sweep::tenant(&store, &name, &kinds, now, &mut audit, &mut swept).await?;
             }
-            Ok(serde_json::to_value(swept)?)
+            serde_json::to_value(swept)?.into()
         }
         Command::Audit { tenant, day } => {
             tenant::known(&store, &tenant).await?;
             let day = day.unwrap_or_else(|| TimeZone::UTC.to_datetime(now).date());
-            Ok(store.audit(&tenant, day, now).await?.into())
+            audit::shown(store.audit(&tenant, day, now).await?)
         }
-        Command::Stats { tenant } => stats::run(&store, &packaged, tenant).await,
+        Command::Stats { tenant } => stats::run(&store, &packaged, tenant).await?.into(),
     };
-    Ok((answer?, ExitCode::SUCCESS))
+    Ok((answer, ExitCode::SUCCESS))
 }
 
-/// One tenant, or all.
+/// Accepts an empty variable of the environment, as the function does.
+fn audit_days(text: &str) -> Result<u16, String> {
+    if text.is_empty() { Ok(0) } else { text.parse().map_err(|_| "must be a number of days".to_owned()) }
+}
+
+/// Returns one tenant, or all.
 async fn some_tenants(store: &Store, one: Option<TenantName>) -> Result<Vec<(TenantName, TenantRecord)>> {
     if let Some(name) = one {
         let record = tenant::known(store, &name).await?;
@@ -163,7 +199,7 @@ async fn some_tenants(store: &Store, one: Option<TenantName>) -> Result<Vec<(Ten
     }
     let mut all = Vec::new();
     for name in store.tenants().await? {
-        // One that is being deleted is listed, too.
+        // A tenant that is being deleted is listed, without a record.
         if let Some(record) = store.tenant(&name).await? {
             all.push((name, record));
         }
@@ -171,36 +207,43 @@ async fn some_tenants(store: &Store, one: Option<TenantName>) -> Result<Vec<(Ten
     Ok(all)
 }
 
-/// Before what cannot be taken back.
+/// Asks before a step that cannot be undone.
 fn confirm(yes: bool, consequence: &str) -> Result<()> {
     if yes {
         return Ok(());
     }
     if !io::stdin().is_terminal() {
-        return Err(format!("{consequence} Say --yes if that is meant").into());
+        return Err(format!("{consequence} Pass --yes to confirm").into());
     }
-    eprint!("{consequence} Go on? [y/N] ");
+    eprint!("{consequence} Continue? [y/N] ");
     let mut answer = String::new();
     io::stdin().read_line(&mut answer)?;
-    if answer.trim().eq_ignore_ascii_case("y") { Ok(()) } else { Err("left as it is".into()) }
-}
-
-/// On a terminal alone.
-fn progress(length: Option<u64>, what: &'static str) -> ProgressBar {
-    let bar = length.map_or_else(ProgressBar::new_spinner, ProgressBar::new);
-    let style = ProgressStyle::with_template("{wide_bar} {human_pos}/{human_len} {msg} {eta}");
-    match style {
-        Ok(style) if length.is_some() => bar.with_style(style).with_message(what),
-        _ => bar.with_message(what),
+    if answer.trim().eq_ignore_ascii_case("y") {
+        Ok(())
+    } else {
+        Err("cancelled, nothing was changed".into())
     }
 }
 
-async fn connect(options: &Options) -> Result<Store> {
+/// Returns a bar, or a count if the length is not known. It is drawn on a terminal only.
+fn progress(length: Option<u64>, what: &'static str) -> ProgressBar {
+    let (bar, template) = match length {
+        Some(length) => (ProgressBar::new(length), "{wide_bar} {human_pos}/{human_len} {msg} {eta}"),
+        None => (ProgressBar::new_spinner(), "{spinner} {human_pos} {msg}"),
+    };
+    let bar = bar.with_message(what);
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+async fn connect(options: &Options, sources: &Sources) -> Result<Store> {
     let shared = aws_config::defaults(BehaviorVersion::latest());
     let dynamodb = if let Some(endpoint) = &options.endpoint {
         let endpoint = absolute_url("--endpoint", endpoint.clone())?;
-        let nobody = Credentials::new("local", "local", None, None, "scimctl");
-        let shared = shared.region(Region::from_static("us-east-1")).credentials_provider(nobody);
+        let credentials = Credentials::new("local", "local", None, None, "scimctl");
+        let shared = shared.region(Region::from_static("us-east-1")).credentials_provider(credentials);
         store::client_config(&shared.load().await).endpoint_url(endpoint)
     } else {
         let endpoint = dynamodb_endpoint(environment)?;
@@ -209,7 +252,6 @@ async fn connect(options: &Options) -> Result<Store> {
         dynamodb
     };
     let client = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
-    let sources = Sources::system();
     Ok(Store::new(client, &options.table, Arc::clone(&sources.ids), Arc::clone(&sources.jitter)))
 }
 
@@ -218,51 +260,88 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// What the AWS SDK says at length, and what to do about it, on one line.
+/// Shortens an error of the AWS SDK to one line, with a remedy where it is known.
 fn advice(error: &str, table: &str) -> String {
     let known = [
-        (
-            "ResourceNotFoundException",
-            format!("there is no table {table} here: say which by --table, and where by AWS_REGION"),
-        ),
+        ("ResourceNotFoundException", format!("table {table} not found: check --table and AWS_REGION")),
         (
             "AccessDeniedException",
             format!(
-                "these credentials may not do that with the table {table}: docs/operate.md says what scimctl needs"
+                "access to table {table} denied: docs/operate.md lists the permissions that scimctl needs"
             ),
         ),
         (
             "credential provider",
-            "there are no AWS credentials: log in as for the AWS CLI, or say --endpoint".to_owned(),
+            "no AWS credentials found: log in as for the AWS CLI, or pass --endpoint".to_owned(),
         ),
-        ("Missing Region", "there is no AWS region: set AWS_REGION".to_owned()),
-        ("Connection refused", "nothing answers at the endpoint of DynamoDB: is it running?".to_owned()),
+        ("Missing Region", "no AWS region found: set AWS_REGION".to_owned()),
+        (
+            "Connection refused",
+            "connection to DynamoDB refused: check that the endpoint is running".to_owned(),
+        ),
     ];
     let found = known.into_iter().find(|(sign, _)| error.contains(sign)).map(|(_, advice)| advice);
     found.unwrap_or_else(|| error.lines().next().unwrap_or_default().to_owned())
 }
 
-/// One line for each of a list, its names above; of anything else, one for each name.
+/// Renders an array as one line for each object, below a line of names; an object as one
+/// line for each member.
 fn table(answer: &Value) -> String {
-    let text = |value: &Value| match value {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
-    };
     let rows: Vec<Vec<String>> = match answer {
         Value::Array(none) if none.is_empty() => vec![vec!["none".to_owned()]],
         Value::Array(all) => {
-            let objects = all.iter().filter_map(Value::as_object);
-            let names = objects.clone().take(1).map(|one| one.keys().cloned().collect());
-            names.chain(objects.map(|one| one.values().map(text).collect())).collect()
+            let objects: Vec<&Map<String, Value>> = all.iter().filter_map(Value::as_object).collect();
+            let mut names: Vec<&String> = Vec::new();
+            for name in objects.iter().flat_map(|object| object.keys()) {
+                if !names.contains(&name) {
+                    names.push(name);
+                }
+            }
+            let row =
+                |object: &&Map<String, Value>| names.iter().map(|name| cell(object.get(*name))).collect();
+            let head = names.iter().map(|name| (*name).clone()).collect();
+            std::iter::once(head).chain(objects.iter().map(row)).collect()
         }
-        Value::Object(one) => one.iter().map(|(name, value)| vec![name.clone(), text(value)]).collect(),
-        other => vec![vec![text(other)]],
+        Value::Object(one) => one.iter().map(|(name, value)| vec![name.clone(), cell(Some(value))]).collect(),
+        other => vec![vec![cell(Some(other))]],
     };
-    let width = |column| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
+    let length = |cell: &String| cell.chars().count();
+    let width = |column| rows.iter().filter_map(|row| row.get(column)).map(length).max().unwrap_or(0);
     let lines = rows.iter().map(|row| {
         let cells = row.iter().enumerate().map(|(column, cell)| format!("{cell:0$}", width(column)));
         cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     });
     lines.collect::<Vec<_>>().join("\n")
+}
+
+fn cell(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "-".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Array(all)) => {
+            let cells: Vec<String> = all.iter().map(|value| cell(Some(value))).collect();
+            cells.join(", ")
+        }
+        Some(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Command, CommandFactory};
+
+    use super::Options;
+
+    #[test]
+    fn every_command_and_argument_has_a_help_text() {
+        fn check(command: &Command) {
+            let name = command.get_name();
+            assert!(command.get_about().is_some(), "{name} has no help text");
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{name}: {} has no help text", argument.get_id());
+            }
+            command.get_subcommands().for_each(check);
+        }
+        check(&Options::command());
+    }
 }

@@ -6,8 +6,8 @@ use serde_json::{Map, Value};
 
 use crate::{Result, some_tenants};
 
-/// What there is of each tenant: an object for each, with the number of its resources
-/// of each type.
+/// Returns one object for each tenant: the number of its resources of each type, of its
+/// tokens and of its cleanup jobs.
 pub(crate) async fn run(store: &Store, packaged: &Definitions, tenant: Option<TenantName>) -> Result<Value> {
     let mut all = Vec::new();
     for (name, record) in some_tenants(store, tenant).await? {

@@ -1,75 +1,84 @@
-//! The customers whose directories the endpoint holds.
+//! `scimctl tenant`: the customers whose directories the endpoint serves.
 
 use std::fs;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use scim_lambda::auth::jwt::{Algorithm, Keys, Oauth};
+use scim_lambda::auth::jwt::{Algorithm, Keys, Oauth, parse_keys};
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::store::{Store, TenantName, TenantRecord};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::{Result, confirm, erase};
+use crate::{Answer, Result, confirm, erase};
 
 #[derive(Subcommand)]
 pub(crate) enum Tenant {
-    /// Make a tenant: 1 to 32 lower-case letters, digits and hyphens
+    /// Create a tenant
     Create {
+        /// Name of the tenant: 1 to 32 lower-case letters, digits and hyphens
         #[arg(value_parser = tenant_name)]
         name: TenantName,
         #[command(flatten)]
         settings: Settings,
     },
-    /// The names of all tenants
+    /// List all tenants
     List,
-    /// One tenant and its policies
+    /// Show a tenant and its policies
     Show {
+        /// Name of the tenant
         #[arg(value_parser = tenant_name)]
         name: TenantName,
     },
-    /// Change policies of a tenant; in force within a minute
+    /// Change policies of a tenant; takes effect within a minute
     Set {
+        /// Name of the tenant
         #[arg(value_parser = tenant_name)]
         name: TenantName,
         #[command(flatten)]
         settings: Settings,
     },
-    /// Replace the schemas and resource types that a tenant has for itself
+    /// Replace the tenant's own definitions; takes effect within a minute
     Define {
+        /// Name of the tenant
         #[arg(value_parser = tenant_name)]
         name: TenantName,
-        /// A JSON file, as in the README
+        /// JSON file with `schemas`, `resourceTypes`, `roles` and `entitlements`
         file: PathBuf,
     },
-    /// Take access tokens of an authorization server, beside the tenant's own tokens
+    /// Accept access tokens of an authorization server, besides the tenant's own tokens
     Oauth {
+        /// Name of the tenant
         #[arg(value_parser = tenant_name)]
         name: TenantName,
         #[command(flatten)]
         server: Server,
-        /// Take none any more
+        /// Reject all access tokens
         #[arg(long, conflicts_with = "Server")]
         off: bool,
     },
-    /// Let nobody in; in force within a minute
+    /// Reject all requests of a tenant; takes effect within a minute
     Disable {
+        /// Name of the tenant
         #[arg(value_parser = tenant_name)]
         name: TenantName,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
-    /// Let its tokens in again; in force within a minute
+    /// Accept requests of a disabled tenant again; takes effect within a minute
     Enable {
+        /// Name of the tenant
         #[arg(value_parser = tenant_name)]
         name: TenantName,
     },
-    /// Delete a tenant that is disabled, and all that it has
+    /// Delete a disabled tenant with all its users, groups and tokens
+    #[command(after_help = "An interrupted deletion is resumed by running it again.")]
     Delete {
+        /// Name of the tenant
         #[arg(value_parser = tenant_name)]
         name: TenantName,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
@@ -77,46 +86,46 @@ pub(crate) enum Tenant {
 
 #[derive(Args)]
 pub(crate) struct Settings {
-    /// Policies, as in the README: userName=immutable massRemoval.percent=50
+    /// Policies to set, such as userName=immutable massRemoval.percent=50; `tenant show` lists all
     #[arg(value_name = "KEY=VALUE", value_parser = Policy::parse_setting)]
     settings: Vec<(String, String)>,
 }
 
 #[derive(Args)]
 pub(crate) struct Server {
-    /// What tokens have for iss, to the letter
+    /// Expected `iss` of a token, an exact match
     #[arg(long, value_name = "TEXT", required_unless_present = "off")]
     issuer: Option<String>,
-    /// What tokens have for aud; those that have none, for their client
+    /// Expected `aud` of a token, or its `client_id` if it has no `aud`
     #[arg(long, value_name = "TEXT", required_unless_present = "off")]
     audience: Option<String>,
-    /// Where the server publishes its keys
+    /// URL of the server's keys (JWKS)
     #[arg(long, value_name = "URL", required_unless_present_any = ["jwks", "off"])]
     jwks_url: Option<String>,
-    /// A file with the keys instead, which are then taken until others are given
+    /// File with the keys, instead of a URL
     #[arg(long, value_name = "FILE", conflicts_with = "jwks_url")]
     jwks: Option<PathBuf>,
-    /// What tokens have to have in scope, scp or roles
+    /// Value that `scope`, `scp` or `roles` of a token must contain
     #[arg(long, value_name = "TEXT")]
     scope: Option<String>,
-    /// By which tokens may be signed: all three if not said
+    /// Accepted signature algorithms, separated by commas; all if omitted
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     algorithms: Vec<Algorithm>,
 }
 
 pub(crate) fn tenant_name(text: &str) -> Result<TenantName, &'static str> {
-    TenantName::parse(text).ok_or("a tenant has 1 to 32 lower-case letters, digits and hyphens")
+    TenantName::parse(text).ok_or("must be 1 to 32 lower-case letters, digits and hyphens")
 }
 
-pub(crate) async fn run(store: &Store, command: Tenant, now: Timestamp) -> Result<Value> {
+pub(crate) async fn run(store: &Store, command: Tenant, now: Timestamp) -> Result<Answer> {
     match command {
         Tenant::Create { name, settings } => {
             let policy = Policy::default().with(&settings.settings)?;
-            let made = TenantRecord { policy, ..TenantRecord::new(now) };
-            if !store.create_tenant(&name, &made).await? {
-                return Err(format!("there is a tenant {} already", name.as_str()).into());
+            let created = TenantRecord { policy, ..TenantRecord::new(now) };
+            if !store.create_tenant(&name, &created).await? {
+                return Err(format!("tenant {} already exists", name.as_str()).into());
             }
-            Ok(shown(&name, &made))
+            shown(&name, &created)
         }
         Tenant::List => {
             let mut tenants = Vec::new();
@@ -125,14 +134,14 @@ pub(crate) async fn run(store: &Store, command: Tenant, now: Timestamp) -> Resul
                     tenants.push(json!({ "tenant": name.as_str(), "disabled": record.disabled, "created": record.created }));
                 }
             }
-            Ok(tenants.into())
+            Ok(Value::from(tenants).into())
         }
         Tenant::Show { name } => show(store, &name).await,
         Tenant::Set { name, settings } => {
             let seen = known(store, &name).await?.policy;
             let policy = seen.with(&settings.settings)?;
             if !store.change_policy(&name, &seen, &policy).await? {
-                return Err("somebody else has changed the policies meanwhile: try again".into());
+                return Err("the policies were changed by another process: retry".into());
             }
             show(store, &name).await
         }
@@ -150,7 +159,7 @@ pub(crate) async fn run(store: &Store, command: Tenant, now: Timestamp) -> Resul
         }
         Tenant::Disable { name, yes } => {
             known(store, &name).await?;
-            confirm(yes, &format!("Nobody of {} is let in any more.", name.as_str()))?;
+            confirm(yes, &format!("All requests for {} will be rejected.", name.as_str()))?;
             store.set_disabled(&name, Some(now)).await?;
             show(store, &name).await
         }
@@ -159,7 +168,7 @@ pub(crate) async fn run(store: &Store, command: Tenant, now: Timestamp) -> Resul
             store.set_disabled(&name, None).await?;
             show(store, &name).await
         }
-        Tenant::Delete { name, yes } => erase::tenant(store, &name, yes, now).await,
+        Tenant::Delete { name, yes } => Ok(erase::tenant(store, &name, yes, now).await?.into()),
     }
 }
 
@@ -173,7 +182,7 @@ impl TryFrom<Server> for Oauth {
             (None, Some(file)) => {
                 Keys::Jwks(fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?)
             }
-            (None, None) => return Err("say --jwks-url or --jwks".into()),
+            (None, None) => return Err("pass --jwks-url or --jwks".into()),
         };
         let (issuer, audience) = (issuer.unwrap_or_default(), audience.unwrap_or_default());
         let algorithms = if algorithms.is_empty() { Algorithm::ALL.to_vec() } else { algorithms };
@@ -184,21 +193,135 @@ impl TryFrom<Server> for Oauth {
 pub(crate) async fn known(store: &Store, name: &TenantName) -> Result<TenantRecord> {
     let found = store.tenant(name).await?;
     found.ok_or_else(|| {
-        format!("there is no tenant {0}: make it with scimctl tenant create {0}", name.as_str()).into()
+        format!("tenant {0} not found: create it with scimctl tenant create {0}", name.as_str()).into()
     })
 }
 
-async fn show(store: &Store, name: &TenantName) -> Result<Value> {
-    Ok(shown(name, &known(store, name).await?))
+async fn show(store: &Store, name: &TenantName) -> Result<Answer> {
+    shown(name, &known(store, name).await?)
 }
 
-fn shown(name: &TenantName, record: &TenantRecord) -> Value {
-    json!({
+fn shown(name: &TenantName, record: &TenantRecord) -> Result<Answer> {
+    let TenantRecord { created, disabled, policy, oauth, definitions } = record;
+    let json = json!({
         "tenant": name.as_str(),
-        "disabled": record.disabled,
-        "created": record.created,
-        "policy": record.policy,
-        "oauth": record.oauth,
-        "definitions": record.definitions.is_some(),
-    })
+        "disabled": disabled,
+        "created": created,
+        "policy": policy,
+        "oauth": oauth,
+        "definitions": definitions.is_some(),
+    });
+    let mut table = json.as_object().cloned().unwrap_or_default();
+    table.retain(|name, _| !["policy", "oauth"].contains(&name.as_str()));
+    table.extend(oauth_rows(oauth.as_ref())?);
+    table.extend(policy_rows(policy)?);
+    Ok(Answer { json, table: table.into() })
+}
+
+/// Returns every policy in effect, as `KEY=VALUE` sets it.
+fn policy_rows(policy: &Policy) -> Result<Map<String, Value>> {
+    let unknown_attributes = Some(policy.unknown_attributes());
+    let mut all = serde_json::to_value(Policy { unknown_attributes, ..policy.clone() })?;
+    let (removal, pages) = (policy.mass_removal, policy.page_size);
+    let (per_second, burst) = policy.rate_limit.limits().unzip();
+    if let Some(all) = all.as_object_mut() {
+        // The JSON leaves out what is not set.
+        all.extend([
+            ("massRemoval".to_owned(), json!({ "members": removal.members, "percent": removal.percent })),
+            ("pageSize".to_owned(), json!({ "default": pages.default(), "max": pages.max() })),
+            ("rateLimit".to_owned(), json!({ "perSecond": per_second, "burst": burst })),
+        ]);
+    }
+    let mut rows = Map::new();
+    flatten("", &all, &mut rows);
+    Ok(rows)
+}
+
+fn flatten(name: &str, value: &Value, rows: &mut Map<String, Value>) {
+    let (name, value) = match value {
+        Value::Object(members) => {
+            let prefix = if name.is_empty() { String::new() } else { format!("{name}.") };
+            return members.iter().for_each(|(name, value)| flatten(&format!("{prefix}{name}"), value, rows));
+        }
+        // Not the dash of the table: `KEY=null` unsets a policy.
+        Value::Null => (name, "null".into()),
+        other => (name, other.clone()),
+    };
+    rows.insert(name.to_owned(), value);
+}
+
+/// Returns the settings of the authorization server by the options that set them.
+fn oauth_rows(oauth: Option<&Oauth>) -> Result<Map<String, Value>> {
+    let Some(Oauth { issuer, audience, keys, scope, algorithms }) = oauth else {
+        return Ok(Map::from_iter([("oauth".to_owned(), Value::Null)]));
+    };
+    let keys = match keys {
+        Keys::JwksUrl(url) => ("oauth.jwks-url", url.clone()),
+        Keys::Jwks(text) => {
+            let keys = parse_keys(text.as_bytes())?.keys;
+            let names = keys.into_iter().map(|key| key.common.key_id.unwrap_or_else(|| "unnamed".to_owned()));
+            ("oauth.jwks", names.collect::<Vec<_>>().join(", "))
+        }
+    };
+    let rows = [
+        ("oauth.issuer", issuer.as_str().into()),
+        ("oauth.audience", audience.as_str().into()),
+        (keys.0, keys.1.into()),
+        ("oauth.scope", scope.as_deref().into()),
+        ("oauth.algorithms", serde_json::to_value(algorithms)?),
+    ];
+    Ok(rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Policy, policy_rows};
+
+    fn rows(policy: &Policy) -> Vec<(String, String)> {
+        let rows = policy_rows(policy).unwrap().into_iter();
+        rows.map(|(key, value)| (key, value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+            .collect()
+    }
+
+    #[test]
+    fn each_row_is_a_setting() {
+        let settings = rows(&Policy::default());
+        let text: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={value}")).collect();
+        assert_eq!(
+            text,
+            [
+                "interpretation=tolerant",
+                "unknownAttributes=ignore",
+                "userName=readWrite",
+                "groupNames=unique",
+                "unknownMembers=refuse",
+                "unknownRoles=accept",
+                "groupCycles=refuse",
+                "patchAnswer=default",
+                "massRemoval.members=null",
+                "massRemoval.percent=null",
+                "pageSize.default=100",
+                "pageSize.max=100",
+                "rateLimit.perSecond=null",
+                "rateLimit.burst=null",
+            ]
+        );
+        let set = [
+            "interpretation=strict",
+            "userName=immutable",
+            "groupNames=free",
+            "massRemoval.percent=50",
+            "pageSize.max=20",
+            "rateLimit.burst=7",
+        ];
+        let set = set.map(|setting| Policy::parse_setting(setting).unwrap());
+        let changed = rows(&Policy::default().with(&set).unwrap());
+        assert_eq!(rows(&Policy::default().with(&changed).unwrap()), changed);
+        let value = |key: &str| changed.iter().find(|(name, _)| name == key).unwrap().1.clone();
+        assert_eq!(
+            ["unknownAttributes", "pageSize.default", "rateLimit.perSecond"].map(value),
+            ["refuse", "20", "25"],
+            "what follows from other settings"
+        );
+    }
 }

@@ -1,4 +1,4 @@
-//! What identity providers authenticate with.
+//! `scimctl token`: the bearer tokens of identity providers.
 
 use clap::Subcommand;
 use jiff::{SignedDuration, Timestamp};
@@ -11,45 +11,52 @@ use crate::{Result, confirm};
 
 #[derive(Subcommand)]
 pub(crate) enum Token {
-    /// Make a token. It is shown once: only a hash of its secret is kept
+    /// Create a token. It is shown once: the table keeps only a hash of its secret
     Create {
+        /// Name of the tenant
         #[arg(value_parser = tenant_name)]
         tenant: TenantName,
-        /// When it ends: in so many days
+        /// Expire after this number of days; never if omitted
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
         days: Option<u16>,
-        /// For clients that only read
+        /// Reject requests that write
         #[arg(long)]
         read_only: bool,
-        /// The id of the user who is behind /Me
+        /// Bind the token to the user with this id, for /Me
         #[arg(long, value_name = "ID")]
         user: Option<String>,
     },
-    /// Make a token that is good for the same as another, which ends a while later
+    /// Create a successor with the same rights; the old token expires after the overlap
     Rotate {
+        /// Name of the tenant
         #[arg(value_parser = tenant_name)]
         tenant: TenantName,
+        /// Key id of the old token
         #[arg(value_name = "KEY_ID")]
         kid: String,
-        /// How many days both are good
+        /// Accept both tokens for this number of days
         #[arg(long, value_name = "DAYS", default_value_t = 7)]
         overlap: u16,
-        /// When the new one ends: in so many days; if not said, as many as the old one had
+        /// Let the new token expire after this number of days; if omitted, it has the lifetime
+        /// of the old one
         #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u16).range(1..))]
         days: Option<u16>,
     },
-    /// The key ids of a tenant's tokens, and what they are good for
+    /// List the tokens of a tenant
     List {
+        /// Name of the tenant
         #[arg(value_parser = tenant_name)]
         tenant: TenantName,
     },
-    /// Make a token worthless within a minute
+    /// Revoke a token; takes effect within a minute
     Revoke {
+        /// Name of the tenant
         #[arg(value_parser = tenant_name)]
         tenant: TenantName,
+        /// Key id of the token
         #[arg(value_name = "KEY_ID")]
         kid: String,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
@@ -64,7 +71,7 @@ pub(crate) async fn run(store: &Store, command: Token, now: Timestamp) -> Result
             let scope = if read_only { Scope::Read } else { Scope::ReadWrite };
             let record = TokenRecord { expires, scope, user, ..TokenRecord::new(&secret, now) };
             if !store.create_token(&tenant, &kid, &record).await? {
-                return Err(format!("the key id {kid} is taken: try again").into());
+                return Err(format!("key id {kid} already exists: retry").into());
             }
             Ok(once(&tenant, &kid, &secret, &record))
         }
@@ -73,12 +80,12 @@ pub(crate) async fn run(store: &Store, command: Token, now: Timestamp) -> Result
             let ends = later(now, overlap).min(followed.expires.unwrap_or(Timestamp::MAX));
             let (kid, secret) = random()?;
             let TokenRecord { scope, user, expires: seen, created, .. } = followed;
-            // As long as the old one was to last, if nobody says.
+            // The lifetime of the old token, if `--days` is omitted.
             let lasts = seen.map(|end| now + end.duration_since(created));
             let expires = days.map(|days| later(now, days)).or(lasts);
             let record = TokenRecord { expires, scope, user, ..TokenRecord::new(&secret, now) };
             if !store.rotate_token(&tenant, (&old, seen, ends), (&kid, &record)).await? {
-                return Err(format!("the token {old} was changed meanwhile: try again").into());
+                return Err(format!("token {old} was changed by another process: retry").into());
             }
             Ok(once(&tenant, &kid, &secret, &record))
         }
@@ -88,7 +95,7 @@ pub(crate) async fn run(store: &Store, command: Token, now: Timestamp) -> Result
         }
         Token::Revoke { tenant, kid, yes } => {
             token(store, &tenant, &kid).await?;
-            confirm(yes, &format!("Whoever uses the token {kid} of {} is locked out.", tenant.as_str()))?;
+            confirm(yes, &format!("Requests with the token {kid} of {} will be rejected.", tenant.as_str()))?;
             store.revoke_token(&tenant, &kid).await?;
             Ok(json!({ "revoked": kid }))
         }
@@ -99,7 +106,7 @@ async fn token(store: &Store, tenant: &TenantName, kid: &str) -> Result<TokenRec
     known(store, tenant).await?;
     let found = store.token(tenant, kid).await?;
     found.map(|(token, _)| token).ok_or_else(|| {
-        format!("there is no token {kid} of {0}: see scimctl token list {0}", tenant.as_str()).into()
+        format!("token {kid} of {0} not found: see scimctl token list {0}", tenant.as_str()).into()
     })
 }
 
@@ -107,12 +114,12 @@ fn later(now: Timestamp, days: u16) -> Timestamp {
     now + SignedDuration::from_hours(24 * i64::from(days))
 }
 
-/// A key id, and a secret of 256 bits.
+/// Returns a random key id, and a random secret of 256 bits.
 fn random() -> Result<(String, String)> {
     Ok((secret::digits(4)?, secret::digits(32)?))
 }
 
-/// A token as it is never shown again.
+/// Returns a token with its secret, which is shown only when the token is created.
 fn once(tenant: &TenantName, kid: &str, secret: &str, record: &TokenRecord) -> Value {
     let mut made = of(kid, record);
     if let Some(made) = made.as_object_mut() {
