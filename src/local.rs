@@ -9,14 +9,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::Credentials;
-use aws_sdk_dynamodb::operation::create_table::CreateTableError;
-use aws_sdk_dynamodb::types::{
-    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
-    ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
-};
 use axum::body::{Body, Bytes, to_bytes};
 use axum::http;
 use base64::Engine;
@@ -27,7 +19,6 @@ use tokio::sync::Notify;
 
 use crate::app::App;
 use crate::lambda::{Event, Reply};
-use crate::store;
 
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
@@ -75,67 +66,6 @@ fn open(file: &Path) -> Result<dynoxide::Database> {
         }
     }
     Ok(dynoxide::Database::new(name)?)
-}
-
-/// Returns the settings of the client that runs on AWS, for an endpoint that checks no
-/// credentials.
-pub fn client_config(endpoint: &str) -> aws_sdk_dynamodb::config::Builder {
-    let shared = aws_config::SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::from_static("us-east-1"))
-        .endpoint_url(endpoint)
-        .build();
-    store::client_config(&shared).credentials_provider(Credentials::new(
-        "local",
-        "local",
-        None,
-        None,
-        "scim-local",
-    ))
-}
-
-/// Creates the table if it does not exist. It has no stream: in the emulator each write to
-/// a stream takes longer than the one before.
-pub async fn create_table(client: &Client, table: &str) -> Result<()> {
-    let attribute = |name: &str| {
-        AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build()
-    };
-    let key = |name: &str, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
-    let index = |name: &str, hash: &str, range: &str| {
-        GlobalSecondaryIndex::builder()
-            .index_name(name)
-            .key_schema(key(hash, KeyType::Hash)?)
-            .key_schema(key(range, KeyType::Range)?)
-            .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
-            .build()
-    };
-    let created = client
-        .create_table()
-        .table_name(table)
-        .billing_mode(BillingMode::PayPerRequest)
-        .attribute_definitions(attribute("pk")?)
-        .attribute_definitions(attribute("sk")?)
-        .attribute_definitions(attribute("member_pk")?)
-        .attribute_definitions(attribute("change_pk")?)
-        .attribute_definitions(attribute("hour")?)
-        .key_schema(key("pk", KeyType::Hash)?)
-        .key_schema(key("sk", KeyType::Range)?)
-        .global_secondary_indexes(index("members", "member_pk", "pk")?)
-        .global_secondary_indexes(index("changes", "change_pk", "hour")?)
-        .send()
-        .await;
-    match created {
-        Ok(_) => {}
-        Err(error)
-            if error.as_service_error().is_some_and(CreateTableError::is_resource_in_use_exception) =>
-        {
-            return Ok(());
-        }
-        Err(error) => return Err(error.into()),
-    }
-    let ttl = TimeToLiveSpecification::builder().attribute_name("ttl").enabled(true).build()?;
-    client.update_time_to_live().table_name(table).time_to_live_specification(ttl).send().await?;
-    Ok(())
 }
 
 /// Serves until `stop` resolves, and for two more seconds while requests are in flight.

@@ -97,23 +97,23 @@ pub fn parse_keys(text: &[u8]) -> Result<JwkSet, String> {
     if set.keys.is_empty() { Err("no key in it can check a signature".to_owned()) } else { Ok(set) }
 }
 
-impl Oauth {
-    /// What is wrong with the settings themselves.
-    pub fn fault(&self) -> Option<String> {
-        let is_empty = self.issuer.is_empty() || self.audience.is_empty() || self.algorithms.is_empty();
-        match &self.keys {
-            _ if is_empty => Some("issuer, audience and algorithms have to say something".to_owned()),
-            Keys::Jwks(text) => parse_keys(text.as_bytes()).err(),
-            Keys::JwksUrl(url) => {
-                let url: Option<Uri> = url.parse().ok();
-                let scheme = url.as_ref().and_then(Uri::scheme_str);
-                let is_local = url.as_ref().and_then(Uri::host).is_some_and(|host| host == "127.0.0.1");
-                let is_safe = scheme == Some("https") || scheme == Some("http") && is_local;
-                (!is_safe).then(|| "the URL of the keys has to be https://".to_owned())
-            }
+/// Returns the problem of settings that no token could satisfy, or that are not safe.
+pub fn problem(oauth: &Oauth) -> Option<String> {
+    let is_empty = oauth.issuer.is_empty() || oauth.audience.is_empty() || oauth.algorithms.is_empty();
+    match &oauth.keys {
+        _ if is_empty => Some("issuer, audience and algorithms must not be empty".to_owned()),
+        Keys::Jwks(text) => parse_keys(text.as_bytes()).err(),
+        Keys::JwksUrl(url) => {
+            let url: Option<Uri> = url.parse().ok();
+            let scheme = url.as_ref().and_then(Uri::scheme_str);
+            let is_local = url.as_ref().and_then(Uri::host).is_some_and(|host| host == "127.0.0.1");
+            let is_safe = scheme == Some("https") || scheme == Some("http") && is_local;
+            (!is_safe).then(|| "the URL of the keys must begin with https://".to_owned())
         }
     }
+}
 
+impl Oauth {
     /// For whom the token was made, if it is good.
     pub fn check(&self, token: &str, keys: &JwkSet, now: Timestamp) -> Result<String, Refusal> {
         let header = decode_header(token).map_err(|_| Refusal::Token)?;

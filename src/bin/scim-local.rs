@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use jiff::{Timestamp, Unit};
-use scim_lambda::app::{App, Sources};
+use scim_lambda::app::App;
 use scim_lambda::auth::Token;
 use scim_lambda::auth::secret;
 use scim_lambda::config::{Config, read_definitions};
@@ -18,7 +18,8 @@ use scim_lambda::local;
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::scim::registry::Registry;
 use scim_lambda::scim::resource::Attributes;
-use scim_lambda::store::{AuditTrail, Store, TenantName, TenantRecord, TokenRecord, Write};
+use scim_lambda::sources::Sources;
+use scim_lambda::store::{AuditTrail, Store, TenantName, TenantRecord, TokenRecord, WriteContext};
 use scim_lambda::telemetry::{self, Format};
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -109,15 +110,14 @@ async fn run(options: Options, sources: Sources) -> Result<()> {
             Ok(error) => unusable(&error, &options.dynamodb.to_string(), "--dynamodb"),
             Err(error) => error.to_string(),
         })?;
-    let client = aws_sdk_dynamodb::Client::from_conf(local::client_config(&dynamodb).build());
-    local::create_table(&client, TABLE).await?;
-    let store = Store::new(client.clone(), TABLE, Arc::clone(&sources.ids), Arc::clone(&sources.jitter));
+    let store = Store::connect_local(&dynamodb, TABLE, &sources);
+    store.create_table().await?;
     let token = match &options.token {
         Some(token) => token.clone(),
         None => new_token()?,
     };
     create_demo(&store, &sources, &token, &options).await?;
-    let app = Arc::new(App::new(config, client, sources));
+    let app = Arc::new(App::new(config, store, sources));
     tokio::spawn(sweep_every_minute(Arc::clone(&app)));
     // Connections wait in the listener until `serve` accepts them.
     if options.json {
@@ -200,13 +200,13 @@ async fn user(
 ) -> Result<String> {
     let registry = Registry::new(policy);
     let kind = registry.resource_type("User").ok_or("resource type User not found")?;
-    if let Some(existing) = store.owner(tenant, kind, &"userName".parse()?, name).await? {
+    let users = store.directory(tenant).collection(kind);
+    if let Some(existing) = users.owner(&"userName".parse()?, name).await? {
         return Ok(existing.id);
     }
     let attributes = Attributes::from_iter([("userName".to_owned(), name.into())]);
-    let created = store
-        .create(Write { tenant, kind, policy, now, trail: &AuditTrail::default() }, attributes, Vec::new())
-        .await;
+    let context = WriteContext { policy, now, audit: &AuditTrail::default() };
+    let created = users.writer(context).create(attributes, Vec::new()).await;
     created.map(|created| created.id).map_err(|error| format!("--me: {error}").into())
 }
 

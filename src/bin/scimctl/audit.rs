@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp, Unit};
-use scim_lambda::app::Sources;
 use scim_lambda::audit;
+use scim_lambda::sources::Sources;
 use scim_lambda::store::{AuditTrail, Audited, Store, TenantName};
 use serde_json::{Map, Value};
 

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use scim_lambda::scim::registry::custom::Definitions;
-use scim_lambda::store::{Expected, Store, Swept, TenantName, TenantRecord};
+use scim_lambda::store::{Expected, Repaired, Store, Swept, TenantName, TenantRecord};
 use serde_json::{Value, json};
 
 use crate::audit::Audit;
@@ -27,13 +27,15 @@ pub(crate) async fn run(
         let findings = findings?;
         for finding in &findings {
             let repaired = match repair {
-                true if store.mend(finding).await? => {
-                    tracing::info!(tenant = tenant.as_str(), %finding, "repaired");
-                    "yes"
-                }
-                true if finding.can_be_mended() => "no: changed since the check",
-                true => "no: needs a decision",
                 false => "no: pass --repair",
+                true => match store.repair(finding).await? {
+                    Repaired::Repaired => {
+                        tracing::info!(tenant = tenant.as_str(), %finding, "repaired");
+                        "yes"
+                    }
+                    Repaired::Changed => "no: changed since the check",
+                    Repaired::NeedsDecision => "no: needs a decision",
+                },
             };
             found.push(json!({
                 "tenant": tenant.as_str(),

@@ -4,13 +4,11 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use clap::Args;
 use scim_lambda::scim::query::Side;
 use scim_lambda::scim::registry::custom::Definitions;
-use scim_lambda::scim::schema::ResourceType;
-use scim_lambda::store::{Store, TenantName};
+use scim_lambda::store::{Collection, Store, TenantName};
 use serde_json::{Value, json};
 
 use crate::line::{Line, MembersLine, ResourceLine, TenantLine};
@@ -56,9 +54,10 @@ pub(crate) async fn run(store: &Store, packaged: &Definitions, export: Export) -
     if matches!(last, Last::End) {
         return Ok(json!({ "tenant": tenant.as_str(), "resources": 0 }));
     }
+    let directory = store.directory(&tenant);
     let mut length = 0;
     for kind in &kinds {
-        length += store.total(&tenant, kind).await?;
+        length += directory.collection(kind).total().await?;
     }
     let bar = progress(Some(length as u64), "resources");
     let mut writer = BufWriter::new(&mut out);
@@ -73,17 +72,17 @@ pub(crate) async fn run(store: &Store, packaged: &Definitions, export: Export) -
     let mut count = 0;
     for kind in &kinds {
         if skipped.as_ref().is_some_and(|name| *name != kind.name) {
-            bar.inc(store.total(&tenant, kind).await? as u64);
+            bar.inc(directory.collection(kind).total().await? as u64);
             continue;
         }
         // The last resource of an interrupted export is written again.
         if skipped.take().is_some() {
-            count += one(store, &tenant, kind, &from, &mut writer).await?;
+            count += one(directory.collection(kind), &from, &mut writer).await?;
         }
         loop {
-            let page = store.stretch(&tenant, kind, Side::After(&from), PAGE, None).await?;
+            let page = directory.collection(kind).stretch(Side::After(&from), PAGE, None).await?;
             for resource in &page.resources {
-                count += one(store, &tenant, kind, &resource.id, &mut writer).await?;
+                count += one(directory.collection(kind), &resource.id, &mut writer).await?;
                 bar.inc(1);
             }
             writer.flush().map_err(fails)?;
@@ -103,21 +102,16 @@ pub(crate) async fn run(store: &Store, packaged: &Definitions, export: Export) -
 }
 
 /// Writes one resource and its members, unless it has been deleted since it was listed.
-async fn one(
-    store: &Store,
-    tenant: &TenantName,
-    kind: &Arc<ResourceType>,
-    id: &str,
-    out: &mut impl Write,
-) -> Result<usize> {
-    let Some((mut resource, members)) = store.entire(tenant, kind, id).await? else {
+async fn one(collection: Collection<'_>, id: &str, out: &mut impl Write) -> Result<usize> {
+    let Some((mut resource, members)) = collection.get_entire(id).await? else {
         return Ok(0);
     };
     // DynamoDB keeps no order. Two exports of one state must be the same file.
     resource.attributes.values_mut().for_each(Value::sort_all_objects);
     resource.attributes.sort_keys();
+    let kind = collection.kind_name().to_owned();
     let line = ResourceLine {
-        kind: kind.name.clone(),
+        kind: kind.clone(),
         id: resource.id.clone(),
         version: resource.version.0,
         created: resource.created,
@@ -126,7 +120,7 @@ async fn one(
     };
     write(out, &Line::Resource(line))?;
     for members in members.chunks(MEMBERS) {
-        let (kind, id) = (kind.name.clone(), resource.id.clone());
+        let (kind, id) = (kind.clone(), resource.id.clone());
         write(out, &Line::Members(MembersLine { kind, id, members: members.to_vec() }))?;
     }
     Ok(1)

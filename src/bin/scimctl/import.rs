@@ -20,7 +20,9 @@ use scim_lambda::scim::quirks::Leeway;
 use scim_lambda::scim::registry::custom::Definitions;
 use scim_lambda::scim::resource::Resource;
 use scim_lambda::scim::schema::ResourceType;
-use scim_lambda::store::{AuditTrail, Error, MemberChange, Store, TenantName, TenantRecord, Write};
+use scim_lambda::store::{
+    AuditTrail, Created, Error, MemberChange, Store, TenantName, TenantRecord, WriteContext, Writer,
+};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -150,14 +152,14 @@ impl Importer<'_> {
         }
         let this = &*self;
         let restored = wanted.into_iter().map(|(number, kind, resource)| async move {
-            let restored = this.store.restore(this.write(&kind), resource.clone()).await;
+            let restored = this.writer(&kind).restore(resource.clone()).await;
             (number, kind, resource.id, restored)
         });
         let restored: Vec<_> = stream::iter(restored.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
         for (number, kind, id, restored) in restored {
             match restored {
-                Ok(true) => self.made += 1,
-                Ok(false) => self.problems.push(differs(number, &kind, &id)),
+                Ok(Created::Created) => self.made += 1,
+                Ok(Created::AlreadyExists) => self.problems.push(differs(number, &kind, &id)),
                 Err(error) => self.problem(number, error)?,
             }
         }
@@ -173,7 +175,7 @@ impl Importer<'_> {
                 .filter(|(_, line)| line.kind == *name)
                 .map(|(_, line)| line.id.clone())
                 .collect();
-            for resource in self.store.by_ids(self.tenant, kind, ids).await? {
+            for resource in self.store.directory(self.tenant).collection(kind).by_ids(ids).await? {
                 existing.insert((name.clone(), resource.id.clone()), resource);
             }
         }
@@ -213,7 +215,8 @@ impl Importer<'_> {
         };
         let ids: Vec<String> = members.iter().map(|member| member.id.clone()).collect();
         let id = [line.id];
-        let group = self.store.with_these_members(self.tenant, &kind, &id, &ids).await?;
+        let group =
+            self.store.directory(self.tenant).collection(&kind).get_with_these_members(&id, &ids).await?;
         let elements = kind.members.as_ref().and_then(|name| group.first()?.attributes.get(name)?.as_array());
         let existing: Vec<&str> =
             elements.into_iter().flatten().filter_map(|one| one["value"].as_str()).collect();
@@ -229,7 +232,7 @@ impl Importer<'_> {
         loop {
             let touched = Touched::Named(changes.clone());
             let change = MemberChange { apply: None, touched: &touched };
-            match self.store.change_members(self.write(&kind), id, &Precondition::Exists, change).await {
+            match self.writer(&kind).change_members(id, &Precondition::Exists, change).await {
                 Ok(_) => break self.members += changes.named.len(),
                 // The other members are added without them.
                 Err(Error::UnknownMembers { ids }) if ids.len() < changes.named.len() => {
@@ -242,8 +245,9 @@ impl Importer<'_> {
         Ok(())
     }
 
-    fn write<'a>(&'a self, kind: &'a ResourceType) -> Write<'a> {
-        Write { tenant: self.tenant, kind, policy: &self.policy, now: self.now, trail: &self.trail }
+    fn writer<'a>(&'a self, kind: &'a ResourceType) -> Writer<'a> {
+        let context = WriteContext { policy: &self.policy, now: self.now, audit: &self.trail };
+        self.store.directory(self.tenant).collection(kind).writer(context)
     }
 
     /// A problem of one line does not stop the import; one of the table does.
@@ -282,7 +286,7 @@ async fn record(
     let (policy, oauth, definitions) = (line.policy, line.oauth, line.definitions);
     let record = TenantRecord { policy, oauth, definitions, ..TenantRecord::new(now) };
     record.registry(packaged)?;
-    if !store.create_tenant(name, &record).await? {
+    if store.create_tenant(name, &record).await? == Created::AlreadyExists {
         return Err(
             format!("tenant {} is being deleted or was created by another process", name.as_str()).into()
         );

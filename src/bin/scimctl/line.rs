@@ -2,9 +2,9 @@
 //! with its members, up to a thousand in each; and one at the end.
 
 use jiff::Timestamp;
-use scim_lambda::auth::jwt::Oauth;
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::scim::resource::Attributes;
+use scim_lambda::store::Oauth;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

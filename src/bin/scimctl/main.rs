@@ -16,17 +16,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_dynamodb::config::Credentials;
+use aws_config::BehaviorVersion;
 use clap::builder::NonEmptyStringValueParser;
 use clap::{Parser, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Unit;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use scim_lambda::app::Sources;
 use scim_lambda::config::{absolute_url, dynamodb_endpoint, read_definitions};
-use scim_lambda::store::{self, Store, Swept, TenantName, TenantRecord};
+use scim_lambda::sources::Sources;
+use scim_lambda::store::{Store, Swept, TenantName, TenantRecord};
 use scim_lambda::telemetry::{self, Format};
 use serde_json::{Map, Value};
 
@@ -179,7 +178,7 @@ async fn run(options: Options, sources: &Sources) -> Result<(Answer, ExitCode)> 
         Command::Audit { tenant, day } => {
             tenant::known(&store, &tenant).await?;
             let day = day.unwrap_or_else(|| TimeZone::UTC.to_datetime(now).date());
-            audit::shown(store.audit(&tenant, day, now).await?)
+            audit::shown(store.directory(&tenant).audit(day, now).await?)
         }
         Command::Stats { tenant } => stats::run(&store, &packaged, tenant).await?.into(),
     };
@@ -239,20 +238,13 @@ fn progress(length: Option<u64>, what: &'static str) -> ProgressBar {
 }
 
 async fn connect(options: &Options, sources: &Sources) -> Result<Store> {
-    let shared = aws_config::defaults(BehaviorVersion::latest());
-    let dynamodb = if let Some(endpoint) = &options.endpoint {
+    if let Some(endpoint) = &options.endpoint {
         let endpoint = absolute_url("--endpoint", endpoint.clone())?;
-        let credentials = Credentials::new("local", "local", None, None, "scimctl");
-        let shared = shared.region(Region::from_static("us-east-1")).credentials_provider(credentials);
-        store::client_config(&shared.load().await).endpoint_url(endpoint)
-    } else {
-        let endpoint = dynamodb_endpoint(environment)?;
-        let mut dynamodb = store::client_config(&shared.load().await);
-        dynamodb.set_endpoint_url(endpoint);
-        dynamodb
-    };
-    let client = aws_sdk_dynamodb::Client::from_conf(dynamodb.build());
-    Ok(Store::new(client, &options.table, Arc::clone(&sources.ids), Arc::clone(&sources.jitter)))
+        return Ok(Store::connect_local(&endpoint, &options.table, sources));
+    }
+    let endpoint = dynamodb_endpoint(environment)?;
+    let shared = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    Ok(Store::connect(&shared, endpoint.as_deref(), &options.table, sources))
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where the environment is read")]

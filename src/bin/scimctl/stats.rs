@@ -14,9 +14,9 @@ pub(crate) async fn run(store: &Store, packaged: &Definitions, tenant: Option<Te
         let mut stats = Map::new();
         stats.insert("tenant".to_owned(), name.as_str().into());
         for kind in &record.registry(packaged)?.resource_types {
-            stats.insert(kind.name.clone(), store.total(&name, kind).await?.into());
+            stats.insert(kind.name.clone(), store.directory(&name).collection(kind).total().await?.into());
         }
-        let (jobs, oldest) = store.jobs(&name).await?;
+        let (jobs, oldest) = store.directory(&name).jobs().await?;
         stats.insert("tokens".to_owned(), store.tokens(&name).await?.len().into());
         stats.insert("jobs".to_owned(), jobs.into());
         stats.insert("oldestJobDue".to_owned(), oldest.map_or(Value::Null, |due| due.to_string().into()));

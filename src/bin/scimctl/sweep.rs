@@ -19,7 +19,7 @@ pub(crate) async fn tenant(
     swept: &mut Swept,
 ) -> Result<()> {
     let trail = AuditTrail::default();
-    let done = store.sweep_tenant(name, kinds, now, &trail, swept).await;
+    let done = store.directory(name).sweep(kinds, now, &trail, swept).await;
     // A sweep that fails has made changes, too.
     audit.record(name, &trail).await;
     Ok(done?)

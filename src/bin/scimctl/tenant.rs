@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use scim_lambda::auth::jwt::{Algorithm, Keys, Oauth, parse_keys};
+use scim_lambda::auth::jwt::{self, parse_keys};
 use scim_lambda::scim::policy::Policy;
-use scim_lambda::store::{Store, TenantName, TenantRecord};
+use scim_lambda::store::{Algorithm, Created, Keys, Oauth, Store, TenantName, TenantRecord};
 use serde_json::{Map, Value, json};
 
 use crate::{Answer, Result, confirm, erase};
@@ -122,7 +122,7 @@ pub(crate) async fn run(store: &Store, command: Tenant, now: Timestamp) -> Resul
         Tenant::Create { name, settings } => {
             let policy = Policy::default().with(&settings.settings)?;
             let created = TenantRecord { policy, ..TenantRecord::new(now) };
-            if !store.create_tenant(&name, &created).await? {
+            if store.create_tenant(&name, &created).await? == Created::AlreadyExists {
                 return Err(format!("tenant {} already exists", name.as_str()).into());
             }
             shown(&name, &created)
@@ -154,6 +154,9 @@ pub(crate) async fn run(store: &Store, command: Tenant, now: Timestamp) -> Resul
         Tenant::Oauth { name, server, off } => {
             known(store, &name).await?;
             let oauth = if off { None } else { Some(Oauth::try_from(server)?) };
+            if let Some(problem) = oauth.as_ref().and_then(jwt::problem) {
+                return Err(problem.into());
+            }
             store.set_oauth(&name, oauth.as_ref()).await?;
             show(store, &name).await
         }

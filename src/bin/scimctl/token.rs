@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use jiff::{SignedDuration, Timestamp};
 use scim_lambda::auth::secret;
-use scim_lambda::store::{Scope, Store, TenantName, TokenRecord};
+use scim_lambda::store::{Created, Rotated, Scope, Store, TenantName, TokenRecord};
 use serde_json::{Value, json};
 
 use crate::tenant::{known, tenant_name};
@@ -70,7 +70,7 @@ pub(crate) async fn run(store: &Store, command: Token, now: Timestamp) -> Result
             let expires = days.map(|days| later(now, days));
             let scope = if read_only { Scope::Read } else { Scope::ReadWrite };
             let record = TokenRecord { expires, scope, user, ..TokenRecord::new(&secret, now) };
-            if !store.create_token(&tenant, &kid, &record).await? {
+            if store.create_token(&tenant, &kid, &record).await? == Created::AlreadyExists {
                 return Err(format!("key id {kid} already exists: retry").into());
             }
             Ok(once(&tenant, &kid, &secret, &record))
@@ -84,7 +84,8 @@ pub(crate) async fn run(store: &Store, command: Token, now: Timestamp) -> Result
             let lasts = seen.map(|end| now + end.duration_since(created));
             let expires = days.map(|days| later(now, days)).or(lasts);
             let record = TokenRecord { expires, scope, user, ..TokenRecord::new(&secret, now) };
-            if !store.rotate_token(&tenant, (&old, seen, ends), (&kid, &record)).await? {
+            let rotated = Rotated { kid: &old, expires: seen, ends };
+            if !store.rotate_token(&tenant, rotated, (&kid, &record)).await? {
                 return Err(format!("token {old} was changed by another process: retry").into());
             }
             Ok(once(&tenant, &kid, &secret, &record))
