@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::client::{Answer, Client, Directory, NextId};
+use crate::support::client::{Answer, Client, Directory, NextId};
 
 /// The user who is in the directory before each event, in version 1.
 const BJENSEN: &str = include_str!("bjensen.json");

@@ -1,0 +1,343 @@
+//! Access tokens that the authorization server of a tenant has signed.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use aws_lc_rs::encoding::AsDer;
+use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rsa::KeySize;
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
+use axum::Router;
+use axum::routing::get;
+use jsonwebtoken::jwk::{Jwk, JwkSet};
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
+use scim_lambda::auth::jwt::{self, Keys, Oauth};
+use scim_lambda::config::Config;
+use scim_lambda::scim::policy::Policy;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::support::client::{Answer, Client, Directory};
+
+const ISSUER: &str = "https://login.example.com/acme";
+
+/// What one server signs with.
+struct Signer {
+    kid: &'static str,
+    algorithm: Algorithm,
+    key: EncodingKey,
+}
+
+impl Signer {
+    fn new(kid: &'static str, algorithm: Algorithm) -> Self {
+        let random = SystemRandom::new();
+        let key = match algorithm {
+            Algorithm::ES256 => {
+                let pair = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
+                EncodingKey::from_ec_der(pair.as_ref())
+            }
+            Algorithm::EdDSA => {
+                EncodingKey::from_ed_der(Ed25519KeyPair::generate_pkcs8v1(&random).unwrap().as_ref())
+            }
+            _ => {
+                let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
+                let pkcs8: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der().unwrap();
+                // PKCS #1 is what is inside of PKCS #8, behind a header of 26 bytes.
+                EncodingKey::from_rsa_der(&pkcs8.as_ref()[26..])
+            }
+        };
+        Self { kid, algorithm, key }
+    }
+
+    fn public(&self) -> Jwk {
+        let mut key = Jwk::from_encoding_key(&self.key, self.algorithm).unwrap();
+        key.common.key_id = Some(self.kid.to_owned());
+        key
+    }
+
+    fn sign(&self, claims: &Value) -> String {
+        let header = Header { kid: Some(self.kid.to_owned()), ..Header::new(self.algorithm) };
+        encode(&header, claims, &self.key).unwrap()
+    }
+}
+
+/// A server that publishes keys and counts who asks.
+struct Issuer {
+    url: String,
+    keys: Arc<Mutex<Option<Vec<Jwk>>>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Issuer {
+    async fn start(keys: Vec<Jwk>) -> Self {
+        let keys = Arc::new(Mutex::new(Some(keys)));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let (published, count) = (Arc::clone(&keys), Arc::clone(&asked));
+        let answer = move || {
+            count.fetch_add(1, Ordering::Relaxed);
+            let keys = published.lock().unwrap().clone();
+            async move {
+                match keys {
+                    Some(keys) => (http::StatusCode::OK, serde_json::to_string(&JwkSet { keys }).unwrap()),
+                    None => (http::StatusCode::BAD_GATEWAY, String::new()),
+                }
+            }
+        };
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/keys", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, Router::new().route("/keys", get(answer))).await });
+        Self { url, keys, asked }
+    }
+
+    fn publish(&self, keys: Option<Vec<Jwk>>) {
+        *self.keys.lock().unwrap() = keys;
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.swap(0, Ordering::Relaxed)
+    }
+}
+
+fn settings(keys: Keys) -> Oauth {
+    Oauth {
+        issuer: ISSUER.to_owned(),
+        audience: "api://scim".to_owned(),
+        keys,
+        scope: None,
+        algorithms: jwt::Algorithm::ALL.to_vec(),
+    }
+}
+
+fn pasted(signers: &[&Signer]) -> Keys {
+    let keys = signers.iter().map(|signer| signer.public()).collect();
+    Keys::Jwks(serde_json::to_string(&JwkSet { keys }).unwrap())
+}
+
+/// Of a token that is good for an hour.
+fn claims(directory: &Directory) -> Value {
+    let now = directory.now().as_second();
+    json!({ "iss": ISSUER, "aud": "api://scim", "sub": "okta", "iat": now, "nbf": now, "exp": now + 3_600 })
+}
+
+fn with(claims: &Value, name: &str, value: Value) -> Value {
+    let mut claims = claims.clone();
+    claims[name] = value;
+    claims
+}
+
+fn without(claims: &Value, name: &str) -> Value {
+    let mut claims = claims.clone();
+    claims.as_object_mut().unwrap().remove(name);
+    claims
+}
+
+async fn get_with(client: &Client, token: &str) -> Answer {
+    client.with_token(token).request_at("GET", "/demo/scim/v2", "/Users").send().await
+}
+
+#[tokio::test]
+async fn a_token_by_each_algorithm_lets_in() {
+    let directory = Directory::new().await;
+    let signers = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA]
+        .map(|algorithm| Signer::new("of-2026", algorithm));
+    for signer in &signers {
+        directory.set_oauth("demo", &settings(pasted(&[signer]))).await;
+        let client = directory.client().with_token(&signer.sign(&claims(&directory)));
+        let at = |method, path| client.request_at(method, "/prod/demo/scim/v2", path);
+        let name = json!({ "userName": format!("{:?}", signer.algorithm) }).to_string();
+        let created = at("POST", "/Users").body(&name).send().await;
+        assert_eq!(created.status, 201, "{created}");
+        let location = created.header("location").unwrap();
+        assert!(location.contains("/prod/demo/scim/v2/Users/"), "{location}");
+        assert_eq!(at("GET", &created.path()).send().await.status, 200);
+    }
+}
+
+/// Where a proxy hides the URL, links have to lead to the tenant's own.
+#[tokio::test]
+async fn links_lead_to_the_path_of_the_tenant() {
+    let directory = Directory::new().await;
+    let signer = Signer::new("k", Algorithm::ES256);
+    directory.set_oauth("demo", &settings(pasted(&[&signer]))).await;
+    let mut config = Config::new(directory.table());
+    config.base_url = Some("https://scim.example.com/{tenant}/scim/v2".to_owned());
+    let client = directory.client_with(config).with_token(&signer.sign(&claims(&directory)));
+    let answer = client.request_at("GET", "/demo/scim/v2", "/ResourceTypes/User").send().await;
+    assert_eq!(answer.body["meta"]["location"], "https://scim.example.com/demo/scim/v2/ResourceTypes/User");
+}
+
+/// As the documentation of each has the tokens of its client-credentials grant.
+#[tokio::test]
+async fn tokens_of_known_servers_are_understood() {
+    let directory = Directory::new().await;
+    let signer = Signer::new("k", Algorithm::RS256);
+    let mut oauth = settings(pasted(&[&signer]));
+    oauth.scope = Some("scim".to_owned());
+    directory.set_oauth("demo", &oauth).await;
+    let client = directory.client();
+    let base = claims(&directory);
+    for (server, claims) in [
+        ("Okta", with(&with(&base, "cid", json!("0oa1")), "scp", json!(["other", "scim"]))),
+        ("Entra ID", with(&with(&base, "appid", json!("6731")), "roles", json!(["scim"]))),
+        ("Entra ID, delegated", with(&with(&base, "azp", json!("6731")), "scp", json!("other scim"))),
+        ("Cognito", {
+            let claims = with(&without(&base, "aud"), "client_id", json!("api://scim"));
+            with(&claims, "scope", json!("scim"))
+        }),
+        ("RFC 9068", with(&with(&base, "aud", json!(["x", "api://scim"])), "scope", json!("scim other"))),
+    ] {
+        let answer = get_with(&client, &signer.sign(&claims)).await;
+        assert_eq!(answer.status, 200, "{server}: {answer}");
+    }
+    for scope in [json!("scim2"), json!("SCIM"), json!(""), json!(["scim:read"]), json!(null)] {
+        let answer = get_with(&client, &signer.sign(&with(&base, "scope", scope.clone()))).await;
+        assert_eq!(answer.status, 401, "{scope}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_has_no_good_access_token_gets_the_same_answer() {
+    let directory = Directory::new().await;
+    directory.add_tenant("other", Policy::default()).await;
+    let signer = Signer::new("k", Algorithm::ES256);
+    directory.set_oauth("demo", &settings(pasted(&[&signer]))).await;
+    let client = directory.client();
+    let good = claims(&directory);
+    let token = signer.sign(&good);
+    assert_eq!(get_with(&client, &token).await.status, 200);
+    let refused = client.with_token("none").get("/Users").await;
+    assert_eq!(refused.status, 401);
+
+    let now = directory.now().as_second();
+    let (head, rest) = token.split_once('.').unwrap();
+    let (body, signature) = rest.split_once('.').unwrap();
+    let encoded = |value: &Value| {
+        use base64::Engine;
+        base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(value.to_string())
+    };
+    let none = encoded(&json!({ "alg": "none", "typ": "JWT" }));
+    let public = serde_json::to_vec(&signer.public()).unwrap();
+    let hmac = Header { kid: Some("k".to_owned()), ..Header::new(Algorithm::HS256) };
+    let stranger = Signer::new("k", Algorithm::ES256);
+    let unknown = Signer::new("unknown", Algorithm::ES256);
+    let tokens = [
+        ("alg none", format!("{none}.{body}.")),
+        ("alg none, signed", format!("{none}.{body}.{signature}")),
+        ("a public key for a secret", encode(&hmac, &good, &EncodingKey::from_secret(&public)).unwrap()),
+        ("another audience", signer.sign(&with(&good, "aud", json!("api://other")))),
+        ("no audience", signer.sign(&without(&good, "aud"))),
+        ("another issuer", signer.sign(&with(&good, "iss", json!("https://login.example.com/evil")))),
+        ("no issuer", signer.sign(&without(&good, "iss"))),
+        ("expired", signer.sign(&with(&good, "exp", json!(now - 61)))),
+        ("without an end", signer.sign(&without(&good, "exp"))),
+        ("not yet", signer.sign(&with(&good, "nbf", json!(now + 3_600)))),
+        ("a bad signature", format!("{head}.{body}.{}", signature.chars().rev().collect::<String>())),
+        ("no signature", format!("{head}.{body}.")),
+        ("truncated", token.get(..token.len() - 10).unwrap().to_owned()),
+        ("another body", format!("{head}.{}.{signature}", encoded(&with(&good, "sub", json!("root"))))),
+        ("another key of that name", stranger.sign(&good)),
+        ("an unknown key", unknown.sign(&good)),
+        ("10 kB", signer.sign(&with(&good, "more", json!("x".repeat(10_000))))),
+        ("not JSON", format!("{}.{}.{signature}", encoded(&json!("x")), encoded(&json!("y")))),
+        ("dots", "..".to_owned()),
+        ("not base64", "é.é.é".to_owned()),
+    ];
+    client.faults.forget();
+    for (what, token) in &tokens {
+        let answer = get_with(&client, token).await;
+        assert_eq!(answer.to_string(), refused.to_string(), "{what}");
+        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+    }
+    for base in
+        ["/other/scim/v2", "/nobody/scim/v2", "/scim/v2", "/demo%23User/scim/v2", "/Demo/scim/v2", "/demo"]
+    {
+        let answer = client.with_token(&token).request_at("GET", base, "/Users").send().await;
+        assert_eq!(answer.to_string(), refused.to_string(), "{base}");
+    }
+    // Two tenants were looked up, each once.
+    assert_eq!(client.faults.calls(), ["BatchGetItem", "BatchGetItem"]);
+}
+
+#[tokio::test]
+async fn the_clocks_of_two_servers_may_differ_by_a_minute() {
+    let directory = Directory::new().await;
+    let signer = Signer::new("k", Algorithm::EdDSA);
+    directory.set_oauth("demo", &settings(pasted(&[&signer]))).await;
+    let client = directory.client();
+    let good = claims(&directory);
+    let status = async |name, seconds| {
+        let claims = with(&good, name, json!(directory.now().as_second() + seconds));
+        get_with(&client, &signer.sign(&claims)).await.status
+    };
+    assert_eq!((status("exp", -59).await, status("exp", -60).await), (200, 401));
+    assert_eq!((status("nbf", 60).await, status("nbf", 61).await), (200, 401));
+}
+
+#[tokio::test]
+async fn the_keys_of_a_server_are_asked_for_when_one_is_new_and_at_most_once_a_minute() {
+    let directory = Directory::new().await;
+    let [old, new] = ["2025", "2026"].map(|kid| Signer::new(kid, Algorithm::ES256));
+    let issuer = Issuer::start(vec![old.public()]).await;
+    directory.set_oauth("demo", &settings(Keys::JwksUrl(issuer.url.clone()))).await;
+    let client = directory.client();
+    let good = claims(&directory);
+    let (old_token, new_token) = (old.sign(&good), new.sign(&good));
+    for _ in 0..3 {
+        assert_eq!(get_with(&client, &old_token).await.status, 200);
+    }
+    assert_eq!(issuer.asked(), 1);
+    // A key that nobody has published is no way to make us ask.
+    for _ in 0..5 {
+        assert_eq!(get_with(&client, &new_token).await.status, 401);
+    }
+    assert_eq!(issuer.asked(), 0);
+    issuer.publish(Some(vec![old.public(), new.public()]));
+    directory.pass(60);
+    assert_eq!(get_with(&client, &new_token).await.status, 200);
+    assert_eq!(get_with(&client, &old_token).await.status, 200);
+    assert_eq!(issuer.asked(), 1);
+    // A key that was withdrawn is good for a quarter of an hour.
+    issuer.publish(Some(vec![new.public()]));
+    directory.pass(15 * 60);
+    assert_eq!(get_with(&client, &old_token).await.status, 401);
+    // Without the server its last keys are good for a day.
+    issuer.publish(None);
+    directory.pass(16 * 60);
+    let hours =
+        |hours: i64| new.sign(&with(&good, "exp", json!(directory.now().as_second() + hours * 3_600)));
+    assert_eq!(get_with(&client, &hours(1)).await.status, 200);
+    directory.pass(24 * 3_600);
+    let answer = get_with(&client, &hours(1)).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (503, Some("2")), "{answer}");
+}
+
+#[tokio::test]
+async fn an_access_token_costs_one_read_a_minute() {
+    let directory = Directory::new().await;
+    let signer = Signer::new("k", Algorithm::ES256);
+    directory.set_oauth("demo", &settings(pasted(&[&signer]))).await;
+    let client = directory.client();
+    let token = signer.sign(&claims(&directory));
+    for calls in [1, 0, 0] {
+        client.faults.forget();
+        let answer = client.with_token(&token).request_at("GET", "/demo/scim/v2", "/Schemas").send().await;
+        assert_eq!((answer.status, client.faults.calls().len()), (200, calls));
+    }
+}
+
+/// Whether a token is good cannot be told without keys: the client may come again.
+#[tokio::test]
+async fn a_server_that_does_not_speak_tls_or_has_no_keys_is_503() {
+    let directory = Directory::new().await;
+    let signer = Signer::new("k", Algorithm::ES256);
+    let token = signer.sign(&claims(&directory));
+    let issuer = Issuer::start(Vec::new()).await;
+    for url in
+        [issuer.url.replace("http://", "https://"), issuer.url.clone(), issuer.url.replace("/keys", "/none")]
+    {
+        directory.set_oauth("demo", &settings(Keys::JwksUrl(url.clone()))).await;
+        let answer = get_with(&directory.client(), &token).await;
+        assert_eq!((answer.status, answer.header("retry-after")), (503, Some("2")), "{url}: {answer}");
+        assert!(!answer.detail().contains("127.0.0.1"), "{answer}");
+    }
+}

@@ -1,0 +1,2 @@
+mod access_tokens;
+mod tokens;

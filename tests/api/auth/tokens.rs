@@ -1,0 +1,214 @@
+//! Who is let in, and into which directory.
+
+use insta::assert_snapshot;
+use scim_lambda::scim::policy::Policy;
+use serde_json::json;
+
+use crate::support::client::{Client, Directory, TOKEN};
+use crate::support::faults::Fault;
+
+#[tokio::test]
+async fn whoever_has_no_good_token_gets_the_same_answer() {
+    let directory = Directory::new().await;
+    directory.add_tenant("other", Policy::default()).await;
+    let client = directory.client();
+    let user = client.post("/Users", r#"{"userName":"bo"}"#).await.path();
+    let secret = "0".repeat(64);
+    let refused = client.request("GET", &user).without_header("authorization").send().await;
+    assert_snapshot!(refused, @r#"401 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"401","detail":"the bearer token is missing or not valid: send Authorization: Bearer <token>"}"#);
+    client.faults.forget();
+    for authorization in [
+        "",
+        "Bearer",
+        "Bearer ",
+        "Basic c2NpbTpzY2lt",
+        TOKEN,
+        &format!("Token {TOKEN}"),
+        &format!("Bearer{TOKEN}"),
+        &format!("Bearer {TOKEN}, Bearer {TOKEN}"),
+        &format!("Bearer \"{TOKEN}\""),
+        // truncated, and a digit too long
+        &format!("Bearer {}", TOKEN.strip_suffix('0').unwrap()),
+        &format!("Bearer {TOKEN}0"),
+        "Bearer scim_demo_events_",
+        "Bearer scim_demo_events",
+        "Bearer scim_demo",
+        "Bearer scim_",
+        // a wrong secret, key id, tenant
+        &format!("Bearer scim_demo_events_{}", "1".repeat(64)),
+        &format!("Bearer scim_demo_nobody_{secret}"),
+        &format!("Bearer scim_nobody_events_{secret}"),
+        // what might reach another item of the table
+        &format!("Bearer scim_demo#tenant_events_{secret}"),
+        &format!("Bearer scim_demo_token#events_{secret}"),
+        &format!("Bearer scim_Demo_events_{secret}"),
+        &format!("Bearer scim__events_{secret}"),
+        &format!("Bearer scim_demo__{secret}"),
+        &format!("Bearer {}", "x".repeat(10_000)),
+        &format!("Bearer scim_demo_events_{}", "0".repeat(10_000)),
+        &format!("Bearer scim_{}_events_{secret}", "a".repeat(10_000)),
+        &format!("Bearer scim_demo_{}_{secret}", "a".repeat(10_000)),
+        "Bearer scim_démo_events_0",
+    ] {
+        for (method, path) in [("GET", user.as_str()), ("POST", "/Users"), ("GET", "/Schemas"), ("GET", "/x")]
+        {
+            let answer = client
+                .request(method, path)
+                .header("authorization", authorization)
+                .body(r#"{"userName":"eve"}"#)
+                .send()
+                .await;
+            assert_eq!(answer.to_string(), refused.to_string(), "{method} {path}: {authorization}");
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        }
+    }
+    // Nobody has written anything. Three keys were looked for, in the course of two minutes.
+    assert_eq!(client.faults.calls(), ["BatchGetItem"; 3]);
+    // The token of another tenant is good, but there is nobody there.
+    let stranger = client.with_token(&TOKEN.replace("demo", "other"));
+    assert_eq!(stranger.get(&user).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_good_token_may_be_written_like_this() {
+    let client = Client::new().await;
+    for authorization in
+        [format!("bearer {TOKEN}"), format!("BEARER {TOKEN}"), format!("  Bearer   {TOKEN} ")]
+    {
+        let answer = client.request("GET", "/Users").header("authorization", &authorization).send().await;
+        assert_eq!(answer.status, 200, "{authorization}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_is_read_once_a_minute() {
+    let client = Client::new().await;
+    let reads = async |client: &Client, requests: usize| {
+        client.faults.forget();
+        for _ in 0..requests {
+            client.get("/Schemas").await;
+        }
+        client.faults.calls().join(" ")
+    };
+    // Every request is a second later than the one before.
+    assert_eq!(reads(&client, 1).await, "BatchGetItem");
+    assert_eq!(reads(&client, 59).await, "");
+    assert_eq!(reads(&client, 1).await, "BatchGetItem");
+    // Neither a wrong secret nor a key that does not exist is a way to make us read.
+    let wrong = client.with_token(&TOKEN.replace("00", "11"));
+    assert_eq!(reads(&wrong, 10).await, "");
+    let unknown = client.with_token(&TOKEN.replace("events", "nobody"));
+    assert_eq!(reads(&unknown, 10).await, "BatchGetItem");
+    let malformed = client.with_token("letmein");
+    assert_eq!(reads(&malformed, 10).await, "");
+}
+
+/// Whoever tries one token after the other does not fill the memory of an instance.
+#[tokio::test]
+async fn an_instance_remembers_a_thousand_tokens() {
+    let directory = Directory::new().await;
+    let client = directory.client();
+    let reads = async |kid: usize| {
+        client.faults.forget();
+        let wrong = client.with_token(&format!("scim_demo_k{kid}_0"));
+        assert_eq!(wrong.get("/Users").await.status, 401);
+        directory.stop_the_clock();
+        client.faults.calls().len()
+    };
+    assert_eq!((reads(0).await, reads(0).await), (1, 0));
+    for kid in 1..1_000 {
+        assert_eq!(reads(kid).await, 1);
+    }
+    assert_eq!((reads(999).await, reads(1_000).await, reads(0).await), (0, 1, 1));
+}
+
+#[tokio::test]
+async fn a_tenant_never_sees_the_users_of_another() {
+    let directory = Directory::new().await;
+    directory.add_tenant("other", Policy::default()).await;
+    directory.add_tenant("dem", Policy::default()).await;
+    let demo = directory.client();
+    let bo =
+        json!({ "userName": "bo", "externalId": "1", "emails": [{ "value": "bo@example.com" }] }).to_string();
+    let bos = demo.post("/Users", &bo).await;
+    let user = bos.path();
+
+    for tenant in ["other", "dem"] {
+        let other = demo.with_token(&TOKEN.replace("demo", tenant));
+        let patch = r#"{"Operations":[{"op":"replace","path":"active","value":false}]}"#;
+        for (method, body) in [("GET", ""), ("PUT", bo.as_str()), ("PATCH", patch), ("DELETE", "")] {
+            let answer = other.request(method, &user).body(body).send().await;
+            assert_eq!(answer.status, 404, "{tenant} {method}: {answer}");
+        }
+        let id = bos.id();
+        let own = other.post("/Users", &bo).await;
+        assert_eq!(own.status, 201, "{own}");
+        for query in [
+            String::new(),
+            "?filter=userName+eq+%22bo%22".to_owned(),
+            "?filter=externalId+eq+%221%22".to_owned(),
+            "?filter=emails.value+eq+%22bo@example.com%22".to_owned(),
+            "?filter=active+ne+true".to_owned(),
+            "?filter=meta.created+pr+and+userName+sw+%22b%22".to_owned(),
+            "?startIndex=1&count=100&sortBy=userName".to_owned(),
+        ] {
+            let list = other.get(&format!("/Users{query}")).await;
+            assert_eq!(
+                (list.list("id").as_str(), &list.body["totalResults"]),
+                (own.id(), &json!(1)),
+                "{query}"
+            );
+        }
+        assert_eq!(other.find(&format!("id eq {id:?}")).await.body["totalResults"], 0);
+        let taken = other.post("/Users", &bo).await;
+        assert_eq!(taken.status, 409);
+        assert!(taken.detail().contains(own.id()) && !taken.detail().contains(id), "{taken}");
+        assert_eq!(other.get("/Users?startIndex=2").await.list("id"), "");
+    }
+    assert_eq!(demo.get(&user).await.body, bos.body);
+    assert_eq!(demo.get("/Users").await.body["totalResults"], 1);
+    for id in ["..%2Fother", "%23", "demo%23User", "%00", "%F0%9F%98%80", "%FF", &"x".repeat(5_000)] {
+        assert_eq!(demo.get(&format!("/Users/{id}")).await.status, 404, "{id}");
+    }
+}
+
+/// Under the SDK it is asserted that every partition which a request touches is its
+/// tenant's: these are identifiers that might lead elsewhere.
+#[tokio::test]
+async fn no_key_outside_the_tenant_reaches_dynamodb() {
+    let client = Client::new().await;
+    let user = client.post("/Users", r#"{"userName":"other#User","externalId":"other#tenant"}"#).await.path();
+    client.patch(&user, r#"{"Operations":[{"op":"replace","path":"userName","value":"other#x"}]}"#).await;
+    client.put(&user, r#"{"userName":"!","emails":[{"value":"other#User#x"}]}"#).await;
+    for path in ["/Users/other%23User", "/Users/..%2F..%2Fother%23User", "/Users/other#User"] {
+        client.get(path).await;
+        client.delete(path).await;
+    }
+    for filter in [
+        r#"userName eq "other#User""#,
+        r#"userName sw "other#""#,
+        r#"externalId eq "other#tenant""#,
+        r#"id eq "other#User""#,
+        r#"emails eq "other#User#x" or title pr"#,
+        r#"meta.lastModified ge "2026-01-01T00:00:00Z""#,
+    ] {
+        client.find(filter).await;
+    }
+    client.get("/Users?startIndex=2&sortBy=userName").await;
+    client.delete(&user).await;
+}
+
+/// What `DynamoDB` leaves out of a batch for lack of capacity is not missing.
+#[tokio::test]
+async fn a_token_that_was_left_out_of_an_answer_is_asked_for_again() {
+    let directory = Directory::new().await;
+    let client = directory.client();
+    let keys = ["!", "token#events"].map(|sk| json!({ "pk": { "S": "demo#tenant" }, "sk": { "S": sk } }));
+    let left_out = json!({
+        "Responses": { directory.table(): [] },
+        "UnprocessedKeys": { directory.table(): { "Keys": keys, "ConsistentRead": true } },
+    });
+    client.faults.inject("BatchGetItem", Fault::Answer(200, left_out));
+    assert_eq!(client.get("/Users").await.status, 200);
+    assert_eq!(client.faults.calls(), ["BatchGetItem", "BatchGetItem", "Query", "Query"]);
+}

@@ -1,0 +1,109 @@
+//! The cost contract of groups: an operation costs the same in a group of any
+//! size, in calls and in capacity units.
+
+use std::collections::BTreeMap;
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use crate::costs::user_costs::measure;
+use crate::groups::lifecycle::{add, patch, remove, users};
+use crate::support::client::Directory;
+use crate::support::consistency::digest;
+use crate::support::fill::put;
+
+pub(crate) const GROUP: &str = "00000000-0000-4000-9000-000000000000";
+
+/// A group with so many members beside the real ones, put into the table past
+/// the handler.
+pub(crate) async fn fill(directory: &Directory, members: usize) {
+    let row = ("demo#Group.displayName".to_owned(), "all".to_owned());
+    let index_digest = digest(&BTreeMap::from([(row.clone(), Some(GROUP.to_owned()))]));
+    let mut items = vec![
+        json!({
+            "pk": "demo#Group", "sk": GROUP, "version": 1, "write_id": "-", "index_digest": index_digest,
+            "created": "2026-01-31T09:00:00Z", "modified": "2026-01-31T09:00:00Z",
+            "change_pk": "demo#changed#Group", "hour": "2026-01-31T09", "resource": { "displayName": "All" },
+            "roster": { "members": members, "epoch": 0 },
+        }),
+        json!({ "pk": row.0, "sk": row.1, "owner": GROUP }),
+        json!({ "pk": "demo#census#Group", "sk": "00", "c00": 1 }),
+    ];
+    items.extend((0..members).map(|n| {
+        let id = format!("{:08x}-0000-4000-8000-{n:012x}", n.wrapping_mul(0x9E37_79B9) & 0xFFFF_FFFF);
+        json!({
+            "pk": format!("demo#Group#{GROUP}"), "sk": id, "type": "User",
+            "member_pk": format!("demo#member#{id}"),
+        })
+    }));
+    put(directory, items).await;
+}
+
+/// Every row of the contract, against a group of this size.
+async fn contract(members: usize) -> String {
+    let directory = Directory::new().await;
+    fill(&directory, members).await;
+    let client = directory.client();
+    let users = users(&client, 110).await;
+    let ids: Vec<&str> = users.iter().map(String::as_str).collect();
+    let group = format!("/Groups/{GROUP}");
+    let without = format!("{group}?excludedAttributes=members");
+    let mut table = String::new();
+    let line = async |table: &mut String, name: &str, method: &str, path: &str, body: &str| {
+        // The token stays warm.
+        client.get("/ServiceProviderConfig").await;
+        let body = if body.is_empty() { Value::Null } else { serde_json::from_str(body).unwrap() };
+        measure(table, &client, name, method, path, &body).await;
+    };
+    let three: Vec<Value> = users[..3].iter().map(|id| json!({ "value": id })).collect();
+    let new = json!({ "displayName": "New", "externalId": "e", "members": three }).to_string();
+    line(&mut table, "POST Group with 3 members", "POST", "/Groups", &new).await;
+    line(&mut table, "POST Group, duplicate", "POST", "/Groups", &new).await;
+    line(&mut table, "GET Group without members", "GET", &without, "").await;
+    line(
+        &mut table,
+        "displayName eq, hit",
+        "GET",
+        "/Groups?filter=displayName+eq+%22ALL%22&excludedAttributes=members",
+        "",
+    )
+    .await;
+    line(&mut table, "PATCH add one", "PATCH", &group, &add(&ids[..1])).await;
+    line(&mut table, "PATCH add one again", "PATCH", &group, &add(&ids[..1])).await;
+    line(&mut table, "PATCH add nobody known", "PATCH", &group, &add(&[GROUP])).await;
+    line(&mut table, "PATCH remove one", "PATCH", &group, &remove(ids[0])).await;
+    line(&mut table, "PATCH remove one again", "PATCH", &group, &remove(ids[0])).await;
+    line(&mut table, "PATCH add 10", "PATCH", &group, &add(&ids[..10])).await;
+    line(&mut table, "PATCH add 100, staged", "PATCH", &group, &add(&ids[10..110])).await;
+    let rename = patch(&json!([{ "op": "replace", "path": "displayName", "value": "Everybody" }]));
+    line(&mut table, "PATCH displayName", "PATCH", &group, &rename).await;
+    line(&mut table, "GET User in 2 groups", "GET", &format!("/Users/{}", ids[1]), "").await;
+    line(&mut table, "DELETE User in 2 groups", "DELETE", &format!("/Users/{}", ids[1]), "").await;
+    line(&mut table, "DELETE Group", "DELETE", &group, "").await;
+    table
+}
+
+#[tokio::test]
+async fn an_operation_costs_the_same_in_a_group_of_any_size() {
+    let [one, many, most] = [1, 1_000, 20_000].map(|members| tokio::spawn(contract(members)));
+    let one = one.await.unwrap();
+    assert_snapshot!(one, @"
+    POST Group with 3 members          201   24 write     0 read  TransactWriteItems
+    POST Group, duplicate              409    0 write     0 read  TransactWriteItems
+    GET Group without members          200    0 write     1 read  GetItem
+    displayName eq, hit                200    0 write     2 read  GetItem GetItem
+    PATCH add one                      204    7 write     0 read  TransactWriteItems
+    PATCH add one again                204    0 write     0 read  TransactWriteItems
+    PATCH add nobody known             400    0 write     4 read  TransactWriteItems GetItem BatchGetItem BatchGetItem BatchGetItem
+    PATCH remove one                   204    5 write     0 read  TransactWriteItems
+    PATCH remove one again             204    0 write     0 read  TransactWriteItems
+    PATCH add 10                       204   32 write    11 read  GetItem BatchGetItem TransactWriteItems
+    PATCH add 100, staged              204  205 write   101 read  GetItem BatchGetItem UpdateItem UpdateItem BatchExecuteStatement BatchExecuteStatement BatchExecuteStatement BatchExecuteStatement TransactWriteItems DeleteItem
+    PATCH displayName                  204    6 write     1 read  GetItem TransactWriteItems
+    GET User in 2 groups               200    0 write   4.5 read  GetItem Query BatchGetItem BatchGetItem
+    DELETE User in 2 groups            204   19 write   1.5 read  GetItem TransactWriteItems Query TransactWriteItems TransactWriteItems
+    DELETE Group                       204    9 write   1.5 read  GetItem TransactWriteItems Query
+    ");
+    assert_eq!(many.await.unwrap(), one);
+    assert_eq!(most.await.unwrap(), one);
+}

@@ -1,0 +1,2 @@
+pub(crate) mod group_costs;
+pub(crate) mod user_costs;

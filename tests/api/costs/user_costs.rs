@@ -1,0 +1,168 @@
+//! The cost contract: what each operation costs in calls and capacity units,
+//! and that it costs the same in a directory of any size.
+
+use std::fmt::Write;
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use crate::support::client::{Client, Directory};
+use crate::support::fill::fill;
+
+/// One line: what was called, and the units that DynamoDB reported.
+pub(crate) async fn measure(
+    table: &mut String,
+    client: &Client,
+    name: &str,
+    method: &str,
+    path: &str,
+    body: &Value,
+) {
+    client.faults.forget();
+    let mut request = client.request(method, path);
+    if !body.is_null() {
+        request = request.body(&body.to_string());
+    }
+    let status = request.send().await.status;
+    let units = client.faults.capacity();
+    let calls = client.faults.calls().join(" ");
+    writeln!(table, "{name:<34} {status} {:>4} write {:>5} read  {calls}", units.write, units.read).unwrap();
+}
+
+fn patch(operation: &Value) -> Value {
+    json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation] })
+}
+
+async fn filled(users: u32) -> Directory {
+    let directory = Directory::spread().await;
+    fill(&directory, users).await;
+    directory
+}
+
+async fn contract(directory: &Directory) -> String {
+    let client = directory.client();
+    let mut table = String::new();
+    let user = json!({
+        "userName": "sarah@example.com", "externalId": "e1", "active": true,
+        "name": { "familyName": "Jones", "givenName": "Sarah" },
+        "emails": [{ "value": "sarah@example.com", "type": "work", "primary": true }],
+    });
+    let mut line = async |name: &str, method: &str, path: &str, body: &Value| {
+        measure(&mut table, &client, name, method, path, body).await;
+    };
+    line("token, cold; then discovery", "GET", "/ServiceProviderConfig", &Value::Null).await;
+    line("POST User", "POST", "/Users", &user).await;
+    line("POST User, duplicate", "POST", "/Users", &user).await;
+    let found = client.get("/Users?filter=userName+eq+%22sarah%40example.com%22").await;
+    let path = format!("/Users/{}", found.list("id"));
+    line("GET User", "GET", &path, &Value::Null).await;
+    line("userName eq, miss", "GET", "/Users?filter=userName+eq+%22nobody%22", &Value::Null).await;
+    line("userName eq, hit", "GET", "/Users?filter=userName+eq+%22SARAH%40example.com%22", &Value::Null)
+        .await;
+    line("emails.value eq, miss", "GET", "/Users?filter=emails.value+eq+%22nobody%22", &Value::Null).await;
+    line(
+        "emails.value eq, hit",
+        "GET",
+        "/Users?filter=emails.value+eq+%22sarah%40example.com%22",
+        &Value::Null,
+    )
+    .await;
+    line("externalId eq, hit", "GET", "/Users?filter=externalId+eq+%22e1%22", &Value::Null).await;
+    let mut changed = user.clone();
+    changed["title"] = "Engineer".into();
+    line("PUT User, same keys", "PUT", &path, &changed).await;
+    line("PUT User, no change", "PUT", &path, &changed).await;
+    line(
+        "PATCH active",
+        "PATCH",
+        &path,
+        &patch(&json!({ "op": "replace", "path": "active", "value": false })),
+    )
+    .await;
+    line(
+        "PATCH User",
+        "PATCH",
+        &path,
+        &patch(&json!({ "op": "replace", "path": "name.givenName", "value": "S" })),
+    )
+    .await;
+    line(
+        "PATCH that renames",
+        "PATCH",
+        &path,
+        &patch(&json!({ "op": "replace", "path": "userName", "value": "sally" })),
+    )
+    .await;
+    changed["userName"] = "sue".into();
+    line("PUT that renames", "PUT", &path, &changed).await;
+    line("DELETE User", "DELETE", &path, &Value::Null).await;
+    table
+}
+
+/// A page costs what its hundred users weigh and what the census does, wherever it
+/// begins.
+async fn pages(directory: &Directory, users: u32) -> String {
+    let client = directory.client();
+    let mut table = String::new();
+    client.get("/ServiceProviderConfig").await;
+    for (name, query) in [
+        ("first page", "/Users?count=100".to_owned()),
+        ("a page of the middle", format!("/Users?count=100&startIndex={}", users / 2 + 1)),
+        ("last page", format!("/Users?count=100&startIndex={}", users - 99)),
+        ("beyond the end", format!("/Users?count=100&startIndex={}", users + 1)),
+        ("first page by cursor", "/Users?count=100&cursor".to_owned()),
+        ("first page in another order", "/Users?count=100&sortBy=userName".to_owned()),
+        ("count 0", "/Users?count=0".to_owned()),
+    ] {
+        measure(&mut table, &client, name, "GET", &query, &Value::Null).await;
+    }
+    table
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_costs_the_same_in_a_directory_of_any_size() {
+    let large = tokio::spawn(filled(20_000));
+    let (small, medium) = (filled(10).await, filled(1_000).await);
+    let costs = contract(&small).await;
+    assert_snapshot!(costs, @"
+    token, cold; then discovery        200    0 write     2 read  BatchGetItem
+    POST User                          201   11 write     0 read  TransactWriteItems
+    POST User, duplicate               409    0 write     0 read  TransactWriteItems
+    GET User                           200    0 write   1.5 read  GetItem Query
+    userName eq, miss                  200    0 write     1 read  GetItem
+    userName eq, hit                   200    0 write     2 read  GetItem GetItem
+    emails.value eq, miss              200    0 write     1 read  Query
+    emails.value eq, hit               200    0 write     2 read  Query BatchGetItem
+    externalId eq, hit                 200    0 write     2 read  Query BatchGetItem
+    PUT User, same keys                200    1 write     0 read  UpdateItem
+    PUT User, no change                200    0 write     0 read  UpdateItem
+    PATCH active                       200    1 write     0 read  UpdateItem
+    PATCH User                         200    1 write     1 read  GetItem UpdateItem
+    PATCH that renames                 200    6 write     1 read  GetItem TransactWriteItems
+    PUT that renames                   200    6 write     0 read  UpdateItem TransactWriteItems
+    DELETE User                        204   13 write   1.5 read  GetItem TransactWriteItems Query
+    ");
+    assert_eq!(contract(&medium).await, costs);
+    assert_snapshot!(pages(&medium, 1_000).await, @"
+    first page                         200    0 write   5.5 read  Query Query
+    a page of the middle               200    0 write   5.5 read  Query Query
+    last page                          200    0 write   5.5 read  Query Query
+    beyond the end                     200    0 write     1 read  Query
+    first page by cursor               200    0 write   5.5 read  Query Query
+    first page in another order        200    0 write 102.5 read  Query Query BatchGetItem
+    count 0                            200    0 write     1 read  Query
+    ");
+    let large = large.await.unwrap();
+    assert_eq!(contract(&large).await, costs);
+    // The census has all of its counters by now, and does not grow any more. A page
+    // that begins within one of them reads what is before it there.
+    assert_snapshot!(pages(&large, 20_000).await, @"
+    first page                         200    0 write   7.5 read  Query Query
+    a page of the middle               200    0 write     8 read  Query Query
+    last page                          200    0 write   7.5 read  Query Query
+    beyond the end                     200    0 write     3 read  Query
+    first page by cursor               200    0 write   7.5 read  Query Query
+    first page in another order        200    0 write 104.5 read  Query Query BatchGetItem
+    count 0                            200    0 write     3 read  Query
+    ");
+}

@@ -1,0 +1,3 @@
+mod descriptions;
+mod own_schemas;
+mod roles;

@@ -1,0 +1,3 @@
+mod deletions;
+pub(crate) mod outages;
+mod staged_changes;

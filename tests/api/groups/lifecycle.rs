@@ -1,0 +1,93 @@
+//! Groups as their users see them (RFC 7643 s4.2).
+
+use serde_json::{Value, json};
+
+use crate::support::client::{Answer, Client, Directory};
+use crate::support::consistency::{check, populate};
+
+pub(crate) fn patch(operations: &Value) -> String {
+    json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations })
+        .to_string()
+}
+
+pub(crate) fn add(ids: &[&str]) -> String {
+    let members: Vec<Value> = ids.iter().map(|id| json!({ "value": id })).collect();
+    patch(&json!([{ "op": "add", "path": "members", "value": members }]))
+}
+
+pub(crate) fn remove(id: &str) -> String {
+    patch(&json!([{ "op": "remove", "path": format!("members[value eq \"{id}\"]") }]))
+}
+
+/// The ids of so many new users.
+pub(crate) async fn users(client: &Client, count: usize) -> Vec<String> {
+    let mut ids = Vec::new();
+    for n in 0..count {
+        let user = client.post("/Users", &json!({ "userName": format!("user{n}") }).to_string()).await;
+        ids.push(user.id().to_owned());
+    }
+    ids
+}
+
+/// The ids of the members in an answer.
+pub(crate) fn members(group: &Answer) -> Vec<String> {
+    let members = group.body["members"].as_array().map_or(&[][..], Vec::as_slice);
+    members.iter().map(|member| member["value"].as_str().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn a_group_lives_from_creation_to_deletion() {
+    let directory = Directory::new().await;
+    let client = directory.client();
+    let users = users(&client, 3).await;
+    let group = json!({ "displayName": "Design", "externalId": "g1",
+        "members": [{ "value": users[0], "display": "Zero" }] });
+    let created = client.post("/Groups", &group.to_string()).await;
+    insta::assert_snapshot!(created);
+    let path = created.path();
+    insta::assert_snapshot!(client.patch(&path, &add(&[&users[1]])).await);
+    insta::assert_snapshot!(client.patch(&path, &add(&[&users[0], &users[2]])).await);
+    let read = client.get(&path).await;
+    assert_eq!(members(&read), users);
+    assert_eq!(client.patch(&path, &remove(&users[0])).await.status, 204);
+    insta::assert_snapshot!(client.get(&path).await);
+    insta::assert_snapshot!(client.get(&format!("/Users/{}", users[1])).await);
+    assert_eq!(client.delete(&format!("/Users/{}", users[1])).await.status, 204);
+    assert_eq!(members(&client.get(&path).await), users[2..]);
+    let put = json!({ "displayName": "Design 2", "members": [{ "value": users[0] }] });
+    insta::assert_snapshot!(client.put(&path, &put.to_string()).await);
+    insta::assert_snapshot!(client.get("/Groups").await);
+    assert_eq!(client.delete(&path).await.status, 204);
+    assert_eq!(client.get(&path).await.status, 404);
+    insta::assert_snapshot!(client.get(&format!("/Users/{}", users[0])).await);
+}
+
+#[tokio::test]
+async fn a_group_is_created_with_any_number_of_members() {
+    let directory = Directory::spread().await;
+    let ids = populate(&directory, 150).await;
+    let client = directory.client();
+    let inner = client.post("/Groups", r#"{"displayName":"Inner"}"#).await;
+    for count in [0, 1, 47, 48, 49, 95, 96, 97, 99, 100, 150] {
+        let mut members: Vec<Value> = ids[..count].iter().map(|id| json!({ "value": id })).collect();
+        members.push(json!({ "value": inner.id() }));
+        let group = json!({ "displayName": format!("G{count}"), "members": members });
+        let created = client.post("/Groups", &group.to_string()).await;
+        assert_eq!(created.status, 201, "{created}");
+        assert_eq!(self::members(&client.get(&created.path()).await).len(), count + 1);
+    }
+    check(&directory).await;
+}
+
+#[tokio::test]
+async fn a_request_that_changes_more_than_20000_members_is_413() {
+    let client = Directory::new().await.client();
+    let group = client.post("/Groups", r#"{"displayName":"All"}"#).await;
+    let ids: Vec<String> = (0..20_001).map(|n| format!("{n:032x}")).collect();
+    let members: Vec<Value> = ids.iter().map(|id| json!({ "value": id })).collect();
+    let created =
+        client.post("/Groups", &json!({ "displayName": "B", "members": members }).to_string()).await;
+    let expected = "the request changes 20001 members, at most 20000 are allowed: send several requests";
+    assert_eq!((created.status, created.detail()), (413, expected));
+    assert_eq!(client.get(&group.path()).await.header("etag"), Some("W/\"1\""));
+}

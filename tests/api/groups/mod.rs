@@ -1,0 +1,4 @@
+pub(crate) mod lifecycle;
+mod member_changes;
+mod policies;
+pub(crate) mod races;

@@ -1,0 +1,65 @@
+//! Answers about groups that are near what Lambda lets pass, 6 MB, and beyond.
+
+use std::io::Read;
+
+use scim_lambda::config::Config;
+use serde_json::{Value, json};
+
+use crate::costs::group_costs::{GROUP, fill};
+use crate::groups::lifecycle::{add, users};
+use crate::support::client::Directory;
+
+/// With `$ref`s as long as these more than 6 MB.
+const MEMBERS: usize = 14_000;
+const BASE: &str = "https://example.com/";
+
+#[tokio::test]
+async fn a_group_that_is_too_large_for_an_answer_is_packed_or_refused() {
+    const TOO_MANY: &str = "the answer would be larger than the 6 MB that can be sent: \
+        use excludedAttributes=members, ask for fewer resources, or accept gzip";
+    let directory = Directory::new().await;
+    fill(&directory, MEMBERS).await;
+    let mut config = Config::new(directory.table());
+    config.base_url = Some(format!("{BASE}{}", "x".repeat(300)));
+    let client = directory.client_with(config);
+    let path = format!("/Groups/{GROUP}");
+
+    let packed = client.request("GET", &path).header("accept-encoding", "gzip").send_raw().await;
+    assert_eq!((packed.status, packed.header("content-encoding")), (200, Some("gzip")));
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(packed.bytes.as_slice()).read_to_string(&mut text).unwrap();
+    let group: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(group["members"].as_array().unwrap().len(), MEMBERS);
+    assert!(packed.bytes.len() < text.len() / 4, "{} of {}", packed.bytes.len(), text.len());
+
+    for path in [path.clone(), "/Groups".to_owned(), "/Groups?filter=displayName+eq+%22all%22".to_owned()] {
+        let plain = client.get(&path).await;
+        let told = (plain.status, &plain.body["scimType"], plain.detail());
+        assert_eq!(told, (400, &json!("tooMany"), TOO_MANY), "{path}");
+    }
+    // A REST API would hand out packed bytes as base64.
+    let rest = client
+        .send(json!({
+            "httpMethod": "GET", "path": format!("/scim/v2{path}"),
+            "headers": { "Authorization": format!("Bearer {}", crate::support::client::TOKEN), "Accept-Encoding": "gzip" },
+            "requestContext": { "stage": "prod", "httpMethod": "GET", "path": format!("/prod/scim/v2{path}") },
+            "body": null, "isBase64Encoded": false,
+        }))
+        .await;
+    assert_eq!((rest.status, rest.detail()), (400, TOO_MANY));
+
+    for query in ["?excludedAttributes=members", "?attributes=displayName"] {
+        assert_eq!(client.get(&format!("{path}{query}")).await.body["displayName"], "All");
+    }
+
+    // What is done is done, if it cannot be shown.
+    let users = users(&client, 2).await;
+    let shown = format!("{path}?attributes=members");
+    assert_eq!(client.patch(&shown, &add(&[&users[0]])).await.to_string(), "204 W/\"2\"");
+    let ids = group["members"].as_array().unwrap().iter().map(|member| json!({ "value": member["value"] }));
+    let put = json!({ "displayName": "All", "members": ids.collect::<Vec<_>>() }).to_string();
+    let put = client.put(&path, &put).await;
+    assert_eq!(put.to_string(), "204 W/\"3\"");
+    let members = client.request("GET", &shown).header("accept-encoding", "gzip").send().await;
+    assert_eq!(members.body["members"].as_array().unwrap().len(), MEMBERS);
+}

@@ -1,0 +1,2 @@
+mod answer_size;
+mod resource_size;

@@ -1,0 +1,200 @@
+//! `scimctl check`: what is wrong in a table is found and mended. What is right
+//! afterwards is decided by `consistency`, which shares no code with it.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures_util::future::join_all;
+use scim_lambda::scim::policy::{GroupNames, Policy};
+use serde_json::{Value, json};
+
+use crate::operator::scimctl::{json, run};
+use crate::support::client::Directory;
+use crate::support::consistency;
+
+/// A directory with some of everything, and a hand in its table.
+struct Spoiled {
+    directory: Directory,
+    bo: String,
+    ann: String,
+    /// With Bo and Ann for members.
+    crew: String,
+    /// With the crew for a member.
+    all: String,
+}
+
+impl Spoiled {
+    async fn new() -> Self {
+        let directory = Directory::new().await;
+        let client = directory.client();
+        let user = r#"{"userName":"Bo","externalId":"X","emails":[{"value":"bo@example.com"}]}"#;
+        let bo = client.post("/Users", user).await.id().to_owned();
+        let ann = client.post("/Users", r#"{"userName":"ann"}"#).await.id().to_owned();
+        let group = |name: &str, members: &[&str]| {
+            let members: Vec<Value> = members.iter().map(|id| json!({ "value": id })).collect();
+            json!({ "displayName": name, "members": members }).to_string()
+        };
+        let crew = client.post("/Groups", &group("Crew", &[&bo, &ann])).await.id().to_owned();
+        let all = client.post("/Groups", &group("All", &[&crew])).await.id().to_owned();
+        Self { directory, bo, ann, crew, all }
+    }
+
+    async fn put(&self, item: Value) {
+        let item = serde_dynamo::to_item(item).unwrap();
+        let put = self.directory.dynamodb().put_item().table_name(self.directory.table());
+        put.set_item(Some(item)).send().await.unwrap();
+    }
+
+    async fn delete(&self, pk: &str, sk: &str) {
+        let delete = self.directory.dynamodb().delete_item().table_name(self.directory.table());
+        let key =
+            delete.key("pk", AttributeValue::S(pk.to_owned())).key("sk", AttributeValue::S(sk.to_owned()));
+        assert!(key.return_values("ALL_OLD".into()).send().await.unwrap().attributes.is_some());
+    }
+
+    async fn set(&self, pk: &str, sk: &str, name: &str, value: Value) {
+        let update = self.directory.dynamodb().update_item().table_name(self.directory.table());
+        let update =
+            update.key("pk", AttributeValue::S(pk.to_owned())).key("sk", AttributeValue::S(sk.to_owned()));
+        let value = serde_dynamo::to_attribute_value(value).unwrap();
+        let path: Vec<&str> = name.split('.').collect();
+        let names = path.iter().enumerate().map(|(place, name)| (format!("#n{place}"), (*name).to_owned()));
+        let expression: Vec<String> = (0..path.len()).map(|place| format!("#n{place}")).collect();
+        update
+            .set_expression_attribute_names(Some(names.collect()))
+            .update_expression(format!("SET {} = :value", expression.join(".")))
+            .expression_attribute_values(":value", value)
+            .send()
+            .await
+            .unwrap();
+    }
+
+    /// What is found, and mended, so that all is well.
+    async fn mended(self) -> Vec<String> {
+        let found = json(&self.directory, &["check", "demo", "--repair"]).await;
+        let found = found.as_array().unwrap();
+        assert!(found.iter().all(|finding| finding["repaired"] == "yes"), "{found:?}");
+        consistency::check(&self.directory).await;
+        found.iter().map(|finding| finding["finding"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
+/// Spoils one thing.
+macro_rules! plants {
+    ($(|$spoiled:ident| $plant:expr => $found:expr),* $(,)?) => {{
+        let mut plants: Vec<std::pin::Pin<Box<dyn Future<Output = (Vec<String>, Vec<String>)>>>> = Vec::new();
+        $(plants.push(Box::pin(async {
+            let $spoiled = Spoiled::new().await;
+            $plant;
+            let found: Vec<String> = $found.iter().map(ToString::to_string).collect();
+            (found, $spoiled.mended().await)
+        }));)*
+        plants
+    }};
+}
+
+#[tokio::test]
+async fn each_kind_of_inconsistency_is_found_and_mended() {
+    const OLD: &str = "2026-01-31T09:00:00Z";
+    let none = "00000000-0000-4000-8000-0000000000ff";
+    let plants = plants![
+        |t| t.delete("demo#User.userName", "bo").await
+            => [format!("demo#User.userName bo of {} is missing", t.bo)],
+        |t| t.delete("demo#User.externalId", &format!("X#{}", t.bo)).await
+            => [format!("demo#User.externalId X#{0} of {0} is missing", t.bo)],
+        |t| t.put(json!({ "pk": "demo#User.userName", "sk": "jo", "owner": t.bo })).await
+            => ["demo#User.userName jo is of no resource that has that value"],
+        |t| t.put(json!({ "pk": "demo#User.userName", "sk": "jo", "owner": none })).await
+            => ["demo#User.userName jo is of no resource that has that value"],
+        |t| t.put(json!({ "pk": "demo#User.userName", "sk": "jo" })).await
+            => ["demo#User.userName jo is of no resource that has that value"],
+        |t| t.set("demo#User.userName", "bo", "owner", json!(t.ann)).await
+            => [format!("demo#User.userName bo is not owned by {}, which has that value", t.bo)],
+        |t| t.set("demo#User.userName", "bo", "owner", json!(none)).await
+            => [format!("demo#User.userName bo is not owned by {}, which has that value", t.bo)],
+        |t| t.put(json!({ "pk": "demo#User.emails", "sk": format!("x@y#{}", t.bo) })).await
+            => [format!("demo#User.emails x@y#{} is of no resource that has that value", t.bo)],
+        |t| t.put(json!({ "pk": "demo#User.emails", "sk": "x@y" })).await
+            => ["demo#User.emails x@y is of no resource that has that value"],
+        |t| t.set("demo#User", &t.bo, "index_digest", json!("0")).await
+            => [format!("demo#User {} has the digest of other rows", t.bo)],
+        |t| t.set("demo#census#User", "00", "c00", json!(7)).await
+            => ["the census of User counts 7 in 00 c00, there are 2"],
+        |t| t.set("demo#census#User", "00", "c01", json!(1)).await
+            => ["the census of User counts 1 in 00 c01, there are 0"],
+        |t| t.delete("demo#census#Group", "00").await
+            => ["the census of Group counts 0 in 00 c00, there are 2"],
+        |t| t.set("demo#Group", &t.crew, "roster.members", json!(9)).await
+            => [format!("Group {} counts 9 members, there are 2", t.crew)],
+        |t| t.set("demo#Group", &t.all, "roster.nests", json!(false)).await
+            => [format!("Group {} has a member of its type and does not know", t.all)],
+        |t| t.set(&format!("demo#Group#{}", t.crew), &t.bo, "member_pk", json!("demo#member#x")).await
+            => [format!("demo#Group#{} {} is of the member demo#member#x", t.crew, t.bo)],
+        |t| t.set(&format!("demo#Group#{}", t.crew), &t.bo, "removed_by", json!(5)).await
+            => [format!("demo#Group#{} {} is of a staged change that never began", t.crew, t.bo)],
+        |t| {
+            let pk = format!("demo#Group#{}", t.all);
+            t.put(json!({ "pk": pk, "sk": t.bo, "member_pk": format!("demo#member#{}", t.bo), "type": "User", "added_by": 5 })).await;
+        } => [format!("demo#Group#{} {} is of a staged change that never began", t.all, t.bo)],
+        |t| {
+            let pk = format!("demo#Group#{none}");
+            t.put(json!({ "pk": pk, "sk": t.bo, "member_pk": format!("demo#member#{}", t.bo), "type": "User" })).await;
+        } => [format!("1 members are of the Group {none}, which is not there")],
+        |t| {
+            let pk = format!("demo#Group#{}", t.crew);
+            t.put(json!({ "pk": pk, "sk": none, "member_pk": format!("demo#member#{none}"), "type": "User" })).await;
+            t.set("demo#Group", &t.crew, "roster.members", json!(3)).await;
+        } => [format!("demo#Group#{} {none} is of a User that is not there", t.crew)],
+        |t| {
+            t.set("demo#Group", &t.crew, "roster.epoch", json!(1)).await;
+            t.set("demo#Group", &t.crew, "roster.staged", json!({ "write_id": "w", "until": OLD })).await;
+        } => [
+            format!("Group {} has a staged change that nobody will clean up", t.crew),
+            format!("Group {} has had a mark since before {OLD}", t.crew),
+        ],
+        |t| {
+            t.set("demo#Group", &t.crew, "roster.epoch", json!(1)).await;
+            t.set("demo#Group", &t.crew, "roster.aborted", json!([1])).await;
+        } => [format!("Group {} has a staged change that nobody will clean up", t.crew)],
+        |t| t.put(json!({ "pk": "demo#job", "sk": format!("left#{}", t.bo), "type": "User", "due": OLD })).await
+            => [format!("the User {} is there, and a job has it for deleted", t.bo)],
+        |t| t.put(json!({ "pk": "demo#job", "sk": "dance#x", "type": "User", "due": OLD })).await
+            => ["nobody knows the job dance#x on a User"],
+        |t| t.put(json!({ "pk": "demo#job", "sk": "staged#x", "type": "Robot", "due": OLD })).await
+            => ["nobody knows the job staged#x on a Robot"],
+        |t| t.delete("#tenants", "demo").await => ["the tenant is not listed"],
+    ];
+    for (expected, found) in join_all(plants).await {
+        assert_eq!(found, expected);
+    }
+}
+
+#[tokio::test]
+async fn what_somebody_has_to_decide_is_left_as_it_is() {
+    let spoiled = Spoiled::new().await;
+    let Spoiled { directory, bo, ann, .. } = &spoiled;
+    spoiled.set("demo#User", ann, "resource.userName", json!("BO")).await;
+    spoiled.put(json!({ "pk": "demo#Robot", "sk": "x" })).await;
+    let found = run(directory, &["check", "--repair"]).await.unwrap_err();
+    let lines: Vec<&str> = found.lines().collect();
+    assert!(found.contains("demo#Robot x belongs to no resource type"), "{found}");
+    assert!(found.contains(&format!("demo#User {ann} and {bo} both have bo: change one of them")), "{found}");
+    assert_eq!(lines.iter().filter(|line| line.contains("somebody has to decide")).count(), 2, "{found}");
+    spoiled.delete("demo#Robot", "x").await;
+    // Who has decided has the rest mended.
+    spoiled.set("demo#User", ann, "resource.userName", json!("ann")).await;
+    spoiled.mended().await;
+}
+
+/// Names of groups were unique and are not any more, and the other way round.
+#[tokio::test]
+async fn a_changed_policy_is_followed_by_the_rows_of_what_is_there() {
+    let spoiled = Spoiled::new().await;
+    for group_names in [GroupNames::Free, GroupNames::Unique] {
+        spoiled.directory.set_policy("demo", Policy { group_names, ..Policy::default() }).await;
+        let found = json(&spoiled.directory, &["check", "demo", "--repair"]).await;
+        assert!(found.as_array().unwrap().len() > 3, "{found}");
+        consistency::check(&spoiled.directory).await;
+        let client = spoiled.directory.client();
+        assert_eq!(client.get("/Groups?filter=displayName+eq+%22crew%22").await.list("id"), spoiled.crew);
+    }
+    assert_eq!(run(&spoiled.directory, &["check"]).await.unwrap(), "none\n");
+}

@@ -1,0 +1,309 @@
+//! The command that runs the endpoint on a desk: its binary, its options, its end.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::client::TOKEN;
+
+const PAT: &str =
+    r#"{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"pat@example.com"}"#;
+
+#[test]
+fn one_line_of_json_tells_a_script_all_it_needs() {
+    let local = Local::start(&[]);
+    let mut keys: Vec<&str> = local.ready.as_object().unwrap().keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["baseUrl", "dynamodb", "table", "tenant", "token"]);
+
+    let (status, user) = local.request("POST", "/Users", PAT);
+    assert_eq!((status, &user["userName"]), (201, &Value::from("pat@example.com")), "{user}");
+    let location = user["meta"]["location"].as_str().unwrap();
+    assert!(location.starts_with(local.ready["baseUrl"].as_str().unwrap()), "{location}");
+
+    let end = local.stop("INT");
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
+    assert_eq!(end.stdout, "", "nothing follows the line");
+    assert!(end.stderr.contains("status=201"), "the log is on stderr: {}", end.stderr);
+}
+
+#[test]
+fn a_person_is_shown_commands_to_paste() {
+    let mut child = Command::new(BINARY)
+        .args(["--port", "0", "--token", TOKEN])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let shown: Vec<String> = lines.by_ref().take_while(|line| !line.contains("Ctrl-C")).collect();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(shown.iter().any(|line| line.starts_with("SCIM 2.0 at  http://127.0.0.1:")), "{shown:?}");
+    let commands: Vec<&String> = shown.iter().filter(|line| line.starts_with("curl ")).collect();
+    assert_eq!(commands.len(), 3, "{shown:?}");
+    assert!(commands.iter().all(|command| command.contains(TOKEN)), "{shown:?}");
+}
+
+#[test]
+fn open_connections_do_not_keep_it_running() {
+    for signal in ["INT", "TERM"] {
+        let local = Local::start(&[]);
+        let untouched = local.connect();
+        let mut half = local.connect();
+        half.write_all(b"POST /scim/v2/Users HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{").unwrap();
+        let mut idle = local.connect();
+        idle.write_all(b"GET /scim/v2/Users HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+        assert_eq!(idle.read(&mut [0; 1]).unwrap(), 1);
+        let end = local.stop(signal);
+        assert_eq!(end.code, Some(0), "{signal}: {}", end.stderr);
+        drop((untouched, half, idle));
+    }
+}
+
+#[test]
+fn a_taken_port_is_one_line_and_exit_1() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let address = format!("127.0.0.1:{port}");
+    for (option, value, place) in
+        [("--port", &port, format!("port {port}")), ("--dynamodb", &address, address.clone())]
+    {
+        let own = if option == "--port" { vec![option, value] } else { vec!["--port", "0", option, value] };
+        let (code, stderr) = refused(&own);
+        assert_eq!(code, Some(1));
+        assert_eq!(stderr, format!("cargo local: {place} is taken: choose another with {option}\n"));
+    }
+}
+
+#[test]
+fn a_file_keeps_users_tokens_and_policies_across_a_restart() {
+    let folder = Folder::new("restart");
+    let file = folder.file("directory.db");
+    let first = Local::start(&["--data", &file, "--policy", "userName=immutable"]);
+    assert_eq!(first.request("POST", "/Users", PAT).0, 201);
+    let token = first.token().to_owned();
+    assert_eq!(first.stop("INT").code, Some(0));
+    assert_eq!(folder.names(), ["directory.db"], "closed, with nothing left beside it");
+
+    let mut second = Local::start(&["--data", &file, "--policy", "interpretation=strict"]);
+    assert_ne!(second.token(), token);
+    assert_eq!(second.request("GET", "/Users", "").1["totalResults"], 1);
+    second.ready["token"] = token.into();
+    let (_, list) = second.request("GET", "/Users", "");
+    assert_eq!(list["Resources"][0]["userName"], "pat@example.com", "the earlier token works: {list}");
+    let (_, schema) = second.request("GET", "/Schemas/urn:ietf:params:scim:schemas:core:2.0:User", "");
+    let attributes = schema["attributes"].as_array().unwrap();
+    let user_name = attributes.iter().find(|attribute| attribute["name"] == "userName").unwrap();
+    assert_eq!(user_name["mutability"], "immutable", "the earlier policy holds");
+    assert_eq!(second.stop("TERM").code, Some(0));
+}
+
+#[test]
+fn every_policy_can_be_set() {
+    let folder = Folder::new("policies");
+    let file = folder.file("directory.db");
+    let start = |policies: &[&str]| {
+        let options =
+            ["--data", &file].into_iter().chain(policies.iter().flat_map(|policy| ["--policy", policy]));
+        Local::start(&options.collect::<Vec<_>>())
+    };
+    let uniqueness = |local: &Local| {
+        let (_, schema) = local.request("GET", "/Schemas/urn:ietf:params:scim:schemas:core:2.0:Group", "");
+        let display_name = schema["attributes"][0].clone();
+        assert_eq!(display_name["name"], "displayName");
+        display_name["uniqueness"].as_str().unwrap().to_owned()
+    };
+    let free = start(&[
+        "groupNames=free",
+        "unknownMembers=accept",
+        "patchAnswer=representation",
+        "massRemoval.members=100",
+        "massRemoval.percent=50",
+    ]);
+    assert_eq!(uniqueness(&free), "none");
+    free.stop("INT");
+    let unique = start(&["groupNames=unique", "massRemoval.members=null"]);
+    assert_eq!(uniqueness(&unique), "server");
+    unique.stop("INT");
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_one_line_and_exit_1() {
+    let folder = Folder::new("refused");
+    let text = folder.file("notes.txt");
+    std::fs::write(&text, "not a database").unwrap();
+    let nowhere = folder.file("missing/directory.db");
+    let missing = folder.file("missing");
+    for (file, reason) in [
+        (&text, "the file is there and is no database".to_owned()),
+        (&nowhere, format!("there is no folder {missing}")),
+    ] {
+        let (code, stderr) = refused(&["--port", "0", "--data", file]);
+        assert_eq!((code, stderr), (Some(1), format!("cargo local: --data {file}: {reason}\n")));
+    }
+    assert_eq!(std::fs::read_to_string(&text).unwrap(), "not a database");
+}
+
+#[test]
+fn an_option_that_cannot_be_used_is_named() {
+    for (option, value, reason) in [
+        ("--policy", "userName", "there is no = in it"),
+        (
+            "--policy",
+            "colour=red",
+            "unknown field `colour`, expected one of `interpretation`, `unknownAttributes`, ",
+        ),
+        ("--policy", "userName=never", "unknown variant `never`, expected `readWrite` or `immutable`"),
+        ("--policy", "massRemoval.members=few", "invalid type: string \"few\", expected usize"),
+        ("--policy", "massRemoval.percent=-1", "invalid value: integer `-1`, expected u8"),
+        ("--policy", "massRemoval.groups=1", "unknown field `groups`, expected `members` or `percent`"),
+        ("--policy", "pageSize.max=501", "a page size is an integer from 1 to 500"),
+        ("--policy", "pageSize.default=0", "a page size is an integer from 1 to 500"),
+        ("--policy", "userName.members=1", "unknown variant `members`, expected `readWrite` or `immutable`"),
+        ("--token", "secret", "it has to look like scim_demo_<key id>_<secret>"),
+        ("--token", "scim_other_kid_secret", "it has to look like scim_demo_<key id>_<secret>"),
+    ] {
+        let (code, stderr) = refused(&["--port", "0", option, value]);
+        assert_eq!(code, Some(2), "{stderr}");
+        assert!(stderr.starts_with(&format!("error: invalid value '{value}' for '{option} ")), "{stderr}");
+        assert!(stderr.contains(reason), "{stderr}");
+    }
+}
+
+#[test]
+fn a_token_with_the_key_id_of_another_is_refused() {
+    let folder = Folder::new("token");
+    let file = folder.file("directory.db");
+    let local = Local::start(&["--data", &file, "--token", TOKEN]);
+    assert_eq!(local.token(), TOKEN);
+    assert_eq!(local.request("GET", "/Users", "").0, 200);
+    local.stop("INT");
+    let (code, stderr) = refused(&["--port", "0", "--data", &file, "--token", "scim_demo_events_other"]);
+    assert_eq!(code, Some(1));
+    assert_eq!(stderr, "cargo local: --token: the key id events is in use with another secret\n");
+}
+
+const BINARY: &str = env!("CARGO_BIN_EXE_scim-local");
+
+/// Far more than any start or stop takes.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+pub(crate) struct Local {
+    child: Child,
+    stdout: BufReader<ChildStdout>,
+    pub(crate) ready: Value,
+}
+
+struct End {
+    code: Option<i32>,
+    /// After the first line.
+    stdout: String,
+    stderr: String,
+}
+
+impl Local {
+    pub(crate) fn start(options: &[&str]) -> Self {
+        let mut child = Command::new(BINARY)
+            .args(["--port", "0", "--json"])
+            .args(options)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        let ready = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+        Self { child, stdout, ready }
+    }
+
+    fn token(&self) -> &str {
+        self.ready["token"].as_str().unwrap()
+    }
+
+    fn connect(&self) -> TcpStream {
+        let base_url = self.ready["baseUrl"].as_str().unwrap();
+        let address = base_url.strip_prefix("http://").and_then(|url| url.strip_suffix("/scim/v2"));
+        TcpStream::connect(address.unwrap().parse::<SocketAddr>().unwrap()).unwrap()
+    }
+
+    fn request(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
+        let mut stream = self.connect();
+        let token = self.token();
+        let length = body.len();
+        let request = format!(
+            "{method} /scim/v2{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
+             Authorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n{body}",
+            stream.peer_addr().unwrap()
+        );
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
+    }
+
+    fn stop(mut self, signal: &str) -> End {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "still running after {signal}");
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        let (mut stdout, mut stderr) = (String::new(), String::new());
+        self.stdout.read_to_string(&mut stdout).unwrap();
+        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        End { code: status.code(), stdout, stderr }
+    }
+}
+
+impl Drop for Local {
+    fn drop(&mut self) {
+        // Both fail when it has ended, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Exit code and stderr of a start that has to fail.
+fn refused(options: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(BINARY).args(options).output().unwrap();
+    assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
+    (output.status.code(), String::from_utf8(output.stderr).unwrap())
+}
+
+/// A folder of one test, gone at its end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("local-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    fn file(&self, name: &str) -> String {
+        self.0.join(name).to_str().unwrap().to_owned()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.0).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}

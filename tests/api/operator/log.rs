@@ -1,0 +1,271 @@
+//! The line that each request leaves in the log.
+
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use insta::assert_snapshot;
+use scim_lambda::config::Config;
+use scim_lambda::scim::policy::{Interpretation, Policy};
+use scim_lambda::scim::quirks::Tolerance;
+use serde_json::{Value, json};
+
+use crate::support::client::{Answer, Client, Directory};
+use crate::support::faults::Fault;
+
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// What this thread logs from now on.
+pub(crate) struct Recording {
+    lines: Lines,
+    _other: tracing::Dispatch,
+    guard: tracing::subscriber::DefaultGuard,
+}
+
+impl Recording {
+    pub(crate) fn new() -> Self {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .flatten_event(true)
+            .with_target(false)
+            .without_time()
+            .with_writer(move || writer.clone())
+            .finish();
+        // With one subscriber alone, whichever thread logs first decides for all
+        // whether a line is wanted, and the threads of other tests want none.
+        let other = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
+        Self { lines, _other: other, guard: tracing::subscriber::set_default(subscriber) }
+    }
+
+    pub(crate) fn text(self) -> String {
+        drop(self.guard);
+        String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[tokio::test]
+async fn an_explained_request_says_its_plan_and_cost_and_no_value() {
+    let directory = Directory::new().await;
+    let mut config = Config::new(directory.table());
+    config.explain = true;
+    let client = directory.client_with(config);
+    let recording = Recording::new();
+    let user =
+        r#"{"userName":"sarah.jones","emails":[{"value":"sarah@example.com"}],"password":"t1meMa$heen"}"#;
+    let created = client.post("/Users", user).await;
+    client.get(&created.path()).await;
+    client.get("/Users?filter=userName+eq+%22sarah.jones%22").await;
+    client.get("/Users?filter=emails+eq+%22sarah%40example.com%22+or+id+eq+%22sarah%22").await;
+    client.get("/Users?filter=title+pr").await;
+    client.get("/Users").await;
+    let text = recording.text();
+    for private in ["sarah", "t1meMa", "0000000000000000", "filter="] {
+        assert!(!text.contains(private), "{private} in {text}");
+    }
+    let mut shown = String::new();
+    for line in text.lines() {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        let line = line.as_object_mut().unwrap();
+        if line["message"] != "request" {
+            continue;
+        }
+        assert!(line.shift_remove("duration_ms").unwrap().is_u64());
+        shown.push_str(&serde_json::to_string(line).unwrap());
+        shown.push('\n');
+    }
+    assert_snapshot!(shown, @r#"
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"POST","path":"/scim/v2/Users","route":"POST /Users","status":201,"server_errors":0,"dynamodb_calls":2,"retries":0,"conflicts":0,"throttles":0,"read_units":2.0,"write_units":9.0,"tolerances":"schemasMissing","items_read":2}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users/00000000-0000-4000-8000-000000000001","route":"GET /Users/{id}","status":200,"server_errors":0,"dynamodb_calls":2,"retries":0,"conflicts":0,"throttles":0,"read_units":1.5,"write_units":0.0,"items_read":1}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","route":"GET /Users","status":200,"server_errors":0,"dynamodb_calls":2,"retries":0,"conflicts":0,"throttles":0,"read_units":2.0,"write_units":0.0,"plan":"userName","items_read":2}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","route":"GET /Users","status":200,"server_errors":0,"dynamodb_calls":2,"retries":0,"conflicts":0,"throttles":0,"read_units":2.0,"write_units":0.0,"plan":"emails.value or id","items_read":2}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","route":"GET /Users","status":200,"server_errors":0,"dynamodb_calls":4,"retries":0,"conflicts":0,"throttles":0,"read_units":2.0,"write_units":0.0,"plan":"scan","items_read":1}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","route":"GET /Users","status":200,"server_errors":0,"dynamodb_calls":2,"retries":0,"conflicts":0,"throttles":0,"read_units":1.0,"write_units":0.0,"items_read":2}
+    "#);
+}
+
+/// Each once, whether the SDK tries again or the store does.
+#[tokio::test]
+async fn retries_conflicts_and_throttles_are_counted() {
+    let directory = Directory::new().await;
+    let client = directory.client();
+    let user = client.post("/Users", r#"{"userName":"bo"}"#).await.path();
+    let put = async |title: &str, faults: &[(&str, Fault)]| {
+        for (operation, fault) in faults {
+            client.faults.inject(operation, fault.clone());
+        }
+        let recording = Recording::new();
+        let body = json!({ "userName": title, "title": title }).to_string();
+        assert_eq!(client.put(&user, &body).await.status, 200);
+        let text = recording.text();
+        let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let line = lines.rfind(|line| line["message"] == "request").unwrap();
+        ["retries", "conflicts", "throttles", "server_errors"].map(|name| line[name].as_u64().unwrap())
+    };
+    assert_eq!(put("a", &[]).await, [0, 0, 0, 0]);
+    assert_eq!(put("b", &[("UpdateItem", Fault::Throttle)]).await, [1, 0, 1, 0]);
+    assert_eq!(put("c", &[("UpdateItem", Fault::LoseResponse)]).await, [1, 0, 0, 0]);
+    let conflict = Fault::Cancelled(vec!["TransactionConflict", "None", "None"]);
+    assert_eq!(put("d", &[("TransactWriteItems", conflict)]).await, [1, 1, 0, 0]);
+    let both = [("UpdateItem", Fault::Conflict), ("TransactWriteItems", Fault::Throttle)];
+    assert_eq!(put("e", &both).await, [2, 1, 1, 0]);
+}
+
+const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
+const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+
+/// The answer, and the tolerances in the line that the request left.
+async fn tolerances(client: &Client, (method, path, body): (&str, &str, &Value)) -> (Answer, String) {
+    let recording = Recording::new();
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let answer = client.request(method, path).body(&body).send().await;
+    let text = recording.text();
+    let line: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    (answer, line["tolerances"].as_str().unwrap_or_default().to_owned())
+}
+
+fn patch(operation: &Value) -> Value {
+    json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation] })
+}
+
+fn bulk(operation: &Value) -> Value {
+    json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": [operation] })
+}
+
+/// Requests about a user and a group, and what is tolerated in each.
+fn requests(user: &str, group: &str) -> Vec<(&'static str, String, Value, &'static str)> {
+    let (users, groups) = (format!("/Users/{user}"), format!("/Groups/{group}"));
+    let of_user = |operation: Value, used| ("PATCH", users.clone(), patch(&operation), used);
+    let of_group = |operation: Value, used| ("PATCH", groups.clone(), patch(&operation), used);
+    let post = |user: Value, used| ("POST", "/Users".to_owned(), user, used);
+    let find = |filter: &str, used| {
+        let filter: String = form_urlencoded::byte_serialize(filter.as_bytes()).collect();
+        ("GET", format!("/Users?filter={filter}"), Value::Null, used)
+    };
+    let one = json!([{ "value": user }]);
+    vec![
+        of_user(json!({ "op": "replace", "path": "active", "value": true }), ""),
+        of_user(json!({ "op": "replace", "value": { "title": "a", ENTERPRISE: { "department": "b" } } }), ""),
+        of_user(json!({ "op": "Replace", "path": "title", "value": "b" }), "opInAnyCase"),
+        of_user(json!({ "op": "replace", "path": "", "value": { "title": "c" } }), "emptyPath"),
+        of_user(json!({ "op": "replace", "value": { "name.givenName": "S" } }), "pathAsName"),
+        of_user(json!({ "op": "replace", "path": "active", "value": "False" }), "booleanAsString"),
+        of_user(json!({ "op": "Add", "path": "active", "value": "True" }), "opInAnyCase,booleanAsString"),
+        post(
+            json!({ "schemas": [USER], "userName": "a", "emails": { "value": "a@example.com" } }),
+            "singleValueForArray",
+        ),
+        of_user(
+            json!({ "op": "add", "path": format!("{ENTERPRISE}:manager"), "value": "7" }),
+            "stringForComplex",
+        ),
+        of_user(
+            json!({ "op": "replace", "path": format!("{ENTERPRISE}:manager"), "value": { "value": "" } }),
+            "emptyValueClears",
+        ),
+        of_group(json!({ "op": "add", "path": "members", "value": one }), ""),
+        of_group(json!({ "op": "remove", "path": "members", "value": one }), "removeWithValue"),
+        of_group(
+            json!({ "op": "remove", "path": "members", "value": { "members": one } }),
+            "removeWithValue,wrappedValue",
+        ),
+        of_group(
+            json!({ "op": "add", "path": "members", "value": [{ "$ref": format!("../Users/{user}") }] }),
+            "memberByReference",
+        ),
+        of_user(
+            json!({ "op": "replace", "path": "phoneNumbers[type eq \"mobile\"].value", "value": "1" }),
+            "elementMade",
+        ),
+        of_user(
+            json!({ "op": "replace", "path": "phoneNumbers[type eq \"mobile\"].value", "value": "2" }),
+            "",
+        ),
+        of_user(json!({ "op": "add", "path": "department", "value": "x" }), "unknownAttributeIgnored"),
+        post(json!({ "schemas": [USER], "userName": "b", "shoeSize": 43 }), "unknownAttributeIgnored"),
+        of_user(json!({ "op": "replace", "value": { "id": user, "title": "d" } }), "readOnlyIgnored"),
+        post(json!({ "schemas": [USER], "userName": "c", "id": "mine", "meta": {} }), ""),
+        post(json!({ "userName": "d" }), "schemasMissing"),
+        (
+            "POST",
+            "/Bulk".to_owned(),
+            bulk(&json!({ "method": "delete", "path": "/Users/none" })),
+            "methodInAnyCase",
+        ),
+        (
+            "POST",
+            "/Bulk".to_owned(),
+            bulk(&json!({ "method": "POST", "path": "/Users", "data": { "userName": "e" } })),
+            "schemasMissing,bulkIdMissing",
+        ),
+        find("emails[type eq \"work\"].value eq \"x\"", "valuePathCompared"),
+        find("manager.value eq \"7\"", "extensionWithoutUrn"),
+        find("manager eq \"7\"", "extensionWithoutUrn,complexAsValue"),
+        find(&format!("{ENTERPRISE}:manager.value eq \"7\" and active eq true"), ""),
+    ]
+}
+
+async fn directory(interpretation: Interpretation) -> (Client, String, String) {
+    let directory = Directory::new().await;
+    directory.set_policy("demo", Policy { interpretation, ..Policy::default() }).await;
+    let client = directory.client();
+    let user = client.post("/Users", &json!({ "schemas": [USER], "userName": "sarah" }).to_string()).await;
+    let group = json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:Group"], "displayName": "Crew" });
+    let group = client.post("/Groups", &group.to_string()).await;
+    (client, user.id().to_owned(), group.id().to_owned())
+}
+
+#[tokio::test]
+async fn a_request_says_what_was_tolerated_in_it() {
+    let (client, user, group) = directory(Interpretation::Tolerant).await;
+    let mut seen = Vec::new();
+    for (method, path, body, expected) in requests(&user, &group) {
+        let (answer, tolerated) = tolerances(&client, (method, &path, &body)).await;
+        assert!(answer.status < 300, "{body}: {answer}");
+        assert_eq!(tolerated, expected, "{path} {body}");
+        seen.extend(tolerated.split(',').map(str::to_owned));
+    }
+    for tolerance in Tolerance::ALL {
+        assert!(seen.iter().any(|name| name == tolerance.name()), "{tolerance:?} is never seen");
+    }
+}
+
+#[tokio::test]
+async fn a_strict_tenant_tolerates_nothing() {
+    let (client, user, group) = directory(Interpretation::Strict).await;
+    for (method, path, body, expected) in requests(&user, &group) {
+        let (answer, tolerated) = tolerances(&client, (method, &path, &body)).await;
+        assert_eq!(tolerated, "", "{path} {body}");
+        let status = match answer.body.pointer("/Operations/0/status") {
+            Some(status) => status.as_str().unwrap().parse().unwrap(),
+            None => answer.status,
+        };
+        // To the letter an empty value is one; a number to be replaced is there only where
+        // it was made.
+        let is_refused = match expected {
+            "emptyValueClears" => false,
+            expected => !expected.is_empty() || body.to_string().contains("mobile"),
+        };
+        assert_eq!(status >= 400, is_refused, "{path} {body}: {answer}");
+    }
+}
+
+#[test]
+fn every_tolerance_is_explained_in_the_readme() {
+    let readme = include_str!("../../../README.md");
+    for tolerance in Tolerance::ALL {
+        assert!(readme.contains(&format!("| `{}` |", tolerance.name())), "{tolerance:?}");
+    }
+}

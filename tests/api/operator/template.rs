@@ -1,0 +1,89 @@
+//! What the template and the README say of the function is true of it.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_dynamodb::types::{GlobalSecondaryIndexDescription, KeySchemaElement};
+use scim_lambda::config::Config;
+
+use crate::support::client::Directory;
+
+const TEMPLATE: &str = include_str!("../../../template.yaml");
+const README: &str = include_str!("../../../README.md");
+
+/// The environment that the template gives to the function.
+fn environment() -> BTreeMap<&'static str, &'static str> {
+    let (_, rest) = TEMPLATE.split_once("\n        Variables:\n").unwrap();
+    let lines = rest.lines().take_while(|line| line.starts_with("          "));
+    let variables = lines.map(str::trim).filter(|line| !line.starts_with('#'));
+    variables.map(|line| line.split_once(": ").unwrap()).collect()
+}
+
+/// Where a parameter is referred to, its default.
+fn value(text: &str) -> String {
+    let Some(parameter) = text.strip_prefix("!Ref ") else {
+        return text.trim_matches('"').to_owned();
+    };
+    let Some((_, declared)) = TEMPLATE.split_once(&format!("\n  {parameter}:\n")) else { panic!("{text}") };
+    let mut declared = declared.lines().take_while(|line| line.starts_with("    "));
+    let default = declared.find_map(|line| line.trim().strip_prefix("Default: "));
+    default.unwrap_or("table").trim_matches('"').to_owned()
+}
+
+#[test]
+fn every_variable_of_the_template_is_read_and_every_one_that_is_read_is_documented() {
+    let asked = RefCell::new(BTreeSet::new());
+    let given = environment();
+    let config = Config::read(|name| {
+        asked.borrow_mut().insert(name.to_owned());
+        match name {
+            // What is made when the stack is.
+            "SCIM_CURSOR_KEY" => Some("5c".repeat(32)),
+            name => given.get(name).map(|text| value(text)),
+        }
+    });
+    let config = config.unwrap();
+    let asked = asked.into_inner();
+    for name in given.keys() {
+        assert!(asked.contains(*name), "{name} is in the template, and nothing reads it");
+    }
+    for name in &asked {
+        assert!(README.contains(&format!("`{name}`")), "{name} is read, and not in the README");
+    }
+    // With its defaults, the template sets what is the default anyway.
+    let own =
+        Config { table: config.table.clone(), cursor_key: config.cursor_key.clone(), ..Config::new("") };
+    assert_eq!(config, own);
+}
+
+/// The tests run over the table that is deployed.
+#[tokio::test]
+async fn the_table_of_the_tests_is_that_of_the_template() {
+    let directory = Directory::new().await;
+    let table = directory.dynamodb().describe_table().table_name(directory.table()).send().await.unwrap();
+    let table = table.table.unwrap();
+    let keys = |schema: &[KeySchemaElement]| {
+        let elements = schema
+            .iter()
+            .map(|key| format!("{{ AttributeName: {}, KeyType: {} }}", key.attribute_name, key.key_type));
+        elements.collect::<Vec<_>>()
+    };
+    let (_, section) = TEMPLATE.split_once("\n  Table:\n").unwrap();
+    let (section, _) = section.split_once("\n\n").unwrap();
+    for key in keys(table.key_schema()) {
+        assert!(section.contains(&format!("\n        - {key}\n")), "{key}");
+    }
+    let indexes = table.global_secondary_indexes();
+    assert_eq!(section.matches("IndexName: ").count(), indexes.len());
+    for GlobalSecondaryIndexDescription { index_name, key_schema, .. } in indexes {
+        let (_, declared) =
+            section.split_once(&format!("IndexName: {}\n", index_name.clone().unwrap())).unwrap();
+        let [hash, range] = keys(key_schema.as_deref().unwrap()).try_into().unwrap();
+        let wanted = format!(
+            "          KeySchema:\n            - {hash}\n            - {range}\n          Projection: {{ ProjectionType: KEYS_ONLY }}\n"
+        );
+        assert!(declared.starts_with(&wanted), "{declared}");
+    }
+    assert!(section.contains("StreamViewType: NEW_AND_OLD_IMAGES"));
+    assert!(section.contains("AttributeName: ttl"));
+}

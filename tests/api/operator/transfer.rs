@@ -1,0 +1,205 @@
+//! `scimctl export` and `scimctl import`.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+use crate::operator::scimctl::{json, run};
+use crate::support::client::Directory;
+use crate::support::consistency;
+
+/// A file that is gone with the test.
+struct Temporary(PathBuf);
+
+impl Temporary {
+    fn new(directory: &Directory, name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("{}-{name}.jsonl", directory.table()));
+        assert!(!path.exists());
+        Self(path)
+    }
+
+    fn path(&self) -> &str {
+        self.0.to_str().unwrap()
+    }
+
+    fn text(&self) -> String {
+        fs::read_to_string(&self.0).unwrap()
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        let _gone = fs::remove_file(&self.0);
+    }
+}
+
+/// So many users, a group of all, and one that holds that group.
+async fn filled(users: usize) -> Directory {
+    let directory = Directory::spread().await;
+    let client = directory.client();
+    let mut members = Vec::new();
+    for n in 0..users {
+        let user =
+            json!({ "userName": format!("u{n}"), "emails": [{ "value": format!("u{n}@example.com") }] });
+        members.push(json!({ "value": client.post("/Users", &user.to_string()).await.id() }));
+    }
+    let crew = json!({ "displayName": "Crew", "members": members }).to_string();
+    let crew = client.post("/Groups", &crew).await.id().to_owned();
+    let all = json!({ "displayName": "All", "members": [{ "value": crew }] }).to_string();
+    client.post("/Groups", &all).await;
+    directory
+}
+
+/// An export without the versions of groups, which their members raise anew.
+fn comparable(text: &str) -> Vec<Value> {
+    let lines = text.lines().map(|line| {
+        let mut line: Value = serde_json::from_str(line).unwrap();
+        if line["type"] == "Group" && line["line"] == "resource" {
+            line["version"] = Value::Null;
+            line["lastModified"] = Value::Null;
+        }
+        line
+    });
+    lines.collect()
+}
+
+async fn export(directory: &Directory, tenant: &str, name: &str) -> Temporary {
+    let file = Temporary::new(directory, name);
+    run(directory, &["export", tenant, file.path()]).await.unwrap();
+    file
+}
+
+#[tokio::test]
+async fn an_imported_tenant_is_what_was_exported() {
+    let directory = filled(120).await;
+    run(&directory, &["tenant", "set", "demo", "patchAnswer=representation"]).await.unwrap();
+    run(&directory, &["tenant", "define", "demo", "tests/api/definitions/roles.json"]).await.unwrap();
+    let file = export(&directory, "demo", "whole").await;
+    let lines = comparable(&file.text());
+    assert_eq!(lines.len(), 1 + 120 + 2 + 2 + 1);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&file.0).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600, "nobody else may read it");
+
+    let done = json(&directory, &["import", "acme", file.path()]).await;
+    assert_eq!(done, json!({ "tenant": "acme", "made": 122, "kept": 0, "members": 121, "problems": 0 }));
+    let copy = export(&directory, "acme", "copy").await;
+    assert!(comparable(&copy.text()) == lines);
+    consistency::check(&directory).await;
+    // Once more changes nothing, versions included.
+    let again = json(&directory, &["import", "acme", file.path()]).await;
+    assert_eq!(again, json!({ "tenant": "acme", "made": 0, "kept": 122, "members": 0, "problems": 0 }));
+    assert!(export(&directory, "acme", "again").await.text() == copy.text());
+}
+
+#[tokio::test]
+async fn an_import_that_was_killed_is_done_again_and_does_the_rest() {
+    let directory = filled(300).await;
+    let file = export(&directory, "demo", "whole").await;
+    let target = Directory::new().await;
+    for _ in 0..3 {
+        let before = consistency::count(&target, "acme#User").await;
+        let mut import = Command::new(env!("CARGO_BIN_EXE_scimctl"))
+            .args(["--endpoint", target.endpoint(), "--table", target.table(), "import", "acme", file.path()])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        while consistency::count(&target, "acme#User").await < before + 20
+            && import.try_wait().unwrap().is_none()
+        {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        import.kill().await.unwrap();
+    }
+    let done = json(&target, &["import", "acme", file.path()]).await;
+    assert_eq!(done["problems"], 0, "{done}");
+    assert_eq!(done["made"].as_u64().unwrap() + done["kept"].as_u64().unwrap(), 302);
+    consistency::check(&target).await;
+    let copy = export(&target, "acme", "copy").await;
+    assert!(comparable(&copy.text()) == comparable(&file.text()));
+}
+
+#[tokio::test]
+async fn an_export_that_was_cut_off_is_gone_on_with() {
+    let directory = filled(30).await;
+    let file = export(&directory, "demo", "whole").await;
+    let whole = file.text();
+    let refused = run(&directory, &["export", "demo", file.path()]).await.unwrap_err();
+    assert!(refused.contains("say --resume to go on with it"), "{refused}");
+    let lines: Vec<usize> = whole.match_indices('\n').map(|(place, _)| place + 1).collect();
+    let [.., group, members, end] = lines.as_slice() else { panic!("{whole}") };
+    for cut in [
+        0,
+        7,
+        lines[0],
+        lines[0] + 9,
+        lines[5],
+        lines[5] + 9,
+        lines[29],
+        *group,
+        *members - 3,
+        *members,
+        *end,
+    ] {
+        fs::write(&file.0, whole.get(..cut).unwrap()).unwrap();
+        if cut < *end {
+            let refused = run(&directory, &["import", "acme", file.path()]).await.unwrap_err();
+            assert_eq!(refused.lines().count(), 1, "{cut}: {refused}");
+        }
+        run(&directory, &["export", "demo", file.path(), "--resume"]).await.unwrap();
+        assert!(file.text() == whole, "{cut}");
+    }
+    assert_eq!(consistency::count(&directory, "acme#").await, 0);
+}
+
+#[tokio::test]
+async fn what_cannot_be_imported_is_told_by_its_line_and_stops_nothing_else() {
+    let directory = Directory::new().await;
+    let id = |n: u32| format!("00000000-0000-4000-8000-{n:012}");
+    let there = directory.client().post("/Users", r#"{"userName":"there"}"#).await.id().to_owned();
+    let time = "2026-01-31T09:00:00Z";
+    let resource = |kind: &str, id: &str, resource: Value| json!({ "line": "resource", "type": kind, "id": id, "version": 3, "created": time, "lastModified": time, "resource": resource });
+    let members = |group: u32, ids: &[&str]| {
+        let members: Vec<Value> = ids.iter().map(|id| json!({ "value": id })).collect();
+        json!({ "line": "members", "type": "Group", "id": id(group), "members": members })
+    };
+    let lines = [
+        json!({ "line": "tenant", "policy": {} }),
+        resource("User", &id(101), json!({ "userName": "ann" })),
+        resource("User", &id(102), json!({ "userName": "THERE" })),
+        resource("User", &there, json!({ "userName": "else" })),
+        resource("User", &id(103), json!({ "userName": 7 })),
+        resource("User", "no-uuid", json!({ "userName": "bo" })),
+        resource("Robot", &id(104), json!({ "name": "r2" })),
+        resource("Group", &id(105), json!({ "displayName": "Crew" })),
+        members(105, &[&id(101), &id(999)]),
+        members(106, &[&id(101)]),
+        json!({ "line": "end" }),
+    ];
+    let file = Temporary::new(&directory, "mixed");
+    let text: Vec<String> = lines.iter().map(ToString::to_string).collect();
+    fs::write(&file.0, text.join("\n")).unwrap();
+    let told = run(&directory, &["--json", "import", "demo", file.path()]).await.unwrap_err();
+    insta::assert_snapshot!(told.replace(&there, "<there>"), @r#"
+    scimctl: line 4: the User <there> is there with other values, and was left as it is
+    scimctl: line 5: userName has to be a string
+    scimctl: line 6: no-uuid is no id: give a UUID in lower case
+    scimctl: line 7: there is no resource type Robot
+    scimctl: line 3: userName is already taken by the resource with id <there>: choose another or update that one
+    scimctl: line 9: there is no user or group with the id 00000000-0000-4000-8000-000000000999: create it before it is made a member
+    scimctl: line 10: there is no such resource: it was deleted, or never existed
+    {"tenant":"demo","made":2,"kept":0,"members":1,"problems":7}
+    "#);
+    consistency::check(&directory).await;
+    let ann = directory.client().get(&format!("/Users/{}", id(101))).await;
+    assert_eq!((ann.status, ann.header("etag")), (200, Some("W/\"3\"")));
+    for (text, why) in
+        [("{}", "line 1: missing field `line`"), ("x", "line 1: expected value"), ("", "was cut off")]
+    {
+        fs::write(&file.0, text).unwrap();
+        let refused = run(&directory, &["import", "demo", file.path()]).await.unwrap_err();
+        assert!(refused.contains(why), "{refused}");
+    }
+}

@@ -1,0 +1,388 @@
+//! Lists page by page, by index and by cursor (RFC 7644 s3.4.2.4; RFC 9865), and
+//! what is promised while others write.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use insta::assert_snapshot;
+use serde_json::{Value, json};
+
+use crate::query::search::add_users;
+use crate::support::client::{Answer, Client, Directory};
+use crate::support::consistency::check;
+use crate::support::fill::fill;
+
+/// Every page of a query by cursor, and the names in the order shown.
+pub(crate) async fn all_by_cursor(client: &Client, query: &str) -> (usize, Vec<String>) {
+    let (mut pages, mut names, mut cursor) = (0, Vec::new(), String::new());
+    loop {
+        let page = client.get(&format!("{query}&cursor={cursor}")).await;
+        assert_eq!(page.status, 200, "{page}");
+        pages += 1;
+        names.extend(page.list("userName").split(' ').filter(|name| !name.is_empty()).map(str::to_owned));
+        match page.body["nextCursor"].as_str() {
+            Some(next) => next.clone_into(&mut cursor),
+            None => return (pages, names),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_leads_through_every_order_and_filter_once() {
+    let client = Directory::spread().await.client();
+    add_users(&client, 0..23).await;
+    for (query, total) in [
+        ("count=5", 23),
+        ("count=1", 23),
+        ("count=23", 23),
+        ("count=4&sortBy=userName", 23),
+        ("count=4&sortBy=title&sortOrder=descending", 23),
+        ("count=4&sortBy=id&sortOrder=descending", 23),
+        ("count=3&filter=active+eq+true", 12),
+        ("count=3&filter=userName+sw+%22N01%22", 10),
+        ("count=3&filter=externalId+eq+%22e1%22+or+emails.value+eq+%22shared2%40example.com%22", 10),
+        ("count=2&filter=emails.value+eq+%22nobody%22", 0),
+    ] {
+        let (pages, names) = all_by_cursor(&client, &format!("/Users?{query}")).await;
+        let distinct: BTreeSet<&String> = names.iter().collect();
+        assert_eq!((names.len(), distinct.len()), (total, total), "{query}: {names:?}");
+        let count: usize = query.split(['=', '&']).nth(1).unwrap().parse().unwrap();
+        assert!(pages <= total / count + 1, "{query}: {pages} pages");
+    }
+    let first = client.get("/Users?cursor&count=2").await;
+    assert_eq!(first.body["totalResults"], 23);
+    assert!(first.body.get("startIndex").is_none());
+}
+
+#[tokio::test]
+async fn previous_cursors_lead_back_over_the_same_pages() {
+    let client = Directory::spread().await.client();
+    add_users(&client, 0..23).await;
+    for query in [
+        "count=5",
+        "count=1",
+        "count=23",
+        "count=5&sortBy=id",
+        "count=4&sortBy=userName",
+        "count=4&sortBy=title&sortOrder=descending",
+        "count=4&sortBy=id&sortOrder=descending",
+        "count=3&sortBy=userName&filter=active+eq+true",
+        "count=3&filter=userName+sw+%22N01%22",
+    ] {
+        for path in ["/Users", "/"] {
+            let page = async |cursor: &str| {
+                let page = client.get(&format!("{path}?{query}&cursor={cursor}")).await;
+                assert_eq!(page.status, 200, "{query}: {page}");
+                page.body
+            };
+            let mut pages = vec![page("").await];
+            while let Some(next) = pages.last().unwrap()["nextCursor"].as_str() {
+                pages.push(page(next).await);
+            }
+            let mut back = vec![pages.last().unwrap().clone()];
+            while let Some(previous) = back.last().unwrap()["previousCursor"].as_str() {
+                back.push(page(previous).await);
+            }
+            back.reverse();
+            let shown = |pages: &[Value]| -> Vec<Value> {
+                pages.iter().map(|page| json!([page["totalResults"], page["Resources"]])).collect()
+            };
+            assert_eq!(shown(&back), shown(&pages), "{query}");
+            assert_eq!(pages[0].get("previousCursor"), None, "{query}");
+            if let Some(next) = back[0]["nextCursor"].as_str() {
+                assert_eq!(page(next).await["Resources"], pages[1]["Resources"], "{query}");
+            }
+        }
+    }
+    // What is before a page that a filter leaves of all resources may be far away.
+    let first = client.get("/Users?count=2&filter=active+eq+true&cursor=").await;
+    let next = first.body["nextCursor"].as_str().unwrap();
+    let second = client.get(&format!("/Users?count=2&filter=active+eq+true&cursor={next}")).await;
+    assert!(second.body.get("nextCursor").is_some() && second.body.get("previousCursor").is_none());
+}
+
+#[tokio::test]
+async fn a_page_back_costs_what_a_page_on_costs() {
+    let client = Directory::spread().await.client();
+    add_users(&client, 0..9).await;
+    let mut cursor = String::new();
+    for direction in ["nextCursor", "nextCursor", "previousCursor", "previousCursor"] {
+        client.faults.forget();
+        let page = client.get(&format!("/Users?count=3&cursor={cursor}")).await;
+        let calls = client.faults.calls().into_iter().filter(|call| *call != "BatchGetItem");
+        assert_eq!(calls.collect::<Vec<_>>(), ["Query", "Query"]);
+        page.body[direction].as_str().unwrap().clone_into(&mut cursor);
+    }
+    let first = client.get(&format!("/Users?count=3&cursor={cursor}")).await;
+    assert_eq!((first.body.get("previousCursor"), &first.body["itemsPerPage"]), (None, &json!(3)));
+}
+
+/// What comes and goes before a page makes the first page on the way back shorter,
+/// or is in front of it; when all of it is gone the way back ends at once.
+#[tokio::test]
+async fn the_way_back_does_not_mind_who_comes_and_goes() {
+    for order in ["", "&sortBy=displayName"] {
+        let client = Directory::spread().await.client();
+        add_users(&client, 0..10).await;
+        let whole = client.get(&format!("/Users?{order}")).await.list("id");
+        let ids: Vec<&str> = whole.split(' ').collect();
+        let page = async |cursor: &Value| {
+            let cursor = cursor.as_str().unwrap_or_else(|| panic!("no cursor{order}"));
+            client.get(&format!("/Users?count=4{order}&cursor={cursor}")).await
+        };
+        let first = page(&json!("")).await;
+        let second = page(&first.body["nextCursor"]).await;
+        assert_eq!(second.list("id"), ids[4..8].join(" "));
+        assert_eq!(client.delete(&format!("/Users/{}", ids[2])).await.status, 204);
+        let back = page(&second.body["previousCursor"]).await;
+        assert_eq!(back.list("id"), [ids[0], ids[1], ids[3]].join(" "));
+        assert_eq!(back.body.get("previousCursor"), None);
+        assert_eq!(page(&back.body["nextCursor"]).await.list("id"), ids[4..8].join(" "));
+        for id in [ids[0], ids[1], ids[3]] {
+            assert_eq!(client.delete(&format!("/Users/{id}")).await.status, 204);
+        }
+        let first = page(&second.body["previousCursor"]).await;
+        assert_eq!(first.list("id"), ids[4..8].join(" "));
+        assert_eq!(first.body.get("previousCursor"), None);
+        assert_eq!(page(&first.body["nextCursor"]).await.list("id"), ids[8..].join(" "));
+    }
+}
+
+#[tokio::test]
+async fn a_count_of_0_has_no_pages() {
+    let client = Client::new().await;
+    add_users(&client, 0..3).await;
+    let mut answers = String::new();
+    for query in ["", "&sortBy=userName", "&filter=active+eq+true", "&filter=userName+sw+%22n%22"] {
+        let Value::Object(mut body) = client.get(&format!("/Users?count=0&cursor={query}")).await.body else {
+            panic!("{query}")
+        };
+        body.shift_remove("schemas");
+        writeln!(answers, "{query}: {}", Value::Object(body)).unwrap();
+    }
+    assert_snapshot!(answers, @r#"
+    : {"totalResults":3,"itemsPerPage":0,"Resources":[]}
+    &sortBy=userName: {"totalResults":3,"itemsPerPage":0,"Resources":[]}
+    &filter=active+eq+true: {"itemsPerPage":0,"Resources":[]}
+    &filter=userName+sw+%22n%22: {"totalResults":3,"itemsPerPage":0,"Resources":[]}
+    "#);
+}
+
+/// Scenario: what exists all the time is shown once, whatever comes and goes.
+#[tokio::test]
+async fn paging_by_cursor_does_not_mind_who_comes_and_goes() {
+    let client = Directory::spread().await.client();
+    add_users(&client, 0..30).await;
+    let (mut seen, mut cursor, mut next) = (Vec::new(), String::new(), 100);
+    loop {
+        let page = client.get(&format!("/Users?count=4&cursor={cursor}")).await;
+        seen.extend(page.list("userName").split(' ').map(str::to_owned));
+        add_users(&client, next..next + 3).await;
+        next += 3;
+        // The last one shown goes: its place is where the next page begins.
+        let last = page.body["Resources"].as_array().unwrap().last().unwrap()["id"].as_str().unwrap();
+        assert_eq!(client.delete(&format!("/Users/{last}")).await.status, 204);
+        match page.body["nextCursor"].as_str() {
+            Some(more) => more.clone_into(&mut cursor),
+            None => break,
+        }
+    }
+    let there_all_along = (0..30).map(|n| format!("n{n:03}@Example.com"));
+    for name in there_all_along {
+        assert_eq!(seen.iter().filter(|seen| **seen == name).count(), 1, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_is_good_for_its_own_query_only() {
+    let directory = Directory::new().await;
+    directory.add_tenant("other", scim_lambda::scim::policy::Policy::default()).await;
+    let client = directory.client();
+    add_users(&client, 0..5).await;
+    let first = client.get("/Users?count=2&cursor=&filter=active+eq+true").await;
+    let cursor = first.body["nextCursor"].as_str().unwrap();
+    assert!(cursor.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte)), "{cursor}");
+
+    let flipped = if cursor.starts_with('A') {
+        cursor.replacen('A', "B", 1)
+    } else {
+        format!("A{}", cursor.split_at(1).1)
+    };
+    let refused = [
+        ("/Users?count=2&filter=active+eq+false", cursor),
+        ("/Users?count=2", cursor),
+        ("/Users?count=2&filter=active+eq+true&sortBy=id", cursor),
+        ("/Users?count=2&filter=active+eq+true&attributes=id", cursor),
+        ("/Users?count=2&filter=active+eq+true", &flipped),
+        ("/Users?count=2&filter=active+eq+true", cursor.split_at(cursor.len() - 1).0),
+        ("/Users?count=2&filter=active+eq+true", "x"),
+    ];
+    let mut texts = BTreeSet::new();
+    for (query, cursor) in refused {
+        texts.insert(client.get(&format!("{query}&cursor={cursor}")).await.to_string());
+    }
+    let other = client.with_token(&crate::support::client::TOKEN.replace("demo", "other"));
+    let query = format!("/Users?count=2&filter=active+eq+true&cursor={cursor}");
+    texts.insert(other.get(&query).await.to_string());
+    assert_snapshot!(texts.into_iter().collect::<Vec<_>>().join("\n"), @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidCursor","detail":"the cursor is not valid, or not any more: begin again with an empty cursor"}"#);
+    assert_snapshot!(client.get(&query.replace("count=2", "count=3")).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidCount","detail":"count has to be the same for every page of a query"}"#);
+    assert_eq!(client.get(&query).await.list("userName"), "n004@Example.com");
+
+    // Every request is a second later than the one before.
+    for _ in 0..3600 {
+        directory.tick();
+    }
+    assert_snapshot!(client.get(&query).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"expiredCursor","detail":"the cursor is not valid, or not any more: begin again with an empty cursor"}"#);
+}
+
+#[tokio::test]
+async fn without_a_key_no_cursor_is_offered() {
+    let directory = Directory::new().await;
+    let client = directory.client_with(scim_lambda::config::Config::new(directory.table()));
+    assert_eq!(client.get("/ServiceProviderConfig").await.body["pagination"]["cursor"], false);
+    assert_snapshot!(client.get("/Users?cursor=").await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidCursor","detail":"cursor pagination is not offered here: page by startIndex"}"#);
+}
+
+/// Ten users of 350 kB each are more than one answer of Lambda may hold.
+#[tokio::test]
+async fn a_page_ends_early_rather_than_be_too_large() {
+    let client = Client::new().await;
+    let long = "x".repeat(350_000);
+    for n in 0..13 {
+        let user = json!({ "userName": format!("u{n}"), "profileUrl": long }).to_string();
+        assert_eq!(client.post("/Users", &user).await.status, 201);
+    }
+    let page = client.get("/Users").await;
+    assert_eq!((&page.body["totalResults"], &page.body["itemsPerPage"]), (&json!(13), &json!(11)));
+    let rest = client.get("/Users?startIndex=12").await;
+    assert_eq!(rest.body["itemsPerPage"], 2);
+    let (pages, names) = all_by_cursor(&client, "/Users?count=100").await;
+    assert!((2..=4).contains(&pages), "{pages}");
+    assert_eq!(names.len(), 13);
+
+    let page = async |cursor: &Value| {
+        let query = "count=100&sortBy=userName&filter=userName+sw+%22u%22";
+        client.get(&format!("/Users?{query}&cursor={}", cursor.as_str().unwrap())).await
+    };
+    let first = page(&json!("")).await;
+    assert_eq!(first.body["itemsPerPage"], 11);
+    let second = page(&first.body["nextCursor"]).await;
+    assert_eq!(second.body["itemsPerPage"], 2);
+    let back = page(&second.body["previousCursor"]).await;
+    assert_eq!(back.list("id"), first.list("id"));
+}
+
+fn ids(page: &Answer) -> Vec<String> {
+    assert_eq!(page.status, 200, "{page}");
+    page.list("id").split(' ').filter(|id| !id.is_empty()).map(str::to_owned).collect()
+}
+
+/// Scenario 11 of the store.
+#[tokio::test]
+async fn a_page_by_index_is_a_part_of_what_is_there_when_it_is_read() {
+    let client = Directory::spread().await.client();
+    add_users(&client, 0..20).await;
+    let mut number = 100;
+    for query in ["", "&sortBy=userName", "&sortBy=title&sortOrder=descending", "&filter=userName+sw+%22n%22"]
+    {
+        let (mut start, mut before) = (0, Vec::new());
+        loop {
+            let page = client.get(&format!("/Users?startIndex={}&count=5{query}", start + 1)).await;
+            let everybody = ids(&client.get(&format!("/Users?{query}")).await);
+            let expected: Vec<String> = everybody.iter().skip(start).take(5).cloned().collect();
+            assert_eq!(
+                (ids(&page), &page.body["totalResults"]),
+                (expected, &json!(everybody.len())),
+                "{query}"
+            );
+            // Nobody changes places.
+            let common = |of: &[String], and: &[String]| -> Vec<String> {
+                of.iter().filter(|id| and.contains(id)).cloned().collect()
+            };
+            assert_eq!(common(&everybody, &before), common(&before, &everybody), "{query}");
+            start += 5;
+            if start >= everybody.len() {
+                break;
+            }
+            add_users(&client, number..number + 2).await;
+            for gone in [&everybody[start / 2], &everybody[everybody.len() - 1]] {
+                assert_eq!(client.delete(&format!("/Users/{gone}")).await.status, 204);
+            }
+            (number, before) = (number + 2, everybody);
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_comes_or_goes_before_a_page_by_index_moves_it_by_one() {
+    let client = Directory::spread().await.client();
+    add_users(&client, 10..18).await;
+    let page = async |start: usize| {
+        let query = format!("/Users?sortBy=userName&startIndex={start}&count=3");
+        client.get(&query).await.list("userName").replace("@Example.com", "")
+    };
+    assert_eq!(page(1).await, "n010 n011 n012");
+    add_users(&client, [9]).await;
+    assert_eq!(page(4).await, "n012 n013 n014");
+    for name in ["n009", "n010"] {
+        let user = client.find(&format!(r#"userName eq "{name}@example.com""#)).await.list("id");
+        assert_eq!(client.delete(&format!("/Users/{user}")).await.status, 204);
+    }
+    assert_eq!(page(7).await, "n017");
+    add_users(&client, [19]).await;
+    assert_eq!(page(7).await, "n017 n019");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn pages_by_index_are_sound_while_others_write() {
+    let directory = Directory::spread().await;
+    let client = directory.client();
+    add_users(&client, 0..20).await;
+    let writers = (1..=3).map(|writer| {
+        let client = directory.client();
+        tokio::spawn(async move {
+            for n in 0..12 {
+                let user = json!({ "userName": format!("w{writer}-{n}") }).to_string();
+                let created = client.post("/Users", &user).await;
+                assert_eq!(created.status, 201, "{created}");
+                if n % 3 != 0 {
+                    assert_eq!(client.delete(&created.path()).await.status, 204);
+                }
+            }
+        })
+    });
+    let writers: Vec<_> = writers.collect();
+    while !writers.iter().all(tokio::task::JoinHandle::is_finished) {
+        for start in [1, 6, 11, 16] {
+            let page = client.get(&format!("/Users?startIndex={start}&count=5")).await;
+            let shown = ids(&page);
+            assert!(shown.is_sorted_by(|a, b| a < b), "{shown:?}");
+            let total = page.body["totalResults"].as_u64().unwrap();
+            assert!((20..=20 + 3 * 5).contains(&total) && shown.len() == 5, "{total}");
+        }
+    }
+    for writer in writers {
+        writer.await.unwrap();
+    }
+    let mut everybody = BTreeSet::new();
+    for start in (1..=32).step_by(5) {
+        let page = client.get(&format!("/Users?startIndex={start}&count=5")).await;
+        assert_eq!(page.body["totalResults"], 32);
+        everybody.extend(ids(&page));
+    }
+    assert_eq!((everybody.len(), check(&directory).await), (32, 32));
+}
+
+/// What more than 1,000 users share is not looked up, and need not be sorted.
+#[tokio::test]
+async fn a_cursor_leads_through_more_than_a_plan_may_find() {
+    let directory = Directory::spread().await;
+    fill(&directory, 1_100).await;
+    let client = directory.client();
+    for (query, most) in [("filter=userName+sw+%22filler%22", 12), ("filter=userName+sw+%22filler10%22", 3)] {
+        let found = client.get(&format!("/Users?{query}")).await.body["totalResults"].as_u64().unwrap();
+        let (pages, names) = all_by_cursor(&client, &format!("/Users?{query}")).await;
+        assert_eq!(names.iter().collect::<BTreeSet<_>>().len() as u64, found, "{query}");
+        assert!(names.len() as u64 == found && pages <= most, "{query}: {pages}");
+    }
+}

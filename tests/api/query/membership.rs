@@ -1,0 +1,260 @@
+//! Groups found by their members, users by their groups, and what a list shows of
+//! either (RFC 7644 s3.4.2).
+
+use serde_json::{Value, json};
+
+use crate::groups::lifecycle::{add, members, users};
+use crate::groups::races::{create, id};
+use crate::query::cursors::all_by_cursor;
+use crate::support::client::{Answer, Client, Directory};
+use crate::support::consistency::check;
+use crate::support::faults::Capacity;
+
+/// Design has the users 0 and 1, Staff has Design and user 2, Attic has nobody.
+struct Groups {
+    directory: Directory,
+    client: Client,
+    users: Vec<String>,
+    design: String,
+    staff: String,
+}
+
+impl Groups {
+    async fn new() -> Self {
+        let directory = Directory::new().await;
+        let client = directory.client();
+        let users = users(&client, 4).await;
+        let design = create(&client, "Design", &[&users[0], &users[1]]).await;
+        let staff = create(&client, "Staff", &[id(&design), &users[2]]).await;
+        create(&client, "Attic", &[]).await;
+        let [design, staff] = [design, staff].map(|path| id(&path).to_owned());
+        Self { directory, client, users, design, staff }
+    }
+
+    /// With `U0` and so on for the ids of users, `DESIGN` for that of the group.
+    fn named(&self, filter: &str) -> String {
+        let mut filter = filter.replace("DESIGN", &self.design);
+        for (n, user) in self.users.iter().enumerate() {
+            filter = filter.replace(&format!("U{n}"), user);
+        }
+        filter
+    }
+
+    async fn find(&self, kind: &str, filter: &str, rest: &str) -> Answer {
+        let filter: String = form_urlencoded::byte_serialize(self.named(filter).as_bytes()).collect();
+        self.client.get(&format!("/{kind}?filter={filter}{rest}")).await
+    }
+
+    /// Whether the members of a group were read.
+    fn has_read_members(&self) -> bool {
+        let requests = self.client.faults.requests();
+        requests.iter().any(|(call, request)| call == "Query" && request.to_string().contains("demo#Group#"))
+    }
+}
+
+fn ids(value: &Value) -> Vec<&str> {
+    let elements = value.as_array().map_or(&[][..], Vec::as_slice);
+    elements.iter().map(|element| element["value"].as_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn groups_are_found_by_their_members() {
+    let groups = Groups::new().await;
+    for (filter, expected) in [
+        (r#"members eq "U0""#, "Design"),
+        (r#"members.value eq "U2""#, "Staff"),
+        (r#"members[value eq "U1"]"#, "Design"),
+        (r#"members[value eq "U1" and type eq "Group"]"#, ""),
+        (r#"members eq "DESIGN""#, "Staff"),
+        (r#"members eq "U3""#, ""),
+        (r#"members eq "nobody""#, ""),
+        (r#"members eq "U0" or members eq "U2""#, "Design Staff"),
+        (r#"members eq "U0" and members eq "U2""#, ""),
+        (r#"id eq "DESIGN" and members eq "U0""#, "Design"),
+        (r#"id eq "DESIGN" and members eq "U2""#, ""),
+        (r#"displayName eq "dESIGN" and members eq "U1""#, "Design"),
+        (r#"not (members eq "U0")"#, "Staff Attic"),
+        ("members pr", "Design Staff"),
+        ("not (members pr)", "Attic"),
+        (r#"members.type eq "Group""#, "Staff"),
+        (r#"members.type eq "User""#, "Design Staff"),
+        (r#"displayName eq "deSIGn""#, "Design"),
+        (r#"displayName eq "Desig""#, ""),
+    ] {
+        for path in ["Groups", ""] {
+            let found = groups.find(path, filter, "").await;
+            let total = expected.split_whitespace().count();
+            // Users have no members either.
+            let users = if path.is_empty() && filter.starts_with("not") { 4 } else { 0 };
+            assert_eq!(
+                (found.status, &found.body["totalResults"]),
+                (200, &json!(total + users)),
+                "{path} {filter}: {found}"
+            );
+            let names = found.list("displayName");
+            let names: Vec<&str> = names.split_whitespace().filter(|name| *name != "-").collect();
+            assert_eq!(names.join(" "), expected, "{path} {filter}");
+        }
+    }
+    // Whoever is found is shown whole.
+    let found = groups.find("Groups", r#"members eq "U0""#, "").await;
+    assert_eq!(ids(&found.body["Resources"][0]["members"]), groups.users[..2]);
+}
+
+#[tokio::test]
+async fn whether_a_user_is_a_member_is_asked_in_one_trip() {
+    let groups = Groups::new().await;
+    for (user, found) in [("U0", 1), ("U3", 0)] {
+        groups.client.faults.forget();
+        let filter = format!(r#"id eq "DESIGN" and members eq "{user}""#);
+        let answer = groups.find("Groups", &filter, "&attributes=id").await;
+        assert_eq!(answer.body["totalResults"], found, "{answer}");
+        assert_eq!(groups.client.faults.calls(), ["BatchGetItem"], "{user}");
+        assert_eq!(groups.client.faults.capacity(), Capacity { read: 3.0, write: 0.0 }, "{user}");
+    }
+}
+
+#[tokio::test]
+async fn members_that_are_excluded_are_not_read() {
+    let groups = Groups::new().await;
+    let design = groups.named("/Groups/DESIGN");
+    for query in [
+        &format!("{design}?excludedAttributes=members"),
+        &format!("{design}?attributes=displayName"),
+        "/Groups?excludedAttributes=members",
+        "/Groups?attributes=displayName,externalId",
+        "/Groups?cursor&excludedAttributes=members",
+        "/Groups?filter=displayName+eq+%22design%22&excludedAttributes=members",
+        "/?excludedAttributes=members",
+    ] {
+        groups.client.faults.forget();
+        let answer = groups.client.get(query).await;
+        assert_eq!(answer.status, 200, "{query}: {answer}");
+        assert!(!answer.to_string().contains("members"), "{query}: {answer}");
+        assert!(!groups.has_read_members(), "{query}");
+    }
+    groups.client.faults.forget();
+    assert_eq!(members(&groups.client.get(&design).await).len(), 2);
+    assert!(groups.has_read_members());
+}
+
+#[tokio::test]
+async fn a_list_of_groups_has_their_members_by_index_and_by_cursor() {
+    let groups = Groups::new().await;
+    let Groups { client, users, design, staff, .. } = &groups;
+    for query in ["/Groups", "/Groups?attributes=members", "/Groups?filter=id+pr", "/Groups?cursor"] {
+        let list = client.get(query).await;
+        let shown: Vec<(&str, Vec<&str>)> = list.body["Resources"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|group| (group["id"].as_str().unwrap(), ids(&group["members"])))
+            .collect();
+        assert_eq!(shown.len(), 3, "{query}: {list}");
+        assert!(shown.contains(&(design, vec![&users[0], &users[1]])), "{query}: {list}");
+        assert!(shown.contains(&(staff, vec![&users[2], design])), "{query}: {list}");
+        assert!(shown.iter().any(|(_, members)| members.is_empty()), "{query}: {list}");
+    }
+    let page = client.get("/Groups?startIndex=2&count=1&sortBy=displayName").await;
+    assert_eq!((page.list("displayName").as_str(), &page.body["totalResults"]), ("Design", &json!(3)));
+    assert_eq!(ids(&page.body["Resources"][0]["members"]), users[..2]);
+    assert_eq!(all_by_cursor(client, "/Groups?count=2").await.1.len(), 3);
+}
+
+#[tokio::test]
+async fn users_are_found_by_their_groups() {
+    let groups = Groups::new().await;
+    for (filter, expected) in [
+        (r#"groups eq "DESIGN""#, "user0 user1"),
+        (r#"groups.value eq "DESIGN""#, "user0 user1"),
+        (r#"groups[value eq "DESIGN"] and userName eq "USER1""#, "user1"),
+        (r#"groups.display eq "Design""#, "user0 user1"),
+        (r#"groups.display eq "Staff""#, "user2"),
+        (r#"groups.type eq "direct""#, "user0 user1 user2"),
+        ("not (groups pr)", "user3"),
+        (r#"groups.value eq "nobody""#, ""),
+        (r#"id eq "U0" and groups eq "DESIGN""#, "user0"),
+        (r#"id eq "U2" and groups eq "DESIGN""#, ""),
+    ] {
+        let found = groups.find("Users", filter, "").await;
+        assert_eq!((found.status, found.list("userName").as_str()), (200, expected), "{filter}");
+        assert!(!found.to_string().contains("\"groups\""), "groups were not asked for: {found}");
+    }
+    let indirect = groups.find("Users", r#"groups.type eq "indirect""#, "").await;
+    assert_eq!(indirect.body["totalResults"], 0, "{indirect}");
+}
+
+#[tokio::test]
+async fn the_groups_of_a_user_are_shown_on_a_get_and_elsewhere_on_request() {
+    let groups = Groups::new().await;
+    let Groups { client, users, design, .. } = &groups;
+    let path = format!("/Users/{}", users[0]);
+    let expected = json!([{ "value": design, "display": "Design", "type": "direct",
+        "$ref": format!("https://example.com/scim/v2/Groups/{design}") }]);
+    assert_eq!(client.get(&path).await.body["groups"], expected);
+    assert_eq!(client.get(&format!("{path}?excludedAttributes=groups")).await.body.get("groups"), None);
+    let new = r#"{"userName":"user0","title":"Engineer"}"#;
+    let change = r#"{"Operations":[{"op":"replace","path":"title","value":"Boss"}]}"#;
+    let list = client.get("/Users").await;
+    for answer in [&client.put(&path, new).await, &client.patch(&path, change).await, &list] {
+        assert_eq!(answer.status, 200, "{answer}");
+        assert!(!answer.to_string().contains("groups"), "{answer}");
+    }
+    let asked = format!("{path}?attributes=groups");
+    for answer in
+        [client.get(&asked).await, client.put(&asked, new).await, client.patch(&asked, change).await]
+    {
+        assert_eq!((answer.status, &answer.body["groups"]), (200, &expected), "{answer}");
+    }
+    let list = client.get("/Users?attributes=groups").await;
+    let shown: Vec<Vec<&str>> =
+        list.body["Resources"].as_array().unwrap().iter().map(|user| ids(&user["groups"])).collect();
+    assert_eq!(shown, [vec![design.as_str()], vec![design], vec![&groups.staff], vec![]], "{list}");
+    // Nobody writes them there.
+    let own = json!({ "userName": "user3", "groups": [{ "value": design }] }).to_string();
+    let user3 = format!("/Users/{}", users[3]);
+    assert_eq!(client.put(&user3, &own).await.status, 200);
+    assert_eq!(client.get(&user3).await.body.get("groups"), None);
+}
+
+#[tokio::test]
+async fn who_is_deleted_is_found_in_no_group() {
+    let groups = Groups::new().await;
+    let Groups { client, users, design, .. } = &groups;
+    assert_eq!(client.delete(&format!("/Users/{}", users[0])).await.status, 204);
+    assert_eq!(client.delete(&groups.named("/Groups/DESIGN")).await.status, 204);
+    for filter in [
+        r#"members eq "U0""#,
+        r#"members[value eq "U1"]"#,
+        r#"id eq "DESIGN" and members eq "U1""#,
+        r#"members eq "DESIGN""#,
+    ] {
+        let found = groups.find("Groups", filter, "").await;
+        assert_eq!((found.status, &found.body["totalResults"]), (200, &json!(0)), "{filter}: {found}");
+    }
+    assert_eq!(groups.find("Users", r#"groups eq "DESIGN""#, "").await.body["totalResults"], 0);
+    let staff = client.get(&format!("/Groups/{}", groups.staff)).await;
+    assert_eq!(members(&staff), users[2..3]);
+    // The id is nobody's, and no group's member any more.
+    let again = client.patch(&staff.path(), &add(&[design])).await;
+    assert_eq!((again.status, &again.body["scimType"]), (400, &json!("invalidValue")), "{again}");
+    client.sweep().await;
+    check(&groups.directory).await;
+}
+
+#[tokio::test]
+async fn a_new_group_of_an_old_name_has_none_of_the_old_members() {
+    let directory = Directory::spread().await;
+    let client = directory.client();
+    let users = users(&client, 3).await;
+    let old = create(&client, "Design", &[&users[0], &users[1]]).await;
+    assert_eq!(client.delete(&old).await.status, 204);
+    let new = create(&client, "Design", &[]).await;
+    assert_eq!(members(&client.get(&new).await), [""; 0]);
+    assert_eq!(client.patch(&new, &add(&[&users[2]])).await.status, 204);
+    client.sweep().await;
+    assert_eq!(members(&client.get(&new).await), users[2..]);
+    assert_eq!(client.get(&old).await.status, 404);
+    assert_eq!(client.get(&format!("/Users/{}", users[0])).await.body.get("groups"), None);
+    check(&directory).await;
+}

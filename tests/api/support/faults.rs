@@ -1,0 +1,421 @@
+//! A network that misbehaves on cue, between the AWS SDK and the emulator.
+//!
+//! The emulator runs one request after another and never fails, so what
+//! `DynamoDB` does under contention and what a network does at all never happen
+//! against it. They are made here, under the SDK's HTTP client, so that the
+//! SDK's own retries, error parsing and request tokens take part as in production.
+//!
+//! One [`Faults`] stands for one process: its script, its log and its death are
+//! its own. Two Lambda instances that race are two of them over one emulator; a
+//! restart after a crash is a new one.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_runtime_api::box_error::BoxError;
+use aws_smithy_runtime_api::client::http::{
+    HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
+    SharedHttpConnector,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
+use aws_smithy_types::body::SdkBody;
+use aws_smithy_types::byte_stream::ByteStream;
+use serde_json::{Value, json};
+use tokio::sync::oneshot;
+
+use crate::support::isolation;
+
+/// What becomes of one HTTP request. Whether it is tried again is the SDK's decision.
+#[derive(Clone, Debug)]
+pub(crate) enum Fault {
+    /// The request never reaches `DynamoDB`. The SDK tries again.
+    DropRequest,
+    /// `DynamoDB` carries the request out and the answer is lost. The SDK tries
+    /// again, which only a client request token or a condition makes harmless.
+    LoseResponse,
+    /// No answer ever comes: it is for the SDK to stop waiting.
+    Hang,
+    /// A transaction is under way on the item, or on the first item of this
+    /// transaction. The SDK does not try again. (`Query` and `Scan` never meet it.)
+    Conflict,
+    /// The transaction is cancelled for these reasons, one for each item in order,
+    /// as in `["ConditionalCheckFailed", "None"]`. The SDK does not try again.
+    /// For reasons that carry an `Item`, see [`Fault::Answer`].
+    Cancelled(Vec<&'static str>),
+    /// The partition is too busy. The SDK tries again.
+    Throttle,
+    /// `DynamoDB` failed, and whether it carried the request out is unknown (it did
+    /// not, here). The SDK tries again.
+    ServerError,
+    /// A transaction with the same client request token is under way. The SDK tries again.
+    InProgress,
+    /// `DynamoDB` answers this status and body.
+    Answer(u16, Value),
+    /// The process dies before it sends this request: neither this one nor any later
+    /// one reaches `DynamoDB`. The dead code sees an error that the SDK does not
+    /// retry, so a test need only await it and ignore what it says.
+    Die,
+}
+
+/// The units that `DynamoDB` reported, of the requests that asked for them.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Capacity {
+    pub(crate) read: f64,
+    pub(crate) write: f64,
+}
+
+/// An [`HttpClient`] for the SDK's configuration, and the script it plays.
+#[derive(Clone, Debug)]
+pub(crate) struct Faults {
+    state: Arc<Mutex<State>>,
+    network: SharedHttpClient,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// How many requests were sent, and so the number of the last one.
+    sent: usize,
+    /// The requests by their number, save those before [`Faults::forget`].
+    log: BTreeMap<usize, Call>,
+    rules: Vec<Rule>,
+    pauses: Vec<(String, Gate)>,
+    dead: bool,
+}
+
+#[derive(Debug)]
+struct Call {
+    operation: String,
+    request: Value,
+    response: Option<Value>,
+}
+
+#[derive(Debug)]
+struct Rule {
+    when: When,
+    times: usize,
+    fault: Fault,
+}
+
+#[derive(Debug)]
+enum When {
+    Operation(String),
+    Number(usize),
+}
+
+impl Faults {
+    /// A process with a network at which nothing goes wrong yet. It is one per test:
+    /// its connections belong to the Tokio runtime that opened them.
+    pub(crate) fn new() -> Self {
+        let network = aws_smithy_http_client::Builder::new()
+            .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
+            .build_https();
+        let state = Arc::default();
+        Self { state, network }
+    }
+
+    /// The next call of `operation` meets `fault`. Rules are used up in the order
+    /// they were made, each by one call; a retry is a call of its own.
+    pub(crate) fn inject(&self, operation: &str, fault: Fault) {
+        self.inject_times(operation, 1, fault);
+    }
+
+    /// The next `times` calls of `operation` meet `fault`: more than the SDK has
+    /// attempts, and the code above sees it fail.
+    pub(crate) fn inject_times(&self, operation: &str, times: usize, fault: Fault) {
+        let when = When::Operation(operation.to_owned());
+        self.state().rules.push(Rule { when, times, fault });
+    }
+
+    /// The `n`-th call from now, the first being 1, meets `fault` whatever its
+    /// operation. With [`Fault::Die`], n from 1 to the number of [`Faults::calls`] of
+    /// an undisturbed run and one more leaves behind every state that a crash can.
+    pub(crate) fn on_nth_call(&self, n: usize, fault: Fault) {
+        let mut state = self.state();
+        let when = When::Number(state.sent + n);
+        let times = 1;
+        state.rules.push(Rule { when, times, fault });
+    }
+
+    /// Holds the next call of `operation` back until it is released. Rules are
+    /// consulted after that, so one can be made for it while it waits.
+    pub(crate) fn pause_before(&self, operation: &str) -> Pause {
+        let (arrived, at_gate) = oneshot::channel();
+        let (open, opened) = oneshot::channel();
+        let gate = Gate { arrived, opened };
+        self.state().pauses.push((operation.to_owned(), gate));
+        Pause { at_gate, open }
+    }
+
+    /// The operations called, attempts included, in the order they were sent.
+    pub(crate) fn calls(&self) -> Vec<String> {
+        let state = self.state();
+        state.log.values().map(|c| c.operation.clone()).collect()
+    }
+
+    /// The same calls with their JSON bodies.
+    pub(crate) fn requests(&self) -> Vec<(String, Value)> {
+        let pair = |c: &Call| (c.operation.clone(), c.request.clone());
+        self.state().log.values().map(pair).collect()
+    }
+
+    /// What `DynamoDB` answered, lost answers included and injected ones not, in the
+    /// order of the requests.
+    pub(crate) fn responses(&self) -> Vec<(String, Value)> {
+        let pair = |c: &Call| Some((c.operation.clone(), c.response.clone()?));
+        self.state().log.values().filter_map(pair).collect()
+    }
+
+    /// The sum over [`Faults::responses`]. A read is what reads, save that a
+    /// transaction repeated with its client request token is charged as a read.
+    pub(crate) fn capacity(&self) -> Capacity {
+        let mut sum = Capacity::default();
+        for (operation, response) in self.responses() {
+            let reads = matches!(
+                operation.as_str(),
+                "GetItem" | "BatchGetItem" | "TransactGetItems" | "Query" | "Scan"
+            );
+            let entries = match response.get("ConsumedCapacity") {
+                Some(Value::Array(entries)) => entries.as_slice(),
+                Some(entry) => std::slice::from_ref(entry),
+                None => continue,
+            };
+            for entry in entries {
+                let units = entry.get("CapacityUnits").and_then(Value::as_f64);
+                if reads || entry.get("ReadCapacityUnits").is_some() {
+                    sum.read += units.unwrap_or_default();
+                } else {
+                    sum.write += units.unwrap_or_default();
+                }
+            }
+        }
+        sum
+    }
+
+    /// How many rules and pauses no call has met yet. A test that ends with any left
+    /// may have tested nothing.
+    pub(crate) fn unmet(&self) -> usize {
+        let state = self.state();
+        let rules = state.rules.iter().filter(|rule| rule.times > 0);
+        rules.count() + state.pauses.len()
+    }
+
+    /// Empties the log, to look at the calls of one request only.
+    pub(crate) fn forget(&self) {
+        self.state().log.clear();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn carry(
+        self,
+        network: SharedHttpConnector,
+        request: HttpRequest,
+    ) -> Result<HttpResponse, ConnectorError> {
+        let target = request.headers().get("x-amz-target").unwrap_or_default();
+        let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
+        let body = request.body().bytes().unwrap_or_default();
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+
+        isolation::assert_own(&operation, &body);
+        let (number, gate) = self.state().sent(&operation, &body);
+        if let Some(gate) = gate {
+            gate.wait().await;
+        }
+        let fault = self.state().fault(number, &operation);
+        match fault {
+            None => self.deliver(number, &network, request).await,
+            Some(Fault::DropRequest) => Err(lost("the request was dropped")),
+            Some(Fault::LoseResponse) => {
+                self.deliver(number, &network, request).await?;
+                Err(lost("the response was lost"))
+            }
+            Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::Die) => Err(ConnectorError::user("the process is dead".into())),
+            Some(fault) => fault.answer(&body),
+        }
+    }
+
+    /// Sends the request on, and keeps the answer.
+    async fn deliver(
+        &self,
+        number: usize,
+        network: &SharedHttpConnector,
+        request: HttpRequest,
+    ) -> Result<HttpResponse, ConnectorError> {
+        let mut response = network.call(request).await?;
+        let body = ByteStream::new(response.take_body()).collect().await;
+        let body = body.map_err(|e| ConnectorError::io(e.into()))?.into_bytes();
+        if let Some(call) = self.state().log.get_mut(&number) {
+            call.response = serde_json::from_slice(&body).ok();
+        }
+        *response.body_mut() = SdkBody::from(body);
+        Ok(response)
+    }
+}
+
+impl State {
+    /// Numbers and logs a call (a dead process makes none), and finds where it waits.
+    fn sent(&mut self, operation: &str, request: &Value) -> (usize, Option<Gate>) {
+        if self.dead {
+            return (self.sent, None);
+        }
+        self.sent += 1;
+        let call = Call { operation: operation.to_owned(), request: request.clone(), response: None };
+        self.log.insert(self.sent, call);
+        let pause = self.pauses.iter().position(|(o, _)| o == operation);
+        (self.sent, pause.map(|i| self.pauses.remove(i).1))
+    }
+
+    fn fault(&mut self, number: usize, operation: &str) -> Option<Fault> {
+        if self.dead {
+            return Some(Fault::Die);
+        }
+        let rule = self.rules.iter_mut().find(|rule| {
+            rule.times > 0
+                && match &rule.when {
+                    When::Operation(wanted) => wanted == operation,
+                    When::Number(wanted) => *wanted == number,
+                }
+        })?;
+        rule.times -= 1;
+        let fault = rule.fault.clone();
+        self.dead = matches!(fault, Fault::Die);
+        Some(fault)
+    }
+}
+
+impl Fault {
+    /// What `DynamoDB` answers, worded as it does.
+    fn answer(&self, request: &Value) -> Result<HttpResponse, ConnectorError> {
+        let items = request.get("TransactItems").and_then(Value::as_array);
+        match (self, items) {
+            (Self::Answer(status, body), _) => respond(*status, body),
+            (Self::Cancelled(codes), _) => cancelled(codes),
+            (Self::Conflict, Some(items)) => {
+                let others = items.iter().skip(1).map(|_| "None");
+                let codes = std::iter::once("TransactionConflict").chain(others);
+                cancelled(&codes.collect::<Vec<_>>())
+            }
+            (Self::Conflict, None) => respond(400, &error("TransactionConflictException", CONFLICT)),
+            (Self::Throttle, _) => {
+                let message = "The level of configured provisioned throughput for the table was exceeded";
+                respond(400, &error("ProvisionedThroughputExceededException", message))
+            }
+            (Self::InProgress, _) => {
+                let message = "The transaction with the given request token is in progress";
+                respond(400, &error("TransactionInProgressException", message))
+            }
+            _ => respond(500, &error("InternalServerError", "Internal server error")),
+        }
+    }
+}
+
+const CONFLICT: &str = "Transaction is ongoing for the item";
+
+fn cancelled(codes: &[&str]) -> Result<HttpResponse, ConnectorError> {
+    let reason = |code: &&str| match *code {
+        "None" => json!({ "Code": code }),
+        "ConditionalCheckFailed" => {
+            json!({ "Code": code, "Message": "The conditional request failed" })
+        }
+        "TransactionConflict" => json!({ "Code": code, "Message": CONFLICT }),
+        _ => json!({ "Code": code, "Message": code }),
+    };
+    let message = format!(
+        "Transaction cancelled, please refer cancellation reasons for specific reasons [{}]",
+        codes.join(", ")
+    );
+    let reasons: Value = codes.iter().map(reason).collect();
+    let kind = kind("TransactionCanceledException");
+    let body = json!({ "__type": kind, "message": message, "CancellationReasons": reasons });
+    respond(400, &body)
+}
+
+fn error(name: &str, message: &str) -> Value {
+    json!({ "__type": kind(name), "message": message })
+}
+
+fn kind(name: &str) -> String {
+    format!("com.amazonaws.dynamodb.v20120810#{name}")
+}
+
+fn respond(status: u16, body: &Value) -> Result<HttpResponse, ConnectorError> {
+    // The SDK checks neither the x-amz-crc32 nor the request id that DynamoDB sends along.
+    http::Response::builder()
+        .status(status)
+        .header("content-type", "application/x-amz-json-1.0")
+        .body(SdkBody::from(body.to_string()))
+        .map_err(BoxError::from)
+        .and_then(|response| HttpResponse::try_from(response).map_err(BoxError::from))
+        .map_err(ConnectorError::user)
+}
+
+fn lost(what: &str) -> ConnectorError {
+    ConnectorError::io(what.into())
+}
+
+impl HttpClient for Faults {
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        SharedHttpConnector::new(Wire {
+            faults: self.clone(),
+            network: self.network.http_connector(settings, components),
+        })
+    }
+}
+
+/// The SDK's own connector, with the script in front of it.
+#[derive(Debug)]
+struct Wire {
+    faults: Faults,
+    network: SharedHttpConnector,
+}
+
+impl HttpConnector for Wire {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        HttpConnectorFuture::new(self.faults.clone().carry(self.network.clone(), request))
+    }
+}
+
+/// A call held back. Dropping this releases it, so a failed test does not hang.
+#[derive(Debug)]
+pub(crate) struct Pause {
+    at_gate: oneshot::Receiver<()>,
+    open: oneshot::Sender<()>,
+}
+
+#[derive(Debug)]
+struct Gate {
+    arrived: oneshot::Sender<()>,
+    opened: oneshot::Receiver<()>,
+}
+
+impl Pause {
+    /// Waits until the call has come to be held, so that what the test does next
+    /// happens between everything the call's task did before and the call itself.
+    pub(crate) async fn arrived(&mut self) {
+        let arrived = tokio::time::timeout(Duration::from_secs(10), &mut self.at_gate).await;
+        assert!(matches!(arrived, Ok(Ok(()))), "the call to hold never came");
+    }
+
+    pub(crate) fn release(self) {
+        drop(self.open);
+    }
+}
+
+impl Gate {
+    async fn wait(self) {
+        // Errors say that the test let go of its end, which is what is waited for.
+        let _ = self.arrived.send(());
+        let _ = self.opened.await;
+    }
+}

@@ -1,0 +1,203 @@
+//! Headers and parameters that every request about one user may carry: which
+//! version it is about, and how much of the user to answer.
+
+use std::fmt::Write;
+
+use insta::assert_snapshot;
+use serde_json::json;
+
+use crate::support::client::{Answer, Client, DEACTIVATE, SARAH};
+
+const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+
+#[tokio::test]
+async fn if_match_guards_every_write() {
+    let client = Client::new().await;
+    let mut table = String::new();
+    // The user is in version 2.
+    for if_match in [
+        "W/\"2\"",
+        "\"2\"",
+        "*",
+        "W/\"1\"",
+        "\"3\"",
+        "W/\"1\", W/\"2\"",
+        "\"1\",\"2\"",
+        "\"1\", \"3\"",
+        "\"e180ee84f0671b1\"",
+        "\"e180ee84f0671b1\", \"2\"",
+        "\"\"",
+        "2",
+        "\"02\"",
+        "\"18446744073709551617\"",
+    ] {
+        let mut statuses = Vec::new();
+        for (method, body) in [
+            ("PUT", r#"{"userName":"bo","title":"y"}"#),
+            ("PUT", r#"{"userName":"bobby"}"#),
+            ("PATCH", DEACTIVATE),
+            ("PATCH", r#"{"Operations":[{"op":"remove","path":"title"}]}"#),
+            // These two would change nothing.
+            ("PUT", r#"{"userName":"bo","title":"x"}"#),
+            ("PATCH", r#"{"Operations":[{"op":"add","path":"title","value":"x"}]}"#),
+            ("DELETE", ""),
+        ] {
+            let user = client.post("/Users", r#"{"userName":"bo"}"#).await.path();
+            let before = client.put(&user, r#"{"userName":"bo","title":"x"}"#).await;
+            assert_eq!(before.header("etag"), Some("W/\"2\""));
+            let answer = client.request(method, &user).if_match(if_match).body(body).send().await;
+            if answer.status == 412 {
+                assert_eq!(client.get(&user).await.to_string(), before.to_string());
+            }
+            statuses.push(answer.status.to_string());
+            client.delete(&user).await;
+        }
+        writeln!(table, "{if_match:26}{}", statuses.join(" ")).unwrap();
+    }
+    assert_snapshot!(table, @r#"
+    W/"2"                     200 200 200 200 200 200 204
+    "2"                       200 200 200 200 200 200 204
+    *                         200 200 200 200 200 200 204
+    W/"1"                     412 412 412 412 412 412 412
+    "3"                       412 412 412 412 412 412 412
+    W/"1", W/"2"              200 200 200 200 200 200 204
+    "1","2"                   200 200 200 200 200 200 204
+    "1", "3"                  412 412 412 412 412 412 412
+    "e180ee84f0671b1"         412 412 412 412 412 412 412
+    "e180ee84f0671b1", "2"    200 200 200 200 200 200 204
+    ""                        412 412 412 412 412 412 412
+    2                         412 412 412 412 412 412 412
+    "02"                      412 412 412 412 412 412 412
+    "18446744073709551617"    412 412 412 412 412 412 412
+    "#);
+}
+
+#[tokio::test]
+async fn a_reader_who_knows_the_version_gets_no_body() {
+    let client = Client::new().await;
+    let user = client.post("/Users", SARAH).await.path();
+    client.patch(&user, DEACTIVATE).await;
+    let mut table = String::new();
+    for known in ["W/\"2\"", "\"2\"", "*", "\"1\", W/\"2\"", "\"1\"", "\"e180ee84\"", "2"] {
+        let answer = client.request("GET", &user).header("if-none-match", known).send().await;
+        let has_body = if answer.body.is_null() { "without" } else { "with" };
+        let (status, etag) = (answer.status, answer.header("etag").unwrap());
+        assert_eq!(answer.body.is_null(), answer.header("content-type").is_none());
+        writeln!(table, "{known:14}{status} {etag} {has_body} a body").unwrap();
+    }
+    assert_snapshot!(table, @r#"
+    W/"2"         304 W/"2" without a body
+    "2"           304 W/"2" without a body
+    *             304 W/"2" without a body
+    "1", W/"2"    304 W/"2" without a body
+    "1"           200 W/"2" with a body
+    "e180ee84"    200 W/"2" with a body
+    2             200 W/"2" with a body
+    "#);
+    let nobody = client.request("GET", "/Users/nobody").header("if-none-match", "*").send().await;
+    assert_eq!(nobody.status, 404);
+}
+
+#[tokio::test]
+async fn a_client_may_want_no_body() {
+    let client = Client::new().await;
+    let mut table = String::new();
+    let mut show = |what: &str, answer: &Answer| {
+        let header = |name| answer.header(name).unwrap_or("-").to_owned();
+        let body = if answer.body.is_null() { "no body" } else { "a body" };
+        let [applied, location, kind] = ["preference-applied", "location", "content-type"].map(header);
+        let etag = header("etag");
+        writeln!(table, "{what}: {} {etag} {applied} {location} {kind} {body}", answer.status).unwrap();
+    };
+    let prefer = |method: &str, path: &str| client.request(method, path).header("prefer", "return=minimal");
+    let created = prefer("POST", "/Users").body(SARAH).send().await;
+    show("POST", &created);
+    let location = created.header("location").unwrap();
+    let user = location.strip_prefix("https://example.com/scim/v2").unwrap();
+    show("PUT", &prefer("PUT", user).body(&SARAH.replace("Jones", "Smith")).send().await);
+    show("PUT same", &prefer("PUT", user).body(&SARAH.replace("Jones", "Smith")).send().await);
+    show("PATCH", &prefer("PATCH", user).body(DEACTIVATE).send().await);
+    show("GET", &prefer("GET", user).send().await);
+    show("POST duplicate", &prefer("POST", "/Users").body(SARAH).send().await);
+    for preference in ["return=representation", "respond-async, Return=\"minimal\"; foo", "return"] {
+        let answer = client.request("PATCH", user).header("prefer", preference).body(DEACTIVATE).send().await;
+        show(preference, &answer);
+    }
+    assert_snapshot!(table, @r#"
+    POST: 201 W/"1" return=minimal https://example.com/scim/v2/Users/00000000-0000-4000-8000-000000000001 - no body
+    PUT: 204 W/"2" return=minimal - - no body
+    PUT same: 204 W/"2" return=minimal - - no body
+    PATCH: 204 W/"3" return=minimal - - no body
+    GET: 200 W/"3" - - application/scim+json a body
+    POST duplicate: 409 - - - application/scim+json a body
+    return=representation: 200 W/"3" - - application/scim+json a body
+    respond-async, Return="minimal"; foo: 204 W/"3" return=minimal - - no body
+    return: 200 W/"3" - - application/scim+json a body
+    "#);
+}
+
+#[tokio::test]
+async fn an_answer_carries_the_attributes_that_were_asked_for() {
+    let client = Client::new().await;
+    let mut table = String::new();
+    for query in [
+        "attributes=userName",
+        "attributes=username,%20NAME.familyname",
+        "attributes=emails.type,meta.version",
+        "attributes=urn:ietf:params:scim:schemas:core:2.0:User:active",
+        "attributes=urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:division",
+        "attributes=urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
+        "attributes=shoeSize",
+        "excludedAttributes=name,emails,meta,urn:ietf:params:scim:schemas:extension:enterprise:2.0:User",
+        "excludedAttributes=id,schemas,name.givenName,emails.value,meta.location,meta.created,meta.lastModified",
+        "excludedAttributes=shoeSize,emails,meta,name",
+    ] {
+        let body = format!(
+            r#"{{"userName":"bo","name":{{"givenName":"Bo","familyName":"Jensen"}},"active":true,
+            "emails":[{{"value":"bo@example.com","type":"work"}}],"{ENTERPRISE}":{{"division":"x","costCenter":"y"}}}}"#
+        );
+        let created = client.post(&format!("/Users?{query}"), &body).await;
+        assert_eq!(created.status, 201);
+        let path = created.path();
+        let user = format!("{path}?{query}");
+        for same in [
+            client.get(&user).await,
+            client.put(&user, &body).await,
+            client.patch(&user, r#"{"Operations":[{"op":"add","path":"active","value":true}]}"#).await,
+        ] {
+            assert_eq!((same.status, &same.body), (200, &created.body), "{query}");
+        }
+        let list = client.get(&format!("/Users?{query}")).await;
+        assert_eq!(list.body["Resources"], json!([created.body]), "{query}");
+        client.delete(&path).await;
+        // The id alone differs from case to case.
+        let shown = created.body.to_string().replace(created.id(), "ID").replace(ENTERPRISE, "ENTERPRISE");
+        writeln!(table, "{query}\n    {shown}").unwrap();
+    }
+    assert_snapshot!(table, @r#"
+    attributes=userName
+        {"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","ENTERPRISE"],"id":"ID","userName":"bo"}
+    attributes=username,%20NAME.familyname
+        {"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","ENTERPRISE"],"id":"ID","userName":"bo","name":{"familyName":"Jensen"}}
+    attributes=emails.type,meta.version
+        {"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","ENTERPRISE"],"id":"ID","emails":[{"type":"work"}],"meta":{"version":"W/\"1\""}}
+    attributes=urn:ietf:params:scim:schemas:core:2.0:User:active
+        {"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","ENTERPRISE"],"id":"ID","active":true}
+    attributes=urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:division
+        {"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","ENTERPRISE"],"id":"ID","ENTERPRISE":{"division":"x"}}
+    attributes=urn:ietf:params:scim:schemas:extension:enterprise:2.0:User
+        {"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","ENTERPRISE"],"id":"ID","ENTERPRISE":{"costCenter":"y","division":"x"}}
+    attributes=shoeSize
+        {"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","ENTERPRISE"],"id":"ID"}
+    excludedAttributes=name,emails,meta,urn:ietf:params:scim:schemas:extension:enterprise:2.0:User
+        {"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","ENTERPRISE"],"id":"ID","userName":"bo","active":true}
+    excludedAttributes=id,schemas,name.givenName,emails.value,meta.location,meta.created,meta.lastModified
+        {"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","ENTERPRISE"],"id":"ID","userName":"bo","name":{"familyName":"Jensen"},"active":true,"emails":[{"type":"work"}],"ENTERPRISE":{"costCenter":"y","division":"x"},"meta":{"resourceType":"User","version":"W/\"1\""}}
+    excludedAttributes=shoeSize,emails,meta,name
+        {"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","ENTERPRISE"],"id":"ID","userName":"bo","active":true,"ENTERPRISE":{"costCenter":"y","division":"x"}}
+    "#);
+    let both = client.get("/Users?attributes=id&excludedAttributes=name").await;
+    assert_snapshot!(both, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"attributes and excludedAttributes exclude each other: send one of them"}"#);
+    assert_snapshot!(client.post("/Users?attributes=1st", SARAH).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"attribute 1st: expected the name of an attribute at byte 0, found `1st`"}"#);
+    assert_eq!(client.get("/Users").await.body["totalResults"], 0);
+}
