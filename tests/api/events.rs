@@ -6,7 +6,9 @@ use std::fmt::Write;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::support::client::{Answer, Client, Directory, NextId};
+use crate::support::answer::Answer;
+use crate::support::client::Client;
+use crate::support::directory::{Directory, NextId};
 
 /// The user who is in the directory before each event, in version 1.
 const BJENSEN: &str = include_str!("bjensen.json");

@@ -18,7 +18,8 @@ use scim_lambda::scim::registry::Registry;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
-use crate::support::client::{Answer, Directory, TOKEN};
+use crate::support::answer::Answer;
+use crate::support::directory::{Directory, TOKEN};
 
 /// Words that get a text past the first rule of the grammar. A byte that stands
 /// for none of them is itself.

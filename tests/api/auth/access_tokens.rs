@@ -17,7 +17,9 @@ use scim_lambda::scim::policy::Policy;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::support::client::{Answer, Client, Directory};
+use crate::support::answer::Answer;
+use crate::support::client::Client;
+use crate::support::directory::Directory;
 
 const ISSUER: &str = "https://login.example.com/acme";
 

@@ -4,7 +4,8 @@ use insta::assert_snapshot;
 use scim_lambda::scim::policy::Policy;
 use serde_json::json;
 
-use crate::support::client::{Client, Directory, TOKEN};
+use crate::support::client::Client;
+use crate::support::directory::{Directory, TOKEN};
 use crate::support::faults::Fault;
 
 #[tokio::test]
@@ -120,82 +121,6 @@ async fn an_instance_remembers_a_thousand_tokens() {
         assert_eq!(reads(kid).await, 1);
     }
     assert_eq!((reads(999).await, reads(1_000).await, reads(0).await), (0, 1, 1));
-}
-
-#[tokio::test]
-async fn a_tenant_never_sees_the_users_of_another() {
-    let directory = Directory::new().await;
-    directory.add_tenant("other", Policy::default()).await;
-    directory.add_tenant("dem", Policy::default()).await;
-    let demo = directory.client();
-    let bo =
-        json!({ "userName": "bo", "externalId": "1", "emails": [{ "value": "bo@example.com" }] }).to_string();
-    let bos = demo.post("/Users", &bo).await;
-    let user = bos.path();
-
-    for tenant in ["other", "dem"] {
-        let other = demo.with_token(&TOKEN.replace("demo", tenant));
-        let patch = r#"{"Operations":[{"op":"replace","path":"active","value":false}]}"#;
-        for (method, body) in [("GET", ""), ("PUT", bo.as_str()), ("PATCH", patch), ("DELETE", "")] {
-            let answer = other.request(method, &user).body(body).send().await;
-            assert_eq!(answer.status, 404, "{tenant} {method}: {answer}");
-        }
-        let id = bos.id();
-        let own = other.post("/Users", &bo).await;
-        assert_eq!(own.status, 201, "{own}");
-        for query in [
-            String::new(),
-            "?filter=userName+eq+%22bo%22".to_owned(),
-            "?filter=externalId+eq+%221%22".to_owned(),
-            "?filter=emails.value+eq+%22bo@example.com%22".to_owned(),
-            "?filter=active+ne+true".to_owned(),
-            "?filter=meta.created+pr+and+userName+sw+%22b%22".to_owned(),
-            "?startIndex=1&count=100&sortBy=userName".to_owned(),
-        ] {
-            let list = other.get(&format!("/Users{query}")).await;
-            assert_eq!(
-                (list.list("id").as_str(), &list.body["totalResults"]),
-                (own.id(), &json!(1)),
-                "{query}"
-            );
-        }
-        assert_eq!(other.find(&format!("id eq {id:?}")).await.body["totalResults"], 0);
-        let taken = other.post("/Users", &bo).await;
-        assert_eq!(taken.status, 409);
-        assert!(taken.detail().contains(own.id()) && !taken.detail().contains(id), "{taken}");
-        assert_eq!(other.get("/Users?startIndex=2").await.list("id"), "");
-    }
-    assert_eq!(demo.get(&user).await.body, bos.body);
-    assert_eq!(demo.get("/Users").await.body["totalResults"], 1);
-    for id in ["..%2Fother", "%23", "demo%23User", "%00", "%F0%9F%98%80", "%FF", &"x".repeat(5_000)] {
-        assert_eq!(demo.get(&format!("/Users/{id}")).await.status, 404, "{id}");
-    }
-}
-
-/// Under the SDK it is asserted that every partition which a request touches is its
-/// tenant's: these are identifiers that might lead elsewhere.
-#[tokio::test]
-async fn no_key_outside_the_tenant_reaches_dynamodb() {
-    let client = Client::new().await;
-    let user = client.post("/Users", r#"{"userName":"other#User","externalId":"other#tenant"}"#).await.path();
-    client.patch(&user, r#"{"Operations":[{"op":"replace","path":"userName","value":"other#x"}]}"#).await;
-    client.put(&user, r#"{"userName":"!","emails":[{"value":"other#User#x"}]}"#).await;
-    for path in ["/Users/other%23User", "/Users/..%2F..%2Fother%23User", "/Users/other#User"] {
-        client.get(path).await;
-        client.delete(path).await;
-    }
-    for filter in [
-        r#"userName eq "other#User""#,
-        r#"userName sw "other#""#,
-        r#"externalId eq "other#tenant""#,
-        r#"id eq "other#User""#,
-        r#"emails eq "other#User#x" or title pr"#,
-        r#"meta.lastModified ge "2026-01-01T00:00:00Z""#,
-    ] {
-        client.find(filter).await;
-    }
-    client.get("/Users?startIndex=2&sortBy=userName").await;
-    client.delete(&user).await;
 }
 
 /// What `DynamoDB` leaves out of a batch for lack of capacity is not missing.

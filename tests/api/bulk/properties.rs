@@ -16,8 +16,9 @@ use scim_lambda::scim::registry::Registry;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::support::client::{Client, Directory};
+use crate::support::client::Client;
 use crate::support::consistency::check as check_directory;
+use crate::support::directory::Directory;
 
 const BULK_IDS: [&str; 4] = ["a", "b", "c", "d"];
 

@@ -7,7 +7,9 @@ use scim_lambda::config::Config;
 use scim_lambda::scim::policy::{GroupCycles, Interpretation, Policy};
 use serde_json::{Value, json};
 
-use crate::support::client::{Answer, Client, Directory};
+use crate::support::answer::Answer;
+use crate::support::client::Client;
+use crate::support::directory::Directory;
 
 const CIRCLE: &str = include_str!("../../../events/rfc/7644-3.7.1-bulk-circular-groups.json");
 

@@ -1,48 +1,19 @@
 //! The cost contract of groups: an operation costs the same in a group of any
 //! size, in calls and in capacity units.
 
-use std::collections::BTreeMap;
-
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::costs::user_costs::measure;
-use crate::groups::lifecycle::{add, patch, remove, users};
-use crate::support::client::Directory;
-use crate::support::consistency::digest;
-use crate::support::fill::put;
-
-pub(crate) const GROUP: &str = "00000000-0000-4000-9000-000000000000";
-
-/// A group with so many members beside the real ones, put into the table past
-/// the handler.
-pub(crate) async fn fill(directory: &Directory, members: usize) {
-    let row = ("demo#Group.displayName".to_owned(), "all".to_owned());
-    let index_digest = digest(&BTreeMap::from([(row.clone(), Some(GROUP.to_owned()))]));
-    let mut items = vec![
-        json!({
-            "pk": "demo#Group", "sk": GROUP, "version": 1, "write_id": "-", "index_digest": index_digest,
-            "created": "2026-01-31T09:00:00Z", "modified": "2026-01-31T09:00:00Z",
-            "change_pk": "demo#changed#Group", "hour": "2026-01-31T09", "resource": { "displayName": "All" },
-            "roster": { "members": members, "epoch": 0 },
-        }),
-        json!({ "pk": row.0, "sk": row.1, "owner": GROUP }),
-        json!({ "pk": "demo#census#Group", "sk": "00", "c00": 1 }),
-    ];
-    items.extend((0..members).map(|n| {
-        let id = format!("{:08x}-0000-4000-8000-{n:012x}", n.wrapping_mul(0x9E37_79B9) & 0xFFFF_FFFF);
-        json!({
-            "pk": format!("demo#Group#{GROUP}"), "sk": id, "type": "User",
-            "member_pk": format!("demo#member#{id}"),
-        })
-    }));
-    put(directory, items).await;
-}
+use crate::support::builders::{add, patch, remove};
+use crate::support::cost_table::measure;
+use crate::support::directory::Directory;
+use crate::support::fill::{GROUP, fill_group};
+use crate::support::seed::users;
 
 /// Every row of the contract, against a group of this size.
 async fn contract(members: usize) -> String {
     let directory = Directory::new().await;
-    fill(&directory, members).await;
+    fill_group(&directory, members).await;
     let client = directory.client();
     let users = users(&client, 110).await;
     let ids: Vec<&str> = users.iter().map(String::as_str).collect();

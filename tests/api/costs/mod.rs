@@ -1,2 +1,2 @@
-pub(crate) mod group_costs;
-pub(crate) mod user_costs;
+mod group_costs;
+mod user_costs;

@@ -1,33 +1,12 @@
 //! The cost contract: what each operation costs in calls and capacity units,
 //! and that it costs the same in a directory of any size.
 
-use std::fmt::Write;
-
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::support::client::{Client, Directory};
+use crate::support::cost_table::measure;
+use crate::support::directory::Directory;
 use crate::support::fill::fill;
-
-/// One line: what was called, and the units that DynamoDB reported.
-pub(crate) async fn measure(
-    table: &mut String,
-    client: &Client,
-    name: &str,
-    method: &str,
-    path: &str,
-    body: &Value,
-) {
-    client.faults.forget();
-    let mut request = client.request(method, path);
-    if !body.is_null() {
-        request = request.body(&body.to_string());
-    }
-    let status = request.send().await.status;
-    let units = client.faults.capacity();
-    let calls = client.faults.calls().join(" ");
-    writeln!(table, "{name:<34} {status} {:>4} write {:>5} read  {calls}", units.write, units.read).unwrap();
-}
 
 fn patch(operation: &Value) -> Value {
     json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation] })

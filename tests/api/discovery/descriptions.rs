@@ -6,7 +6,9 @@ use insta::assert_snapshot;
 use scim_lambda::scim::policy::Policy;
 use serde_json::{Value, json};
 
-use crate::support::client::{Client, Directory};
+use crate::support::client::Client;
+use crate::support::directory::Directory;
+use crate::support::directory::TOKEN;
 
 const PATHS: [&str; 5] = [
     "/ServiceProviderConfig",
@@ -267,7 +269,7 @@ async fn tenants_are_described_one_by_one() {
     let directory = Directory::new().await;
     directory.add_tenant("other", Policy::default()).await;
     let demo = directory.client();
-    let other = demo.with_token(&crate::support::client::TOKEN.replace("demo", "other"));
+    let other = demo.with_token(&TOKEN.replace("demo", "other"));
     for path in PATHS {
         assert_eq!(demo.get(path).await.body, other.get(path).await.body);
     }

@@ -8,8 +8,9 @@ use scim_lambda::scim::registry::Registry;
 use scim_lambda::scim::registry::custom::Definitions;
 use serde_json::{Value, json};
 
-use crate::support::client::{Client, Directory, TOKEN};
+use crate::support::client::Client;
 use crate::support::consistency::count;
+use crate::support::directory::{Directory, TOKEN};
 
 const BADGES: &str = include_str!("../definitions/badges.json");
 const DEVICES: &str = include_str!("../definitions/devices.json");

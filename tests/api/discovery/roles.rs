@@ -5,8 +5,10 @@ use insta::assert_snapshot;
 use scim_lambda::scim::policy::{Policy, UnknownRoles};
 use serde_json::{Value, json};
 
-use crate::support::client::{Answer, Client, Directory, TOKEN};
+use crate::support::answer::Answer;
+use crate::support::client::Client;
 use crate::support::consistency::check;
+use crate::support::directory::{Directory, TOKEN};
 
 const ROLES: &str = include_str!("../definitions/roles.json");
 

@@ -3,12 +3,14 @@
 
 use serde_json::{Value, json};
 
-use crate::costs::group_costs::{GROUP, fill};
-use crate::groups::lifecycle::{add, members};
-use crate::groups::races::{create, id};
-use crate::support::client::{Client, Directory};
-use crate::support::consistency::{check, check_at, count, populate};
+use crate::support::answer::members;
+use crate::support::builders::add;
+use crate::support::client::Client;
+use crate::support::consistency::{check, check_at, count};
+use crate::support::directory::Directory;
 use crate::support::faults::Fault;
+use crate::support::fill::{GROUP, fill_group, populate};
+use crate::support::seed::{create, id};
 
 /// More than are left at the same time.
 const GROUPS: usize = 20;
@@ -177,7 +179,7 @@ async fn sweeps_at_the_same_time_do_no_harm_to_each_other() {
 async fn a_group_of_thousands_is_gone_at_once_and_swept_up_in_pieces() {
     const MEMBERS: usize = 3_000;
     let directory = Directory::spread().await;
-    fill(&directory, MEMBERS).await;
+    fill_group(&directory, MEMBERS).await;
     let client = directory.client();
     let (all, small) = (format!("/Groups/{GROUP}"), create(&client, "Small", &[]).await);
     let mona = client.post("/Users", r#"{"userName":"mona"}"#).await;

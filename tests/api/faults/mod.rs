@@ -1,3 +1,3 @@
 mod deletions;
-pub(crate) mod outages;
+mod outages;
 mod staged_changes;

@@ -5,107 +5,15 @@ use std::time::Duration;
 
 use insta::assert_snapshot;
 use scim_lambda::scim::policy::Policy;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::Instant;
 
-use crate::support::client::{Answer, Client, Directory, Request};
+use crate::support::builders::user;
 use crate::support::consistency::check;
+use crate::support::directory::Directory;
+use crate::support::directory::TOKEN;
 use crate::support::faults::Fault;
-
-/// The ways to change a user, each with its own kind of write.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Act {
-    Create,
-    Replace,
-    Deactivate,
-    AddTitle,
-    AddEmail,
-    Rename,
-    Delete,
-}
-
-const ACTS: [Act; 7] =
-    [Act::Create, Act::Replace, Act::Deactivate, Act::AddTitle, Act::AddEmail, Act::Rename, Act::Delete];
-
-impl Act {
-    /// On the user `name`, whom [`Act::prepare`] has left at `path`.
-    pub(crate) fn request(self, client: &Client, name: &str, path: &str) -> Request {
-        let change = |operation: Value| {
-            client.request("PATCH", path).body(&json!({ "Operations": [operation] }).to_string())
-        };
-        match self {
-            Self::Create => client.request("POST", "/Users").body(&user(name)),
-            Self::Replace => {
-                client.request("PUT", path).body(&user(name).replace("\"active\":true", "\"active\":false"))
-            }
-            Self::Deactivate => change(json!({ "op": "replace", "path": "active", "value": false })),
-            Self::AddTitle => change(json!({ "op": "add", "path": "name.honorificPrefix", "value": "Dr" })),
-            Self::AddEmail => {
-                change(json!({ "op": "add", "path": "emails", "value": [{ "value": "second" }] }))
-            }
-            Self::Rename => client.request("PUT", path).body(&user(&format!("{name}-renamed"))),
-            Self::Delete => client.request("DELETE", path),
-        }
-    }
-
-    /// Also warms the token, so that every call after this is the act's.
-    async fn prepare(self, client: &Client, name: &str) -> String {
-        client.get("/ServiceProviderConfig").await;
-        let path = match self {
-            Self::Create => "/Users".to_owned(),
-            _ => client.create(&user(name)).await.path(),
-        };
-        client.faults.forget();
-        path
-    }
-
-    fn write(self) -> &'static str {
-        match self {
-            Self::Create | Self::AddEmail | Self::Rename | Self::Delete => "TransactWriteItems",
-            Self::Replace | Self::Deactivate | Self::AddTitle => "UpdateItem",
-        }
-    }
-
-    /// How many calls it takes when nothing goes wrong.
-    async fn calls(self, directory: &Directory) -> usize {
-        let client = directory.client();
-        let path = self.prepare(&client, "undisturbed").await;
-        self.has_succeeded(&self.request(&client, "undisturbed", &path).send().await);
-        let calls = client.faults.calls().len();
-        let renamed = client.find(r#"userName sw "undisturbed""#).await;
-        for user in renamed.body["Resources"].as_array().unwrap() {
-            client.delete(&format!("/Users/{}", user["id"].as_str().unwrap())).await;
-        }
-        calls
-    }
-
-    /// The start of the answer when all goes well.
-    fn success(self) -> &'static str {
-        match self {
-            Self::Create => "201 W/\"1\"",
-            Self::Delete => "204 -",
-            _ => "200 W/\"2\"",
-        }
-    }
-
-    pub(crate) fn has_succeeded(self, answer: &Answer) {
-        assert!(answer.to_string().starts_with(self.success()), "{self:?}: {answer}");
-    }
-}
-
-pub(crate) fn user(name: &str) -> String {
-    format!(
-        r#"{{"userName":"{name}","externalId":"{name}","active":true,"emails":[{{"value":"{name}@example.com"}}]}}"#
-    )
-}
-
-impl Client {
-    pub(crate) async fn create(&self, user: &str) -> Answer {
-        let answer = self.post("/Users", user).await;
-        assert_eq!(answer.status, 201, "{answer}");
-        answer
-    }
-}
+use crate::support::user_write::{ACTS, Act};
 
 #[tokio::test]
 async fn one_lost_request_or_answer_at_any_call_changes_nothing() {
@@ -311,7 +219,7 @@ async fn a_throttled_tenant_is_told_to_wait_and_another_does_not_notice() {
     let directory = Directory::new().await;
     directory.add_tenant("other", Policy::default()).await;
     let client = directory.client();
-    let other = client.with_token(&crate::support::client::TOKEN.replace("demo", "other"));
+    let other = client.with_token(&TOKEN.replace("demo", "other"));
     for act in ACTS {
         let name = format!("{act:?}");
         let path = act.prepare(&client, &name).await;

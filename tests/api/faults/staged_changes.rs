@@ -6,12 +6,15 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::groups::lifecycle::{add, members, patch};
-use crate::groups::races::{create, group};
-use crate::support::client::{Answer, Client, Directory, Request};
-use crate::support::consistency::{check, check_at, count, populate};
+use crate::support::answer::{Answer, members};
+use crate::support::builders::{add, group, patch};
+use crate::support::client::{Client, Request};
+use crate::support::consistency::{check, check_at, count};
+use crate::support::directory::Directory;
 use crate::support::faults::{Fault, Pause};
-use crate::users::races::{at_once, statuses};
+use crate::support::fill::populate;
+use crate::support::races::{at_once, statuses};
+use crate::support::seed::create;
 
 /// How members are changed. Each is of a hundred of the 101 users.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -6,7 +6,8 @@ use insta::assert_snapshot;
 use scim_lambda::config::Config;
 use serde_json::{Value, json};
 
-use crate::support::client::{Client, Directory, TOKEN};
+use crate::support::client::Client;
+use crate::support::directory::{Directory, TOKEN};
 
 /// An event of a REST API, with several values for a header.
 fn rest_event(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Value {

@@ -2,38 +2,12 @@
 
 use serde_json::{Value, json};
 
-use crate::support::client::{Answer, Client, Directory};
-use crate::support::consistency::{check, populate};
-
-pub(crate) fn patch(operations: &Value) -> String {
-    json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations })
-        .to_string()
-}
-
-pub(crate) fn add(ids: &[&str]) -> String {
-    let members: Vec<Value> = ids.iter().map(|id| json!({ "value": id })).collect();
-    patch(&json!([{ "op": "add", "path": "members", "value": members }]))
-}
-
-pub(crate) fn remove(id: &str) -> String {
-    patch(&json!([{ "op": "remove", "path": format!("members[value eq \"{id}\"]") }]))
-}
-
-/// The ids of so many new users.
-pub(crate) async fn users(client: &Client, count: usize) -> Vec<String> {
-    let mut ids = Vec::new();
-    for n in 0..count {
-        let user = client.post("/Users", &json!({ "userName": format!("user{n}") }).to_string()).await;
-        ids.push(user.id().to_owned());
-    }
-    ids
-}
-
-/// The ids of the members in an answer.
-pub(crate) fn members(group: &Answer) -> Vec<String> {
-    let members = group.body["members"].as_array().map_or(&[][..], Vec::as_slice);
-    members.iter().map(|member| member["value"].as_str().unwrap().to_owned()).collect()
-}
+use crate::support::answer::members;
+use crate::support::builders::{add, remove};
+use crate::support::consistency::check;
+use crate::support::directory::Directory;
+use crate::support::fill::populate;
+use crate::support::seed::users;
 
 #[tokio::test]
 async fn a_group_lives_from_creation_to_deletion() {

@@ -1,4 +1,5 @@
-pub(crate) mod lifecycle;
+mod lifecycle;
 mod member_changes;
+mod patch;
 mod policies;
-pub(crate) mod races;
+mod races;

@@ -3,10 +3,12 @@
 use scim_lambda::scim::policy::{GroupNames, MassRemoval, PatchAnswer, Policy, UnknownMembers};
 use serde_json::{Value, json};
 
-use crate::groups::lifecycle::{add, members, patch, remove, users};
-use crate::groups::races::{create, group, id};
-use crate::support::client::{Answer, Client, Directory};
+use crate::support::answer::{Answer, members};
+use crate::support::builders::{add, group, patch, remove};
+use crate::support::client::Client;
 use crate::support::consistency::check;
+use crate::support::directory::Directory;
+use crate::support::seed::{create, id, users};
 
 const NOBODY: &str = "00000000-0000-4000-9000-000000000001";
 const NO_ONE: &str = "00000000-0000-4000-9000-000000000002";
@@ -141,7 +143,7 @@ async fn the_answer_to_a_patch_of_a_group_is_the_group_if_somebody_wants_it() {
 
     let policy = Policy { patch_answer: PatchAnswer::Representation, ..Policy::default() };
     let (_directory, client) = with_policy(policy).await;
-    let users = crate::groups::lifecycle::users(&client, 2).await;
+    let users = self::users(&client, 2).await;
     let crew = create(&client, "Crew", &[]).await;
     let added = client.patch(&crew, &add(&[&users[0], &users[1]])).await;
     assert_eq!((added.status, added.header("etag"), members(&added)), (200, Some("W/\"2\""), users.clone()));

@@ -3,29 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::groups::lifecycle::{add, members, patch, remove, users};
-use crate::support::client::{Answer, Client, Directory};
+use crate::support::answer::{Answer, members};
+use crate::support::builders::{add, group, patch, remove};
 use crate::support::consistency::check;
-use crate::users::races::{at_once, statuses};
-
-/// As the body of a POST or PUT.
-pub(crate) fn group(name: &str, members: &[&str]) -> String {
-    let members: Vec<Value> = members.iter().map(|id| json!({ "value": id })).collect();
-    json!({ "displayName": name, "members": members }).to_string()
-}
-
-/// The path of a new group.
-pub(crate) async fn create(client: &Client, name: &str, members: &[&str]) -> String {
-    let answer = client.post("/Groups", &group(name, members)).await;
-    assert_eq!(answer.status, 201, "{answer}");
-    answer.path()
-}
-
-pub(crate) fn id(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or_default()
-}
+use crate::support::directory::Directory;
+use crate::support::races::{at_once, statuses};
+use crate::support::seed::{create, id, users};
 
 fn version(answer: &Answer) -> u64 {
     let version = answer.header("etag").and_then(|etag| etag.strip_prefix("W/\"")?.strip_suffix('"'));

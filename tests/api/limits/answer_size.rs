@@ -5,9 +5,11 @@ use std::io::Read;
 use scim_lambda::config::Config;
 use serde_json::{Value, json};
 
-use crate::costs::group_costs::{GROUP, fill};
-use crate::groups::lifecycle::{add, users};
-use crate::support::client::Directory;
+use crate::support::builders::add;
+use crate::support::directory::Directory;
+use crate::support::directory::TOKEN;
+use crate::support::fill::{GROUP, fill_group};
+use crate::support::seed::users;
 
 /// With `$ref`s as long as these more than 6 MB.
 const MEMBERS: usize = 14_000;
@@ -18,7 +20,7 @@ async fn a_group_that_is_too_large_for_an_answer_is_packed_or_refused() {
     const TOO_MANY: &str = "the answer would be larger than the 6 MB that can be sent: \
         use excludedAttributes=members, ask for fewer resources, or accept gzip";
     let directory = Directory::new().await;
-    fill(&directory, MEMBERS).await;
+    fill_group(&directory, MEMBERS).await;
     let mut config = Config::new(directory.table());
     config.base_url = Some(format!("{BASE}{}", "x".repeat(300)));
     let client = directory.client_with(config);
@@ -41,7 +43,7 @@ async fn a_group_that_is_too_large_for_an_answer_is_packed_or_refused() {
     let rest = client
         .send(json!({
             "httpMethod": "GET", "path": format!("/scim/v2{path}"),
-            "headers": { "Authorization": format!("Bearer {}", crate::support::client::TOKEN), "Accept-Encoding": "gzip" },
+            "headers": { "Authorization": format!("Bearer {}", TOKEN), "Accept-Encoding": "gzip" },
             "requestContext": { "stage": "prod", "httpMethod": "GET", "path": format!("/prod/scim/v2{path}") },
             "body": null, "isBase64Encoded": false,
         }))

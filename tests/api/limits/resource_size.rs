@@ -4,9 +4,10 @@ use insta::assert_snapshot;
 use scim_lambda::config::Config;
 use serde_json::{Value, json};
 
-use crate::faults::outages::user;
-use crate::support::client::{Client, DEACTIVATE, Directory};
+use crate::support::builders::{DEACTIVATE, user};
+use crate::support::client::Client;
 use crate::support::consistency::check;
+use crate::support::directory::Directory;
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused() {

@@ -4,11 +4,11 @@ use insta::assert_snapshot;
 use scim_lambda::config::Config;
 use serde_json::{Value, json};
 
-use crate::operator::log::Recording;
-use crate::operator::scimctl;
-use crate::support::client::Directory;
 use crate::support::consistency;
+use crate::support::directory::Directory;
 use crate::support::faults::Fault;
+use crate::support::recording::Recording;
+use crate::support::scimctl;
 
 /// The audit records among these lines, without what is the same in all.
 fn records(text: &str) -> String {

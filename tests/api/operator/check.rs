@@ -6,9 +6,9 @@ use futures_util::future::join_all;
 use scim_lambda::scim::policy::{GroupNames, Policy};
 use serde_json::{Value, json};
 
-use crate::operator::scimctl::{json, run};
-use crate::support::client::Directory;
 use crate::support::consistency;
+use crate::support::directory::Directory;
+use crate::support::scimctl::{json, run};
 
 /// A directory with some of everything, and a hand in its table.
 struct Spoiled {

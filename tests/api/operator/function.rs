@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::operator::local::Local;
-use crate::support::client::TOKEN;
+use crate::support::directory::TOKEN;
+use crate::support::local_server::Local;
 
 /// SAM local and templates turn a variable that is left out into an empty one.
 #[test]

@@ -1,14 +1,14 @@
 //! The command that runs the endpoint on a desk: its binary, its options, its end.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::client::TOKEN;
+use crate::support::directory::TOKEN;
+use crate::support::local_server::{BINARY, Local};
 
 const PAT: &str =
     r#"{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"userName":"pat@example.com"}"#;
@@ -186,92 +186,6 @@ fn a_token_with_the_key_id_of_another_is_refused() {
     let (code, stderr) = refused(&["--port", "0", "--data", &file, "--token", "scim_demo_events_other"]);
     assert_eq!(code, Some(1));
     assert_eq!(stderr, "cargo local: --token: the key id events is in use with another secret\n");
-}
-
-const BINARY: &str = env!("CARGO_BIN_EXE_scim-local");
-
-/// Far more than any start or stop takes.
-const PATIENCE: Duration = Duration::from_mins(1);
-
-pub(crate) struct Local {
-    child: Child,
-    stdout: BufReader<ChildStdout>,
-    pub(crate) ready: Value,
-}
-
-struct End {
-    code: Option<i32>,
-    /// After the first line.
-    stdout: String,
-    stderr: String,
-}
-
-impl Local {
-    pub(crate) fn start(options: &[&str]) -> Self {
-        let mut child = Command::new(BINARY)
-            .args(["--port", "0", "--json"])
-            .args(options)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        stdout.read_line(&mut line).unwrap();
-        let ready = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
-        Self { child, stdout, ready }
-    }
-
-    fn token(&self) -> &str {
-        self.ready["token"].as_str().unwrap()
-    }
-
-    fn connect(&self) -> TcpStream {
-        let base_url = self.ready["baseUrl"].as_str().unwrap();
-        let address = base_url.strip_prefix("http://").and_then(|url| url.strip_suffix("/scim/v2"));
-        TcpStream::connect(address.unwrap().parse::<SocketAddr>().unwrap()).unwrap()
-    }
-
-    fn request(&self, method: &str, path: &str, body: &str) -> (u16, Value) {
-        let mut stream = self.connect();
-        let token = self.token();
-        let length = body.len();
-        let request = format!(
-            "{method} /scim/v2{path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\
-             Authorization: Bearer {token}\r\nContent-Length: {length}\r\n\r\n{body}",
-            stream.peer_addr().unwrap()
-        );
-        stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), serde_json::from_str(body).unwrap())
-    }
-
-    fn stop(mut self, signal: &str) -> End {
-        let pid = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", signal, &pid]).status().unwrap().success());
-        let deadline = Instant::now() + PATIENCE;
-        let status = loop {
-            if let Some(status) = self.child.try_wait().unwrap() {
-                break status;
-            }
-            assert!(Instant::now() < deadline, "still running after {signal}");
-            std::thread::sleep(Duration::from_millis(20));
-        };
-        let (mut stdout, mut stderr) = (String::new(), String::new());
-        self.stdout.read_to_string(&mut stdout).unwrap();
-        self.child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
-        End { code: status.code(), stdout, stderr }
-    }
-}
-
-impl Drop for Local {
-    fn drop(&mut self) {
-        // Both fail when it has ended, which is what is wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// Exit code and stderr of a start that has to fail.

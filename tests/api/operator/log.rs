@@ -1,60 +1,16 @@
 //! The line that each request leaves in the log.
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
-
 use insta::assert_snapshot;
 use scim_lambda::config::Config;
 use scim_lambda::scim::policy::{Interpretation, Policy};
 use scim_lambda::scim::quirks::Tolerance;
 use serde_json::{Value, json};
 
-use crate::support::client::{Answer, Client, Directory};
+use crate::support::answer::Answer;
+use crate::support::client::Client;
+use crate::support::directory::Directory;
 use crate::support::faults::Fault;
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// What this thread logs from now on.
-pub(crate) struct Recording {
-    lines: Lines,
-    _other: tracing::Dispatch,
-    guard: tracing::subscriber::DefaultGuard,
-}
-
-impl Recording {
-    pub(crate) fn new() -> Self {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .json()
-            .flatten_event(true)
-            .with_target(false)
-            .without_time()
-            .with_writer(move || writer.clone())
-            .finish();
-        // With one subscriber alone, whichever thread logs first decides for all
-        // whether a line is wanted, and the threads of other tests want none.
-        let other = tracing::Dispatch::new(tracing::subscriber::NoSubscriber::default());
-        Self { lines, _other: other, guard: tracing::subscriber::set_default(subscriber) }
-    }
-
-    pub(crate) fn text(self) -> String {
-        drop(self.guard);
-        String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap()
-    }
-}
+use crate::support::recording::Recording;
 
 #[tokio::test]
 async fn an_explained_request_says_its_plan_and_cost_and_no_value() {

@@ -1,8 +1,8 @@
 mod audit;
 mod check;
 mod function;
-pub(crate) mod local;
-pub(crate) mod log;
-pub(crate) mod scimctl;
+mod local;
+mod log;
+mod scimctl;
 mod template;
 mod transfer;

@@ -5,34 +5,10 @@ use insta::assert_snapshot;
 use serde_json::Value;
 use tokio::process::Command;
 
-use crate::support::client::{Directory, TOKEN};
 use crate::support::consistency;
-
-/// What it prints, or its complaint.
-pub(crate) async fn run(directory: &Directory, arguments: &[&str]) -> Result<String, String> {
-    let ended = Command::new(env!("CARGO_BIN_EXE_scimctl"))
-        .args(["--endpoint", directory.endpoint(), "--table", directory.table()])
-        .args(arguments)
-        .output()
-        .await
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    if ended.status.success() {
-        Ok(text(ended.stdout))
-    } else {
-        Err(text(ended.stderr) + &text(ended.stdout))
-    }
-}
-
-pub(crate) async fn json(directory: &Directory, arguments: &[&str]) -> Value {
-    let printed = run(directory, &[&["--json"], arguments].concat()).await.unwrap();
-    serde_json::from_str(&printed).unwrap()
-}
-
-async fn token(directory: &Directory, arguments: &[&str]) -> String {
-    let made = json(directory, &[&["token", "create"], arguments].concat()).await;
-    made["token"].as_str().unwrap().to_owned()
-}
+use crate::support::directory::{Directory, TOKEN};
+use crate::support::faults::Fault;
+use crate::support::scimctl::{json, run, token};
 
 #[tokio::test]
 async fn a_customer_is_let_in_by_two_commands() {
@@ -268,7 +244,7 @@ async fn stats_say_what_there_is_and_sweep_does_what_is_due() {
     let client = directory.client();
     let user = client.post("/Users", r#"{"userName":"ann"}"#).await.path();
     client.post("/Users", r#"{"userName":"bo"}"#).await;
-    client.faults.on_nth_call(3, crate::support::faults::Fault::Die);
+    client.faults.on_nth_call(3, Fault::Die);
     client.delete(&user).await;
     let stats = json(&directory, &["stats"]).await;
     assert_eq!(
@@ -312,7 +288,7 @@ async fn it_is_seen_that_a_token_is_in_use_and_that_costs_one_write_an_hour() {
     assert_eq!(writes().await, 1);
     assert_ne!(last_used().await, first);
     // Another instance that read the token before does not write again.
-    client.faults.inject_times("UpdateItem", 9, crate::support::faults::Fault::ServerError);
+    client.faults.inject_times("UpdateItem", 9, Fault::ServerError);
     directory.pass(3_600);
     assert_eq!(writes().await, 4, "the attempts of the SDK; nobody waits for a note to succeed");
 }

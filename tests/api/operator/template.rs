@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_dynamodb::types::{GlobalSecondaryIndexDescription, KeySchemaElement};
 use scim_lambda::config::Config;
 
-use crate::support::client::Directory;
+use crate::support::directory::Directory;
 
 const TEMPLATE: &str = include_str!("../../../template.yaml");
 const README: &str = include_str!("../../../README.md");

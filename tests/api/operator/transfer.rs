@@ -7,9 +7,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::operator::scimctl::{json, run};
-use crate::support::client::Directory;
 use crate::support::consistency;
+use crate::support::directory::Directory;
+use crate::support::scimctl::{json, run};
 
 /// A file that is gone with the test.
 struct Temporary(PathBuf);

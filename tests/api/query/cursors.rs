@@ -7,25 +7,14 @@ use std::fmt::Write;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::query::search::add_users;
-use crate::support::client::{Answer, Client, Directory};
+use crate::support::answer::Answer;
+use crate::support::client::Client;
 use crate::support::consistency::check;
+use crate::support::directory::Directory;
+use crate::support::directory::TOKEN;
 use crate::support::fill::fill;
-
-/// Every page of a query by cursor, and the names in the order shown.
-pub(crate) async fn all_by_cursor(client: &Client, query: &str) -> (usize, Vec<String>) {
-    let (mut pages, mut names, mut cursor) = (0, Vec::new(), String::new());
-    loop {
-        let page = client.get(&format!("{query}&cursor={cursor}")).await;
-        assert_eq!(page.status, 200, "{page}");
-        pages += 1;
-        names.extend(page.list("userName").split(' ').filter(|name| !name.is_empty()).map(str::to_owned));
-        match page.body["nextCursor"].as_str() {
-            Some(next) => next.clone_into(&mut cursor),
-            None => return (pages, names),
-        }
-    }
-}
+use crate::support::paging::all_by_cursor;
+use crate::support::seed::add_users;
 
 #[tokio::test]
 async fn a_cursor_leads_through_every_order_and_filter_once() {
@@ -221,7 +210,7 @@ async fn a_cursor_is_good_for_its_own_query_only() {
     for (query, cursor) in refused {
         texts.insert(client.get(&format!("{query}&cursor={cursor}")).await.to_string());
     }
-    let other = client.with_token(&crate::support::client::TOKEN.replace("demo", "other"));
+    let other = client.with_token(&TOKEN.replace("demo", "other"));
     let query = format!("/Users?count=2&filter=active+eq+true&cursor={cursor}");
     texts.insert(other.get(&query).await.to_string());
     assert_snapshot!(texts.into_iter().collect::<Vec<_>>().join("\n"), @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidCursor","detail":"the cursor is not valid, or not any more: begin again with an empty cursor"}"#);

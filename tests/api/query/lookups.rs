@@ -6,7 +6,9 @@ use std::fmt::Write;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::support::client::{Answer, Client, Directory};
+use crate::support::answer::Answer;
+use crate::support::client::Client;
+use crate::support::directory::Directory;
 
 /// Anna, Bert and Cleo.
 async fn add_three(client: &Client) -> [String; 3] {

@@ -3,12 +3,14 @@
 
 use serde_json::{Value, json};
 
-use crate::groups::lifecycle::{add, members, users};
-use crate::groups::races::{create, id};
-use crate::query::cursors::all_by_cursor;
-use crate::support::client::{Answer, Client, Directory};
+use crate::support::answer::{Answer, members};
+use crate::support::builders::add;
+use crate::support::client::Client;
 use crate::support::consistency::check;
+use crate::support::directory::Directory;
 use crate::support::faults::Capacity;
+use crate::support::paging::all_by_cursor;
+use crate::support::seed::{create, id, users};
 
 /// Design has the users 0 and 1, Staff has Design and user 2, Attic has nobody.
 struct Groups {

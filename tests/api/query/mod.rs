@@ -1,6 +1,6 @@
-pub(crate) mod cursors;
+mod cursors;
 mod filters;
 mod lookups;
 mod membership;
 mod plans;
-pub(crate) mod search;
+mod search;

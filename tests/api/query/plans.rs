@@ -17,7 +17,9 @@ use scim_lambda::scim::schema::ResourceType;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
-use crate::support::client::{Answer, Client, Directory, TOKEN};
+use crate::support::answer::Answer;
+use crate::support::client::Client;
+use crate::support::directory::{Directory, TOKEN};
 
 const NAMES: [&str; 7] = ["a", "Ab", "ab1", "b", "ΟΔΟΣ", "Οδοσα", "ß"];
 const VALUES: [&str; 3] = ["x", "X", "y"];

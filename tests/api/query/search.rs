@@ -7,26 +7,12 @@ use std::io::Read;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::query::cursors::all_by_cursor;
-use crate::support::client::{Answer, Client, Directory};
+use crate::support::answer::Answer;
+use crate::support::client::Client;
+use crate::support::directory::Directory;
 use crate::support::fill::{filler, put};
-
-/// Users named `n<number>`, with what the number makes of the other attributes.
-pub(crate) async fn add_users(client: &Client, numbers: impl IntoIterator<Item = usize>) {
-    for n in numbers {
-        let mut user = json!({
-            "userName": format!("n{n:03}@Example.com"),
-            "externalId": format!("e{}", n % 7),
-            "active": n % 2 == 0,
-            "emails": [{ "value": format!("n{n}@example.com"), "type": "work" }, { "value": format!("shared{}@example.com", n % 3), "type": "home" }],
-        });
-        if n % 4 != 0 {
-            user["title"] = format!("title {}", 9 - n % 10).into();
-        }
-        let created = client.post("/Users", &user.to_string()).await;
-        assert_eq!(created.status, 201, "{created}");
-    }
-}
+use crate::support::paging::all_by_cursor;
+use crate::support::seed::add_users;
 
 fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()

@@ -10,9 +10,8 @@ use scim_lambda::scim::filter::case_fold::fold;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::support::client::Directory;
+use crate::support::directory::Directory;
 use crate::support::faults::Fault;
-use crate::support::fill::fill;
 
 type Item = HashMap<String, AttributeValue>;
 type Key = (String, String);
@@ -32,6 +31,7 @@ const USER: (&Rows, &Rows) = (
     ],
 );
 const GROUP: (&Rows, &Rows) = (&[("displayName", None, false)], &[("externalId", None, true)]);
+
 /// Of a tenant whose groups may have equal names.
 const FREE_GROUP: (&Rows, &Rows) = (&[], &[("displayName", None, false), ("externalId", None, true)]);
 
@@ -56,15 +56,8 @@ pub(crate) async fn count(directory: &Directory, partitions: &str) -> usize {
     read(directory).await.keys().filter(|(pk, _)| pk.starts_with(partitions)).count()
 }
 
-/// So many users, put into the table past the handler. Their ids, in order.
-pub(crate) async fn populate(directory: &Directory, users: u32) -> Vec<String> {
-    fill(directory, users).await;
-    let items = read(directory).await.into_keys();
-    items.filter(|(pk, _)| pk == "demo#User").map(|(_, id)| id).collect()
-}
-
-/// Every item of the directory's table.
-async fn read(directory: &Directory) -> Items {
+/// Reads every item of the directory's table.
+pub(crate) async fn read(directory: &Directory) -> Items {
     let pages = directory.dynamodb().scan().table_name(directory.table()).consistent_read(true);
     let mut items = BTreeMap::new();
     let mut pages = pages.into_paginator().items().send();

@@ -7,8 +7,8 @@ use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use dynoxide::{AttributeValue, ImportOptions};
 use serde_json::{Map, Value, json};
 
-use crate::support::client::Directory;
-use crate::support::consistency::{check, digest};
+use crate::support::consistency::{check, digest, read};
+use crate::support::directory::Directory;
 
 /// Puts items into the table: of an emulator all at once, elsewhere by 25.
 pub(crate) async fn put(directory: &Directory, items: Vec<Value>) {
@@ -90,6 +90,40 @@ pub(crate) fn filler(n: u32, id: &str) -> [Value; 3] {
         json!({ "pk": unique.0, "sk": unique.1, "owner": id }),
         json!({ "pk": look_up.0, "sk": look_up.1 }),
     ]
+}
+
+/// So many users, put into the table past the handler. Their ids, in order.
+pub(crate) async fn populate(directory: &Directory, users: u32) -> Vec<String> {
+    fill(directory, users).await;
+    let items = read(directory).await.into_keys();
+    items.filter(|(pk, _)| pk == "demo#User").map(|(_, id)| id).collect()
+}
+
+pub(crate) const GROUP: &str = "00000000-0000-4000-9000-000000000000";
+
+/// A group with so many members beside the real ones, put into the table past
+/// the handler.
+pub(crate) async fn fill_group(directory: &Directory, members: usize) {
+    let row = ("demo#Group.displayName".to_owned(), "all".to_owned());
+    let index_digest = digest(&BTreeMap::from([(row.clone(), Some(GROUP.to_owned()))]));
+    let mut items = vec![
+        json!({
+            "pk": "demo#Group", "sk": GROUP, "version": 1, "write_id": "-", "index_digest": index_digest,
+            "created": "2026-01-31T09:00:00Z", "modified": "2026-01-31T09:00:00Z",
+            "change_pk": "demo#changed#Group", "hour": "2026-01-31T09", "resource": { "displayName": "All" },
+            "roster": { "members": members, "epoch": 0 },
+        }),
+        json!({ "pk": row.0, "sk": row.1, "owner": GROUP }),
+        json!({ "pk": "demo#census#Group", "sk": "00", "c00": 1 }),
+    ];
+    items.extend((0..members).map(|n| {
+        let id = format!("{:08x}-0000-4000-8000-{n:012x}", n.wrapping_mul(0x9E37_79B9) & 0xFFFF_FFFF);
+        json!({
+            "pk": format!("demo#Group#{GROUP}"), "sk": id, "type": "User",
+            "member_pk": format!("demo#member#{id}"),
+        })
+    }));
+    put(directory, items).await;
 }
 
 #[tokio::test]

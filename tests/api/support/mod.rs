@@ -1,6 +1,17 @@
+pub(crate) mod answer;
+pub(crate) mod builders;
 pub(crate) mod client;
 pub(crate) mod consistency;
+pub(crate) mod cost_table;
+pub(crate) mod directory;
 pub(crate) mod faults;
 pub(crate) mod fill;
 pub(crate) mod isolation;
+pub(crate) mod local_server;
+pub(crate) mod paging;
 pub(crate) mod permissions;
+pub(crate) mod races;
+pub(crate) mod recording;
+pub(crate) mod scimctl;
+pub(crate) mod seed;
+pub(crate) mod user_write;

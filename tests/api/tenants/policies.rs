@@ -5,7 +5,8 @@ use insta::assert_snapshot;
 use scim_lambda::scim::policy::Policy;
 use serde_json::{Value, json};
 
-use crate::support::client::{Client, Directory, TOKEN};
+use crate::support::client::Client;
+use crate::support::directory::{Directory, TOKEN};
 
 async fn with_policy(policy: Value) -> Client {
     let directory = Directory::new().await;

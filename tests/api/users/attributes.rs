@@ -6,7 +6,9 @@ use insta::assert_snapshot;
 use scim_lambda::scim::policy::{Interpretation, Mutable, Policy};
 use serde_json::{Value, json};
 
-use crate::support::client::{Client, DEACTIVATE, Directory, SARAH};
+use crate::support::builders::{DEACTIVATE, SARAH};
+use crate::support::client::Client;
+use crate::support::directory::Directory;
 
 fn rename(user_name: &str) -> String {
     json!({ "Operations": [{ "op": "replace", "path": "userName", "value": user_name }] }).to_string()

@@ -2,7 +2,10 @@
 
 use insta::assert_snapshot;
 
-use crate::support::client::{Answer, Client, DEACTIVATE, Directory, SARAH};
+use crate::support::answer::Answer;
+use crate::support::builders::{DEACTIVATE, SARAH};
+use crate::support::client::Client;
+use crate::support::directory::Directory;
 
 fn location(answer: &Answer) -> &str {
     answer.header("location").unwrap_or_default()

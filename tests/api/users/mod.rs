@@ -3,4 +3,4 @@ mod me;
 mod patch;
 mod preconditions;
 mod properties;
-pub(crate) mod races;
+mod races;

@@ -6,7 +6,9 @@ use std::fmt::Write;
 use insta::assert_snapshot;
 use serde_json::json;
 
-use crate::support::client::{Answer, Client, DEACTIVATE, SARAH};
+use crate::support::answer::Answer;
+use crate::support::builders::{DEACTIVATE, SARAH};
+use crate::support::client::Client;
 
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 

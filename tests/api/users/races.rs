@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::faults::outages::{Act, user};
-use crate::support::client::{Answer, Directory};
+use crate::support::builders::user;
 use crate::support::consistency::check;
+use crate::support::directory::Directory;
+use crate::support::races::{at_once, statuses};
+use crate::support::user_write::Act;
 
 const USER: &str =
     r#"{"userName":"sarah","externalId":"e1","emails":[{"value":"sarah@example.com"}],"title":"a"}"#;
@@ -19,25 +21,6 @@ fn patch(operations: &Value) -> String {
 
 fn set(path: &str, value: &str) -> String {
     patch(&json!([{ "op": "replace", "path": path, "value": value }]))
-}
-
-/// The same act by this many clients at once, each its own Lambda instance.
-pub(crate) async fn at_once<F>(count: usize, act: impl Fn(usize) -> F) -> Vec<Answer>
-where
-    F: Future<Output = Answer> + Send + 'static,
-{
-    let tasks: Vec<_> = (0..count).map(|n| tokio::spawn(act(n))).collect();
-    let mut answers = Vec::new();
-    for task in tasks {
-        answers.push(task.await.unwrap());
-    }
-    answers
-}
-
-pub(crate) fn statuses(answers: &[Answer]) -> Vec<u16> {
-    let mut statuses: Vec<u16> = answers.iter().map(|answer| answer.status).collect();
-    statuses.sort_unstable();
-    statuses
 }
 
 #[tokio::test]
