@@ -1,2 +1,4 @@
+mod order;
 mod properties;
+mod references;
 mod requests;

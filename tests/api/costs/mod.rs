@@ -1,2 +1,3 @@
+mod calls;
 mod group_costs;
 mod user_costs;

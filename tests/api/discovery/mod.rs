@@ -1,3 +1,4 @@
 mod descriptions;
+mod invalid_documents;
 mod own_schemas;
 mod roles;

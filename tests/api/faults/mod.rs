@@ -1,3 +1,5 @@
+mod contention;
 mod deletions;
-mod outages;
+mod lost_messages;
 mod staged_changes;
+mod timeouts;

@@ -1,1 +1,4 @@
 mod decoding;
+mod location;
+mod media_types;
+mod routes;

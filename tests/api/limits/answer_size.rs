@@ -1,4 +1,4 @@
-//! Answers about groups that are near what Lambda lets pass, 6 MB, and beyond.
+//! The size of an answer: Lambda passes 6 MB, and compression helps.
 
 use std::io::Read;
 
@@ -6,10 +6,11 @@ use scim_lambda::config::Config;
 use serde_json::{Value, json};
 
 use crate::support::builders::add;
-use crate::support::directory::Directory;
-use crate::support::directory::TOKEN;
+use crate::support::client::Client;
+use crate::support::directory::{Directory, TOKEN};
 use crate::support::fill::{GROUP, fill_group};
-use crate::support::seed::users;
+use crate::support::paging::all_by_cursor;
+use crate::support::seed::{add_users, users};
 
 /// With `$ref`s as long as these more than 6 MB.
 const MEMBERS: usize = 14_000;
@@ -64,4 +65,54 @@ async fn a_group_that_is_too_large_for_an_answer_is_packed_or_refused() {
     assert_eq!(put.to_string(), "204 W/\"3\"");
     let members = client.request("GET", &shown).header("accept-encoding", "gzip").send().await;
     assert_eq!(members.body["members"].as_array().unwrap().len(), MEMBERS);
+}
+
+/// Ten users of 350 kB each are more than one answer of Lambda may hold.
+#[tokio::test]
+async fn a_page_ends_early_rather_than_be_too_large() {
+    let client = Client::new().await;
+    let long = "x".repeat(350_000);
+    for n in 0..13 {
+        let user = json!({ "userName": format!("u{n}"), "profileUrl": long }).to_string();
+        assert_eq!(client.post("/Users", &user).await.status, 201);
+    }
+    let page = client.get("/Users").await;
+    assert_eq!((&page.body["totalResults"], &page.body["itemsPerPage"]), (&json!(13), &json!(11)));
+    let rest = client.get("/Users?startIndex=12").await;
+    assert_eq!(rest.body["itemsPerPage"], 2);
+    let (pages, names) = all_by_cursor(&client, "/Users?count=100").await;
+    assert!((2..=4).contains(&pages), "{pages}");
+    assert_eq!(names.len(), 13);
+
+    let page = async |cursor: &Value| {
+        let query = "count=100&sortBy=userName&filter=userName+sw+%22u%22";
+        client.get(&format!("/Users?{query}&cursor={}", cursor.as_str().unwrap())).await
+    };
+    let first = page(&json!("")).await;
+    assert_eq!(first.body["itemsPerPage"], 11);
+    let second = page(&first.body["nextCursor"]).await;
+    assert_eq!(second.body["itemsPerPage"], 2);
+    let back = page(&second.body["previousCursor"]).await;
+    assert_eq!(back.list("id"), first.list("id"));
+}
+
+#[tokio::test]
+async fn a_long_answer_is_packed_for_a_client_that_can_unpack() {
+    let client = Client::new().await;
+    add_users(&client, 0..10).await;
+    let plain = client.get("/Users").await;
+    assert_eq!(plain.header("content-encoding"), None);
+    let packed =
+        client.request("GET", "/Users").header("accept-encoding", "deflate, GZIP;q=0.5").send_raw().await;
+    assert_eq!(packed.header("content-encoding"), Some("gzip"));
+    let mut unpacked = String::new();
+    flate2::read::GzDecoder::new(packed.bytes.as_slice()).read_to_string(&mut unpacked).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&unpacked).unwrap(), plain.body);
+    assert!(packed.bytes.len() * 4 < unpacked.len());
+    for refused in ["gzip;q=0", "br", ""] {
+        let answer = client.request("GET", "/Users").header("accept-encoding", refused).send().await;
+        assert_eq!(answer.header("content-encoding"), None, "{refused}");
+    }
+    let short = client.request("GET", "/Users?count=0").header("accept-encoding", "gzip").send().await;
+    assert_eq!(short.header("content-encoding"), None);
 }

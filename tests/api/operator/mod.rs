@@ -5,4 +5,6 @@ mod local;
 mod log;
 mod scimctl;
 mod template;
+mod tenants;
+mod tokens;
 mod transfer;

@@ -1,5 +1,4 @@
-//! Lists page by page, by index and by cursor (RFC 7644 s3.4.2.4; RFC 9865), and
-//! what is promised while others write.
+//! Pages by cursor (RFC 9865), also while others write.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -7,11 +6,8 @@ use std::fmt::Write;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
-use crate::support::answer::Answer;
 use crate::support::client::Client;
-use crate::support::consistency::check;
-use crate::support::directory::Directory;
-use crate::support::directory::TOKEN;
+use crate::support::directory::{Directory, TOKEN};
 use crate::support::fill::fill;
 use crate::support::paging::all_by_cursor;
 use crate::support::seed::add_users;
@@ -230,136 +226,6 @@ async fn without_a_key_no_cursor_is_offered() {
     let client = directory.client_with(scim_lambda::config::Config::new(directory.table()));
     assert_eq!(client.get("/ServiceProviderConfig").await.body["pagination"]["cursor"], false);
     assert_snapshot!(client.get("/Users?cursor=").await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidCursor","detail":"cursor pagination is not offered here: page by startIndex"}"#);
-}
-
-/// Ten users of 350 kB each are more than one answer of Lambda may hold.
-#[tokio::test]
-async fn a_page_ends_early_rather_than_be_too_large() {
-    let client = Client::new().await;
-    let long = "x".repeat(350_000);
-    for n in 0..13 {
-        let user = json!({ "userName": format!("u{n}"), "profileUrl": long }).to_string();
-        assert_eq!(client.post("/Users", &user).await.status, 201);
-    }
-    let page = client.get("/Users").await;
-    assert_eq!((&page.body["totalResults"], &page.body["itemsPerPage"]), (&json!(13), &json!(11)));
-    let rest = client.get("/Users?startIndex=12").await;
-    assert_eq!(rest.body["itemsPerPage"], 2);
-    let (pages, names) = all_by_cursor(&client, "/Users?count=100").await;
-    assert!((2..=4).contains(&pages), "{pages}");
-    assert_eq!(names.len(), 13);
-
-    let page = async |cursor: &Value| {
-        let query = "count=100&sortBy=userName&filter=userName+sw+%22u%22";
-        client.get(&format!("/Users?{query}&cursor={}", cursor.as_str().unwrap())).await
-    };
-    let first = page(&json!("")).await;
-    assert_eq!(first.body["itemsPerPage"], 11);
-    let second = page(&first.body["nextCursor"]).await;
-    assert_eq!(second.body["itemsPerPage"], 2);
-    let back = page(&second.body["previousCursor"]).await;
-    assert_eq!(back.list("id"), first.list("id"));
-}
-
-fn ids(page: &Answer) -> Vec<String> {
-    assert_eq!(page.status, 200, "{page}");
-    page.list("id").split(' ').filter(|id| !id.is_empty()).map(str::to_owned).collect()
-}
-
-/// Scenario 11 of the store.
-#[tokio::test]
-async fn a_page_by_index_is_a_part_of_what_is_there_when_it_is_read() {
-    let client = Directory::spread().await.client();
-    add_users(&client, 0..20).await;
-    let mut number = 100;
-    for query in ["", "&sortBy=userName", "&sortBy=title&sortOrder=descending", "&filter=userName+sw+%22n%22"]
-    {
-        let (mut start, mut before) = (0, Vec::new());
-        loop {
-            let page = client.get(&format!("/Users?startIndex={}&count=5{query}", start + 1)).await;
-            let everybody = ids(&client.get(&format!("/Users?{query}")).await);
-            let expected: Vec<String> = everybody.iter().skip(start).take(5).cloned().collect();
-            assert_eq!(
-                (ids(&page), &page.body["totalResults"]),
-                (expected, &json!(everybody.len())),
-                "{query}"
-            );
-            // Nobody changes places.
-            let common = |of: &[String], and: &[String]| -> Vec<String> {
-                of.iter().filter(|id| and.contains(id)).cloned().collect()
-            };
-            assert_eq!(common(&everybody, &before), common(&before, &everybody), "{query}");
-            start += 5;
-            if start >= everybody.len() {
-                break;
-            }
-            add_users(&client, number..number + 2).await;
-            for gone in [&everybody[start / 2], &everybody[everybody.len() - 1]] {
-                assert_eq!(client.delete(&format!("/Users/{gone}")).await.status, 204);
-            }
-            (number, before) = (number + 2, everybody);
-        }
-    }
-}
-
-#[tokio::test]
-async fn who_comes_or_goes_before_a_page_by_index_moves_it_by_one() {
-    let client = Directory::spread().await.client();
-    add_users(&client, 10..18).await;
-    let page = async |start: usize| {
-        let query = format!("/Users?sortBy=userName&startIndex={start}&count=3");
-        client.get(&query).await.list("userName").replace("@Example.com", "")
-    };
-    assert_eq!(page(1).await, "n010 n011 n012");
-    add_users(&client, [9]).await;
-    assert_eq!(page(4).await, "n012 n013 n014");
-    for name in ["n009", "n010"] {
-        let user = client.find(&format!(r#"userName eq "{name}@example.com""#)).await.list("id");
-        assert_eq!(client.delete(&format!("/Users/{user}")).await.status, 204);
-    }
-    assert_eq!(page(7).await, "n017");
-    add_users(&client, [19]).await;
-    assert_eq!(page(7).await, "n017 n019");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn pages_by_index_are_sound_while_others_write() {
-    let directory = Directory::spread().await;
-    let client = directory.client();
-    add_users(&client, 0..20).await;
-    let writers = (1..=3).map(|writer| {
-        let client = directory.client();
-        tokio::spawn(async move {
-            for n in 0..12 {
-                let user = json!({ "userName": format!("w{writer}-{n}") }).to_string();
-                let created = client.post("/Users", &user).await;
-                assert_eq!(created.status, 201, "{created}");
-                if n % 3 != 0 {
-                    assert_eq!(client.delete(&created.path()).await.status, 204);
-                }
-            }
-        })
-    });
-    let writers: Vec<_> = writers.collect();
-    while !writers.iter().all(tokio::task::JoinHandle::is_finished) {
-        for start in [1, 6, 11, 16] {
-            let page = client.get(&format!("/Users?startIndex={start}&count=5")).await;
-            let shown = ids(&page);
-            assert!(shown.is_sorted_by(|a, b| a < b), "{shown:?}");
-            let total = page.body["totalResults"].as_u64().unwrap();
-            assert!((20..=20 + 3 * 5).contains(&total) && shown.len() == 5, "{total}");
-        }
-    }
-    for writer in writers {
-        writer.await.unwrap();
-    }
-    let mut everybody = BTreeSet::new();
-    for start in (1..=32).step_by(5) {
-        let page = client.get(&format!("/Users?startIndex={start}&count=5")).await;
-        assert_eq!(page.body["totalResults"], 32);
-        everybody.extend(ids(&page));
-    }
-    assert_eq!((everybody.len(), check(&directory).await), (32, 32));
 }
 
 /// What more than 1,000 users share is not looked up, and need not be sorted.

@@ -1,5 +1,7 @@
 mod cursors;
 mod filters;
+mod index_pages;
+mod invalid_queries;
 mod lookups;
 mod membership;
 mod plans;

@@ -1,5 +1,6 @@
 pub(crate) mod answer;
 pub(crate) mod builders;
+pub(crate) mod bulk;
 pub(crate) mod client;
 pub(crate) mod consistency;
 pub(crate) mod cost_table;

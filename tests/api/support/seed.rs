@@ -43,3 +43,22 @@ pub(crate) async fn create(client: &Client, name: &str, members: &[&str]) -> Str
 pub(crate) fn id(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }
+
+/// Anna, Bert and Cleo.
+pub(crate) async fn add_three(client: &Client) -> [String; 3] {
+    let mut ids = Vec::new();
+    for user in [
+        json!({
+            "userName": "Anna@Example.com", "externalId": "A-1", "active": true, "title": "Guide",
+            "emails": [{ "value": "Anna@Example.com", "type": "work" }, { "value": "home@example.net", "type": "home" }],
+        }),
+        json!({
+            "userName": "bert", "externalId": "a-1", "active": false,
+            "emails": [{ "value": "home@example.net", "type": "work" }, { "value": "HOME@example.net", "type": "home" }],
+        }),
+        json!({ "userName": "cleo", "externalId": "A-1" }),
+    ] {
+        ids.push(client.post("/Users", &user.to_string()).await.id().to_owned());
+    }
+    ids.try_into().unwrap()
+}

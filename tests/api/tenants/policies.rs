@@ -1,5 +1,4 @@
-//! What a tenant has decided, on the wire. The policies of groups are in
-//! `group_policies`, that of roles in `roles`.
+//! Policies of a tenant on page sizes and unknown attributes.
 
 use insta::assert_snapshot;
 use scim_lambda::scim::policy::Policy;

@@ -1,6 +1,9 @@
 mod attributes;
+mod lifecycle;
 mod me;
 mod patch;
 mod preconditions;
 mod properties;
 mod races;
+mod representation;
+mod user_name;

@@ -1,17 +1,10 @@
-//! Lost answers, conflicts, throttling and death at every call of every write.
-//! After each test the whole table is checked against itself.
+//! Requests to DynamoDB and answers that are lost, and processes that die between them.
 
-use std::time::Duration;
-
-use insta::assert_snapshot;
-use scim_lambda::scim::policy::Policy;
 use serde_json::json;
-use tokio::time::Instant;
 
 use crate::support::builders::user;
 use crate::support::consistency::check;
 use crate::support::directory::Directory;
-use crate::support::directory::TOKEN;
 use crate::support::faults::Fault;
 use crate::support::user_write::{ACTS, Act};
 
@@ -131,62 +124,6 @@ async fn a_creation_whose_token_is_forgotten_finds_itself() {
 }
 
 #[tokio::test]
-async fn a_conflict_is_tried_again_at_every_write() {
-    let directory = Directory::spread().await;
-    let client = directory.client();
-    for act in ACTS {
-        let name = format!("{act:?}");
-        let path = act.prepare(&client, &name).await;
-        client.faults.inject_times(act.write(), 3, Fault::Conflict);
-        act.has_succeeded(&act.request(&client, &name, &path).send().await);
-        assert_eq!(client.faults.unmet(), 0, "{act:?}");
-    }
-    check(&directory).await;
-}
-
-#[tokio::test]
-async fn a_conflict_without_end_is_429() {
-    let directory = Directory::spread().await;
-    let mut tasks = tokio::task::JoinSet::new();
-    for act in ACTS {
-        let client = directory.client();
-        let name = format!("{act:?}");
-        let path = act.prepare(&client, &name).await;
-        client.faults.inject_times(act.write(), 100, Fault::Conflict);
-        let request = act.request(&client, &name, &path).send();
-        tasks.spawn(
-            async move { (act, tokio::time::timeout(Duration::from_secs(10), request).await.unwrap()) },
-        );
-    }
-    for (act, answer) in tasks.join_all().await {
-        assert_eq!((answer.status, answer.header("retry-after")), (429, Some("2")), "{act:?}: {answer}");
-    }
-    check(&directory).await;
-}
-
-#[tokio::test]
-async fn a_failed_condition_beside_a_conflict_is_no_outcome() {
-    let directory = Directory::new().await;
-    let client = directory.client();
-    client.create(&user("bo")).await;
-    let mixed = vec!["None", "ConditionalCheckFailed", "TransactionConflict", "None", "None"];
-    for others in ["TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"] {
-        let mut reasons = mixed.clone();
-        reasons[2] = others;
-        client.faults.inject("TransactWriteItems", Fault::Cancelled(reasons));
-        client.faults.forget();
-        let answer = client.post("/Users", &user("BO")).await;
-        assert_eq!(
-            (answer.status, &answer.body["scimType"]),
-            (409, &json!("uniqueness")),
-            "{others}: {answer}"
-        );
-        assert_eq!(client.faults.calls(), ["TransactWriteItems", "TransactWriteItems"]);
-    }
-    check(&directory).await;
-}
-
-#[tokio::test]
 async fn a_process_that_dies_at_any_call_leaves_the_user_before_or_after() {
     let directory = Directory::spread().await;
     for act in ACTS {
@@ -212,98 +149,4 @@ async fn a_process_that_dies_at_any_call_leaves_the_user_before_or_after() {
             check(&directory).await;
         }
     }
-}
-
-#[tokio::test]
-async fn a_throttled_tenant_is_told_to_wait_and_another_does_not_notice() {
-    let directory = Directory::new().await;
-    directory.add_tenant("other", Policy::default()).await;
-    let client = directory.client();
-    let other = client.with_token(&TOKEN.replace("demo", "other"));
-    for act in ACTS {
-        let name = format!("{act:?}");
-        let path = act.prepare(&client, &name).await;
-        let others = act.prepare(&other, &name).await;
-        client.faults.inject_times(act.write(), 4, Fault::Throttle);
-        let answer = act.request(&client, &name, &path).send().await;
-        assert_eq!((answer.status, answer.header("retry-after")), (429, Some("2")), "{act:?}: {answer}");
-        client.faults.forget();
-        act.has_succeeded(&act.request(&other, &name, &others).send().await);
-        assert!(client.faults.calls().len() <= 3, "{:?}", client.faults.calls());
-    }
-    check(&directory).await;
-}
-
-#[tokio::test]
-async fn a_database_that_never_answers_is_503_before_api_gateway_gives_up() {
-    let directory = Directory::new().await;
-    let mut times = Vec::new();
-    for act in ACTS {
-        for warm in [false, true] {
-            let name = format!("{act:?}-{warm}");
-            let path = act.prepare(&directory.client(), &name).await;
-            let client = directory.impatient_client();
-            if warm {
-                client.get("/ServiceProviderConfig").await;
-            }
-            tokio::time::pause();
-            let started = Instant::now();
-            for operation in ["BatchGetItem", "GetItem", "UpdateItem", "TransactWriteItems"] {
-                client.faults.inject_times(operation, 100, Fault::Hang);
-            }
-            let answer = act.request(&client, &name, &path).send().await;
-            let elapsed = started.elapsed();
-            tokio::time::resume();
-            assert_eq!((answer.status, answer.header("retry-after")), (503, Some("2")), "{act:?}: {answer}");
-            assert!(elapsed < Duration::from_secs(25), "{act:?} {warm}: {elapsed:?}");
-            times.push(format!("{act:?} {} {}", if warm { "warm" } else { "cold" }, elapsed.as_secs()));
-        }
-    }
-    assert_snapshot!(times.join("\n"), @r#"
-    Create cold 6
-    Create warm 12
-    Replace cold 6
-    Replace warm 12
-    Deactivate cold 6
-    Deactivate warm 12
-    AddTitle cold 6
-    AddTitle warm 6
-    AddEmail cold 6
-    AddEmail warm 6
-    Rename cold 6
-    Rename warm 12
-    Delete cold 6
-    Delete warm 6
-    "#);
-    check(&directory).await;
-}
-
-#[tokio::test]
-async fn what_dynamodb_leaves_out_of_a_batch_is_asked_for_again() {
-    let directory = Directory::new().await;
-    let client = directory.client();
-    let bo = client.create(&user("bo")).await;
-    let keys = json!([{ "pk": { "S": "demo#User" }, "sk": { "S": bo.id() } }]);
-    let unprocessed = json!({ directory.table(): { "Keys": keys, "ConsistentRead": true } });
-    let nothing = json!({ "Responses": { directory.table(): [] }, "UnprocessedKeys": unprocessed });
-    for (times, status) in [(2, 200), (1_000, 429)] {
-        client.faults.inject_times("BatchGetItem", times, Fault::Answer(200, nothing.clone()));
-        let found = client.find(r#"externalId eq "bo""#).await;
-        assert_eq!(found.status, status, "{found}");
-        assert!(status != 200 || found.body["totalResults"] == 1, "{found}");
-    }
-}
-
-/// Without a time limit of its own, a call that hangs is cut off by the request's.
-#[tokio::test]
-async fn a_request_ends_before_api_gateway_gives_up() {
-    let client = Directory::new().await.client();
-    client.get("/ServiceProviderConfig").await;
-    tokio::time::pause();
-    let started = Instant::now();
-    client.faults.inject("TransactWriteItems", Fault::Hang);
-    let answer = client.post("/Users", r#"{"userName":"sarah"}"#).await;
-    assert_eq!(started.elapsed().as_secs(), 25);
-    assert_snapshot!(answer, @r#"503 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"503","detail":"the directory took too long: read the resource, or send the request again later"}"#);
-    assert_eq!(answer.header("retry-after"), Some("2"));
 }

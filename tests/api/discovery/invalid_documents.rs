@@ -1,0 +1,169 @@
+//! Documents with schemas, resource types, roles or entitlements that are refused, and why.
+
+use insta::assert_snapshot;
+use scim_lambda::scim::policy::Policy;
+use scim_lambda::scim::registry::Registry;
+use scim_lambda::scim::registry::custom::Definitions;
+use serde_json::{Value, json};
+
+use crate::support::directory::Directory;
+
+/// What is wrong with each document, in a sentence.
+fn sentences(documents: &[Value]) -> String {
+    let sentences = documents.iter().map(|document| {
+        let definitions = Definitions::parse(&document.to_string());
+        let registry = definitions.and_then(|definitions| Registry::with(&Policy::default(), &definitions));
+        registry.map_or_else(|error| error.to_string(), |_| panic!("{document} is taken"))
+    });
+    sentences.collect::<Vec<_>>().join("\n")
+}
+
+fn schema(attributes: &Value) -> Value {
+    json!({ "schemas": [{ "id": "urn:example:S", "name": "S", "attributes": attributes }] })
+}
+
+#[test]
+fn a_schema_that_cannot_be_obeyed_is_refused() {
+    let two = |name: &str| {
+        json!({ "schemas": [
+            { "id": "urn:example:S", "name": "S", "attributes": [{ "name": "a" }] },
+            { "id": name, "name": "T", "attributes": [{ "name": "a" }] },
+        ] })
+    };
+    let documents = [
+        json!([]),
+        json!({ "resourcetypes": [] }),
+        json!({ "schemas": [{ "id": "urn:example:S", "name": "S" }] }),
+        json!({ "schemas": [{ "id": "S", "name": "S", "attributes": [{ "name": "a" }] }] }),
+        json!({ "schemas": [{ "id": "urn:example:S T", "name": "S", "attributes": [{ "name": "a" }] }] }),
+        json!({ "schemas": [{ "id": "urn:example:S", "name": "", "attributes": [{ "name": "a" }] }] }),
+        two("URN:example:s"),
+        two("urn:ietf:params:scim:schemas:core:2.0:User"),
+        schema(&json!([])),
+        schema(&json!([{ "name": "a", "caseexact": true }])),
+        schema(&json!([{ "name": "a", "type": "text" }])),
+        schema(&json!([{ "name": "1a" }])),
+        schema(&json!([{ "name": "a b" }])),
+        schema(&json!([{ "name": "a" }, { "name": "A" }])),
+        schema(&json!([{ "name": "ID" }])),
+        schema(&json!([{ "name": "a", "type": "complex" }])),
+        schema(&json!([{ "name": "a", "subAttributes": [{ "name": "b" }] }])),
+        schema(
+            &json!([{ "name": "a", "type": "complex", "subAttributes": [{ "name": "b", "type": "complex", "subAttributes": [{ "name": "c" }] }] }]),
+        ),
+        schema(
+            &json!([{ "name": "a", "type": "complex", "uniqueness": "server", "subAttributes": [{ "name": "b" }] }]),
+        ),
+        schema(&json!([{ "name": "a", "type": "boolean", "uniqueness": "server" }])),
+        schema(&json!([{ "name": "a", "mutability": "writeOnly" }])),
+        schema(&json!([{ "name": "a", "mutability": "readOnly", "required": true }])),
+        schema(&(0..501).map(|n| json!({ "name": format!("a{n}") })).collect()),
+        schema(&json!([{ "name": "a", "description": "x".repeat(256 * 1024) }])),
+    ];
+    assert_snapshot!(sentences(&documents), @"
+    it has to be an object with schemas, resourceTypes, roles or entitlements
+    unknown field `resourcetypes`, expected one of `schemas`, `resourceTypes`, `roles`, `entitlements`
+    schema urn:example:S: missing field `attributes`
+    schema S: its id has to be a URN of up to 256 bytes, such as urn:example:params:scim:schemas:extension:acme:2.0:User
+    schema urn:example:S T: its id has to be a URN of up to 256 bytes, such as urn:example:params:scim:schemas:extension:acme:2.0:User
+    schema urn:example:S: it needs a name
+    schema URN:example:s: there is one of this id already
+    schema urn:ietf:params:scim:schemas:core:2.0:User: there is one of this id already
+    schema urn:example:S: it needs attributes
+    schema urn:example:S: unknown field `caseexact`, expected one of `name`, `type`, `multiValued`, `description`, `required`, `canonicalValues`, `caseExact`, `mutability`, `returned`, `uniqueness`, `referenceTypes`, `subAttributes`
+    schema urn:example:S: unknown variant `text`, expected one of `string`, `boolean`, `decimal`, `integer`, `dateTime`, `binary`, `reference`, `complex`
+    schema urn:example:S: attribute 1a: a name is a letter, followed by letters, digits, - and _ (RFC 7643 s2.1)
+    schema urn:example:S: attribute a b: a name is a letter, followed by letters, digits, - and _ (RFC 7643 s2.1)
+    schema urn:example:S: attribute A: the name is there twice, and names are compared without case
+    schema urn:example:S: every resource has ID already (RFC 7643 s3.1): take it out, or choose another name
+    schema urn:example:S: attribute a: a complex attribute needs subAttributes
+    schema urn:example:S: attribute a: only an attribute of type complex has subAttributes
+    schema urn:example:S: attribute a.b: a sub-attribute cannot be complex (RFC 7643 s2.3.8)
+    schema urn:example:S: attribute a: of a complex attribute a sub-attribute can be unique, not the whole
+    schema urn:example:S: attribute a: only a string, reference or binary can be unique: set uniqueness to none
+    schema urn:example:S: attribute a: nothing here reads what may only be written: use readWrite, and returned never
+    schema urn:example:S: attribute a: what is required has to be writable: nobody else gives it a value
+    501 attributes, at most 500 are allowed
+    262236 bytes, at most 262144 are allowed
+    ");
+    assert_snapshot!(Definitions::parse("{").unwrap_err(), @"EOF while parsing an object at line 1 column 1");
+}
+
+#[test]
+fn a_resource_type_that_cannot_be_served_is_refused() {
+    let kind = |kind: Value| {
+        let mut document = schema(&json!([{ "name": "a" }, { "name": "n", "type": "integer" }]));
+        document["resourceTypes"] = json!([kind]);
+        document
+    };
+    let documents = [
+        kind(json!({ "name": "Job", "endpoint": "/Jobs", "schema": "urn:example:S" })),
+        kind(json!({ "name": "a#b", "endpoint": "/Things", "schema": "urn:example:S" })),
+        kind(json!({ "name": "Thing", "endpoint": "/a/b", "schema": "urn:example:S" })),
+        kind(json!({ "name": "Thing", "endpoint": "/bulk", "schema": "urn:example:S" })),
+        kind(json!({ "name": "Thing", "endpoint": "groups", "schema": "urn:example:S" })),
+        kind(json!({ "name": "Thing", "schema": "urn:example:S" })),
+        kind(json!({ "name": "Thing", "endpoint": "/Things" })),
+        kind(json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:T" })),
+        kind(json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:S", "members": "a" })),
+        kind(json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:S", "unique": ["b"] })),
+        kind(json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:S", "unique": ["n"] })),
+        kind(
+            json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:S", "lookUp": ["meta.created"] }),
+        ),
+        kind(json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:S", "lookUp": ["a["] })),
+        kind(
+            json!({ "name": "Thing", "endpoint": "/Things", "schema": "urn:example:S", "schemaExtensions": [{ "schema": "urn:example:S" }] }),
+        ),
+        kind(json!({ "name": "user", "endpoint": "/People" })),
+        kind(
+            json!({ "name": "User", "schemaExtensions": [{ "schema": "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User" }] }),
+        ),
+    ];
+    assert_snapshot!(sentences(&documents), @"
+    resource type Job: the name is reserved: choose another
+    resource type a#b: a name is a letter, followed by letters and digits, 64 at most
+    resource type Thing: its endpoint has to be one segment of a path, such as /Devices
+    resource type Thing: the endpoint /bulk is taken: choose another
+    resource type Thing: its endpoint is that of Group: choose another
+    resource type Thing: it needs an endpoint
+    resource type Thing: it needs the id of its schema
+    resource type Thing: there is no schema urn:example:T
+    resource type Thing: only groups that are built in have members
+    resource type Thing: it has no attribute b
+    resource type Thing: nothing can be found by n: name a string, reference or binary
+    resource type Thing: nothing can be found by meta.created: name a string, reference or binary
+    resource type Thing: a[: expected the end at byte 1, found `[`
+    resource type Thing: it has the schema urn:example:S already
+    resource type user: it is there already: give no endpoint, schema or description to add to it
+    resource type User: it has the schema urn:ietf:params:scim:schemas:extension:enterprise:2.0:User already
+    ");
+}
+
+#[tokio::test]
+async fn roles_that_do_not_fit_together_are_refused() {
+    let directory = Directory::new().await;
+    let mut errors = Vec::new();
+    for document in [
+        json!({ "roles": [{ "value": "" }] }),
+        json!({ "roles": [{ "name": "a" }] }),
+        json!({ "roles": [{ "value": "a" }, { "value": "A" }] }),
+        json!({ "roles": [{ "value": "a", "contains": ["b"] }] }),
+        json!({ "roles": [{ "value": "a", "contains": ["b"] }, { "value": "b", "contains": ["A"] }] }),
+        json!({ "entitlements": [{ "value": "a", "totalAssignmentsUsed": 7 }] }),
+        json!({ "entitlements": (0..1_001).map(|n| json!({ "value": n.to_string() })).collect::<Vec<_>>() }),
+        json!({ "resourceTypes": [{ "name": "Thing", "endpoint": "/roles", "schema": "urn:ietf:params:scim:schemas:core:2.0:User" }] }),
+    ] {
+        errors.push(directory.set_definitions("demo", &document.to_string()).await.unwrap_err());
+    }
+    assert_snapshot!(errors.join("\n"), @"
+    roles: a value has 1 to 256 bytes, none of a control character
+    role number 1: unknown field `name`, expected one of `value`, `display`, `type`, `description`, `supported`, `totalAssignmentsPermitted`, `contains`
+    roles A: the value is there twice, and values are compared without case
+    roles a: it contains b, which is not declared
+    roles a: it contains itself, directly or through others
+    entitlement a: unknown field `totalAssignmentsUsed`, expected one of `value`, `display`, `type`, `description`, `supported`, `totalAssignmentsPermitted`, `contains`
+    entitlements: there are 1001, at most 1000 are allowed
+    resource type Thing: the endpoint /roles is taken: choose another
+    ");
+}

@@ -1,0 +1,93 @@
+//! Media types of requests and answers.
+
+use std::fmt::Write;
+
+use insta::assert_snapshot;
+use serde_json::json;
+
+use crate::support::client::Client;
+
+#[tokio::test]
+async fn the_answer_has_the_media_type_that_the_client_takes() {
+    let client = Client::new().await;
+    let mut table = String::new();
+    for accept in [
+        "application/scim+json",
+        "application/json",
+        "application/json, application/scim+json",
+        "application/json;q=0.9, */*;q=0.1",
+        "application/json; charset=utf-8",
+        "APPLICATION/JSON",
+        "*/*",
+        "application/*",
+        "text/html",
+        "",
+    ] {
+        let types = ["/Users", "/Users/nobody", "/Schemas"].map(|path| async {
+            let answer = client.request("GET", path).header("accept", accept).send().await;
+            answer.header("content-type").unwrap().to_owned()
+        });
+        let [list, error, schemas] = types;
+        let types = [list.await, error.await, schemas.await];
+        assert!(types.iter().all(|media_type| *media_type == types[0]), "{accept}: {types:?}");
+        writeln!(table, "{accept:42}{}", types[0]).unwrap();
+    }
+    assert_snapshot!(table, @"
+    application/scim+json                     application/scim+json
+    application/json                          application/json
+    application/json, application/scim+json   application/scim+json
+    application/json;q=0.9, */*;q=0.1         application/scim+json
+    application/json; charset=utf-8           application/json
+    APPLICATION/JSON                          application/json
+    */*                                       application/scim+json
+    application/*                             application/scim+json
+    text/html                                 application/scim+json
+                                              application/scim+json
+    ");
+    assert_eq!(client.get("/Users").await.header("content-type"), Some("application/scim+json"));
+}
+
+#[tokio::test]
+async fn a_body_has_to_be_json() {
+    let client = Client::new().await;
+    let mut table = String::new();
+    for (n, content_type) in [
+        "application/scim+json",
+        "application/scim+json; charset=utf-8",
+        "application/json",
+        "Application/JSON;charset=UTF-8",
+        "",
+        "text/plain",
+        "application/xml",
+        "application/x-www-form-urlencoded",
+        "application/json-patch+json",
+        "application/jsonp",
+        "multipart/form-data; boundary=x",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let request = client.request("POST", "/Users").header("content-type", content_type);
+        let answer = request.body(&json!({ "userName": format!("user{n}") }).to_string()).send().await;
+        let told = answer.body["userName"].as_str().unwrap_or(answer.detail());
+        writeln!(table, "{content_type}: {} {told}", answer.status).unwrap();
+    }
+    assert_snapshot!(table, @"
+    application/scim+json: 201 user0
+    application/scim+json; charset=utf-8: 201 user1
+    application/json: 201 user2
+    Application/JSON;charset=UTF-8: 201 user3
+    : 201 user4
+    text/plain: 415 the content type text/plain is not supported: send application/scim+json
+    application/xml: 415 the content type application/xml is not supported: send application/scim+json
+    application/x-www-form-urlencoded: 415 the content type application/x-www-form-urlencoded is not supported: send application/scim+json
+    application/json-patch+json: 415 the content type application/json-patch+json is not supported: send application/scim+json
+    application/jsonp: 415 the content type application/jsonp is not supported: send application/scim+json
+    multipart/form-data; boundary=x: 415 the content type multipart/form-data is not supported: send application/scim+json
+    ");
+    let untyped = client.request("POST", "/Users").without_header("content-type");
+    assert_eq!(untyped.body(r#"{"userName":"bo"}"#).send().await.status, 201);
+    // What carries no body has no media type to be wrong.
+    let get = client.request("GET", "/Users").header("content-type", "text/plain").send().await;
+    assert_eq!(get.status, 200);
+}

@@ -1,0 +1,175 @@
+//! `scimctl tenant`.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use insta::assert_snapshot;
+use serde_json::Value;
+
+use crate::support::consistency;
+use crate::support::directory::{Directory, TOKEN};
+use crate::support::scimctl::{json, run, token};
+
+#[tokio::test]
+async fn a_customer_is_let_in_by_two_commands() {
+    let directory = Directory::new().await;
+    let made = json(&directory, &["tenant", "create", "acme", "userName=immutable"]).await;
+    assert_eq!(
+        (&made["tenant"], &made["policy"]["userName"]),
+        (&"acme".into(), &"immutable".into()),
+        "{made}"
+    );
+    let client = directory.client().with_token(&token(&directory, &["acme"]).await);
+    assert_eq!(client.post("/Users", r#"{"userName":"ann"}"#).await.status, 201);
+    assert_eq!(directory.client().get("/Users").await.body["totalResults"], 0, "of another tenant");
+    let names = run(&directory, &["tenant", "list"]).await.unwrap();
+    let names: Vec<&str> = names.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["tenant", "acme", "demo"]);
+    consistency::check(&directory).await;
+}
+
+#[tokio::test]
+async fn a_disabled_tenant_lets_nobody_in_until_it_is_enabled() {
+    let directory = Directory::new().await;
+    let client = directory.client();
+    assert_eq!(client.get("/Users").await.status, 200);
+    run(&directory, &["tenant", "disable", "demo", "--yes"]).await.unwrap();
+    directory.pass(60);
+    let refused = client.get("/Users").await;
+    let unknown = client.with_token(&TOKEN.replace("demo", "none")).get("/Users").await;
+    assert_eq!((refused.status, refused.body), (401, unknown.body));
+    run(&directory, &["tenant", "enable", "demo"]).await.unwrap();
+    directory.pass(60);
+    assert_eq!(client.get("/Users").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_deleted_tenant_leaves_nothing_and_a_cut_off_deletion_is_taken_up() {
+    let directory = Directory::new().await;
+    run(&directory, &["tenant", "create", "demo-2"]).await.unwrap();
+    let client = directory.client();
+    let user = client.post("/Users", r#"{"userName":"ann"}"#).await.id().to_owned();
+    let group = serde_json::json!({ "displayName": "Crew", "members": [{ "value": user }] }).to_string();
+    assert_eq!(client.post("/Groups", &group).await.status, 201);
+
+    let refused = run(&directory, &["tenant", "delete", "demo", "--yes"]).await.unwrap_err();
+    assert_eq!(refused, "scimctl: the tenant demo is in use: first scimctl tenant disable demo\n");
+    run(&directory, &["tenant", "disable", "demo", "--yes"]).await.unwrap();
+    let refused = run(&directory, &["tenant", "delete", "demo", "--yes"]).await.unwrap_err();
+    assert!(refused.contains("requests of demo may still be under way: try again in 1"), "{refused}");
+    set_disabled(&directory, "2026-01-31T09:00:00Z").await;
+    let asked = run(&directory, &["tenant", "delete", "demo"]).await.unwrap_err();
+    assert_eq!(asked, "scimctl: Users, groups and tokens of demo are lost. Say --yes if that is meant\n");
+    assert!(consistency::count(&directory, "demo#").await > 8);
+
+    // As a deletion leaves it that is cut off at its beginning.
+    let key =
+        |sk: &str| [("pk", "demo#tenant"), ("sk", sk)].map(|(name, value)| (name.to_owned(), text(value)));
+    let delete = directory.dynamodb().delete_item().table_name(directory.table());
+    delete.set_key(Some(key("!").into())).send().await.unwrap();
+    let taken = run(&directory, &["tenant", "create", "demo"]).await.unwrap_err();
+    assert_eq!(taken, "scimctl: there is a tenant demo already\n");
+    run(&directory, &["tenant", "delete", "demo"]).await.unwrap();
+    assert_eq!(consistency::count(&directory, "demo#").await, 0);
+    let names = json(&directory, &["tenant", "list"]).await;
+    assert_eq!((names.as_array().unwrap().len(), &names[0]["tenant"]), (1, &"demo-2".into()));
+    assert_eq!(directory.client().get("/Users").await.status, 401);
+    // The name is free, and nothing of the old one is there.
+    run(&directory, &["tenant", "create", "demo"]).await.unwrap();
+    let client = directory.client().with_token(&token(&directory, &["demo"]).await);
+    assert_eq!(client.get("/Users").await.body["totalResults"], 0);
+    consistency::check(&directory).await;
+}
+
+async fn set_disabled(directory: &Directory, since: &str) {
+    let update = directory.dynamodb().update_item().table_name(directory.table());
+    let update = update.key("pk", text("demo#tenant")).key("sk", text("!"));
+    let update = update.update_expression("SET disabled = :since");
+    update.expression_attribute_values(":since", text(since)).send().await.unwrap();
+}
+
+fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+#[tokio::test]
+async fn a_tenant_takes_the_tokens_of_a_server_or_none() {
+    let directory = Directory::new().await;
+    let keys = std::env::temp_dir().join(format!("{}.json", directory.table()));
+    let jwk = r#"{"kty":"OKP","crv":"Ed25519","kid":"k","alg":"EdDSA","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    std::fs::write(&keys, format!(r#"{{"keys":[{jwk}]}}"#)).unwrap();
+    let server = ["tenant", "oauth", "demo", "--issuer", "https://login.example.com", "--audience", "scim"];
+    let set = async |more: &[&str]| run(&directory, &[&["--json"], &server[..], more].concat()).await;
+    let shown: Value = serde_json::from_str(
+        &set(&[
+            "--jwks-url",
+            "https://login.example.com/keys",
+            "--scope",
+            "scim",
+            "--algorithms",
+            "RS256,ES256",
+        ])
+        .await
+        .unwrap(),
+    )
+    .unwrap();
+    assert_snapshot!(shown["oauth"], @r#"{"issuer":"https://login.example.com","audience":"scim","keys":{"jwksUrl":"https://login.example.com/keys"},"scope":"scim","algorithms":["RS256","ES256"]}"#);
+    let shown = set(&["--jwks", keys.to_str().unwrap()]).await.unwrap();
+    assert!(shown.contains(r#""algorithms":["RS256","ES256","EdDSA"]"#), "{shown}");
+    std::fs::write(&keys, r#"{"keys":[{"kty":"oct","use":"enc","k":"AA"}]}"#).unwrap();
+    for (refused, why) in [
+        (set(&["--jwks-url", "http://login.example.com/keys"]).await, "has to be https://"),
+        (set(&["--jwks", keys.to_str().unwrap()]).await, "no key in it can check a signature"),
+        (set(&["--jwks", "/none.json"]).await, "/none.json: No such file"),
+        (
+            set(&["--jwks-url", "https://x/", "--algorithms", "HS256"]).await,
+            "[possible values: RS256, ES256, EdDSA]",
+        ),
+        (set(&[]).await, "--jwks-url"),
+    ] {
+        let refused = refused.unwrap_err();
+        assert!(refused.contains(why), "{refused}");
+    }
+    let shown = json(&directory, &["tenant", "oauth", "demo", "--off"]).await;
+    assert_eq!(shown["oauth"], Value::Null);
+    std::fs::remove_file(keys).unwrap();
+}
+
+#[tokio::test]
+async fn a_tenant_is_given_schemas_of_its_own() {
+    let directory = Directory::new().await;
+    let shown = json(&directory, &["tenant", "define", "demo", "tests/api/definitions/roles.json"]).await;
+    assert_eq!(shown["definitions"], true);
+    assert_eq!(directory.client().get("/Roles").await.status, 200);
+    let refused = run(&directory, &["tenant", "define", "demo", "Cargo.toml"]).await.unwrap_err();
+    assert!(refused.starts_with("scimctl: "), "{refused}");
+    assert_eq!(refused.lines().count(), 1, "{refused}");
+}
+
+/// Of operators who start from the same policies, one wins, and the others are told.
+#[tokio::test]
+async fn no_change_of_a_policy_is_lost() {
+    let directory = Directory::new().await;
+    let settings = [
+        ("userName", "immutable"),
+        ("groupNames", "free"),
+        ("unknownMembers", "accept"),
+        ("unknownRoles", "refuse"),
+        ("groupCycles", "accept"),
+        ("patchAnswer", "representation"),
+    ];
+    let changes = settings.map(|(name, value)| {
+        let directory = &directory;
+        async move { run(directory, &["tenant", "set", "demo", &format!("{name}={value}")]).await }
+    });
+    let done = futures_util::future::join_all(changes).await;
+    let policy = json(&directory, &["tenant", "show", "demo"]).await["policy"].clone();
+    assert!(done.iter().any(Result::is_ok));
+    for ((name, value), done) in settings.into_iter().zip(done) {
+        match done {
+            Ok(_) => assert_eq!(policy[name], value, "{policy}"),
+            Err(told) => {
+                assert_eq!(told, "scimctl: somebody else has changed the policies meanwhile: try again\n");
+                assert_ne!(policy[name], value, "{policy}");
+            }
+        }
+    }
+}
