@@ -1,5 +1,5 @@
-//! Every file of `events/` is a whole event of API Gateway, and its answer is a
-//! file of `snapshots/`. Adding a case needs no Rust.
+//! Events of API Gateway, one in each file of `events/`, and their answers in `snapshots/`. Adding
+//! a case needs no Rust.
 
 use std::fmt::Write;
 
@@ -10,16 +10,16 @@ use crate::support::answer::Answer;
 use crate::support::client::Client;
 use crate::support::directory::{Directory, NextId};
 
-/// The user who is in the directory before each event, in version 1.
+/// The user in the directory before each event, in version 1.
 const BJENSEN: &str = include_str!("bjensen.json");
 const BJENSEN_ID: Uuid = Uuid::from_u128(0x2819c223_7f76_453a_919d_413861904646);
 
-/// Who is there too, each in version 1, before an event whose file is named for
-/// a group or a member: the group Tour Guides, in which bjensen is, above all.
+/// The other resources in the directory before an event whose file is named for a group or a
+/// member, each in version 1. One is the group Tour Guides with its member bjensen.
 const TOUR_GUIDES: &str = include_str!("tour_guides.json");
 const TOUR_GUIDES_PATH: &str = "/Groups/e9e30dba-f08f-4109-8486-d5c6a331660a";
 
-/// What an answer says besides its body.
+/// The headers of an answer that are shown.
 const HEADERS: [&str; 7] =
     ["content-type", "location", "etag", "preference-applied", "allow", "www-authenticate", "retry-after"];
 
@@ -28,7 +28,7 @@ fn every_event_has_its_answer() {
     insta::glob!("../../events", "**/*.json", |path| {
         let event = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         let name = path.file_stem().unwrap().to_str().unwrap();
-        // Nobody waits for its answer: see `Client::sweep`.
+        // EventBridge takes no answer: see `Client::sweep`.
         if name == "sweep" {
             return;
         }
@@ -44,13 +44,13 @@ fn every_event_has_its_answer() {
     });
 }
 
-/// From a directory of its own: events change it.
+/// Returns the answer of a directory of its own, because events change it.
 #[tokio::main(flavor = "current_thread")]
 async fn answer(event: Value) -> String {
     show(&with_bjensen().await.0.send(event).await)
 }
 
-/// With whoever is there afterwards.
+/// Returns the answer, and the resources that exist afterwards.
 #[tokio::main(flavor = "current_thread")]
 async fn answer_to_bulk(event: Value) -> String {
     let (client, _) = with_bjensen().await;
@@ -59,7 +59,7 @@ async fn answer_to_bulk(event: Value) -> String {
     format!("{answer}\n\nGET /?attributes=userName,displayName,members,manager\n\n{}", show(&afterwards))
 }
 
-/// With what has become of the group, of which many answers say nothing.
+/// Returns the answer, and the group afterwards where the answer does not show it.
 #[tokio::main(flavor = "current_thread")]
 async fn answer_about_groups(event: Value) -> String {
     let (client, next_id) = with_bjensen().await;
@@ -78,7 +78,7 @@ async fn answer_about_groups(event: Value) -> String {
     format!("{}\n\nGET {TOUR_GUIDES_PATH}\n\n{}", show(&answer), show(&afterwards))
 }
 
-/// Of a directory with bjensen, and where to put the id of the next resource.
+/// Returns a client of a directory with bjensen, and the place for the id of the next resource.
 async fn with_bjensen() -> (Client, NextId) {
     let next_id = NextId::default();
     let client = Directory::with_next_id(&next_id).await.client();

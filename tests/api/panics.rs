@@ -1,7 +1,6 @@
-//! No input makes the handler panic: a panic would end the sandbox, and with it
-//! the requests of everybody whom it serves next. `cargo test` runs each target
-//! a number of times; `cargo bolero test panics::<target>` goes on for as long as
-//! it is let.
+//! Fuzz targets: no input makes the handler panic, which would end the sandbox. `cargo test` runs
+//! each target a number of times. `cargo bolero test panics::<target>` runs one until it is
+//! stopped.
 
 use std::panic::AssertUnwindSafe;
 
@@ -21,8 +20,8 @@ use tokio::runtime::Runtime;
 use crate::support::answer::Answer;
 use crate::support::directory::{Directory, TOKEN};
 
-/// Words that get a text past the first rule of the grammar. A byte that stands
-/// for none of them is itself.
+/// Words that lead a text past the first rule of the grammar. A byte without a word stands for
+/// itself.
 const WORDS: [&str; 64] = [
     "userName",
     "name",
@@ -99,7 +98,7 @@ fn text(bytes: &[u8]) -> String {
         .collect()
 }
 
-/// Keys and values of bodies.
+/// Names in bodies.
 const NAMES: [&str; 24] = [
     "schemas",
     "Operations",
@@ -156,7 +155,7 @@ const PATHS: [&str; 16] = [
     "password",
 ];
 
-/// A JSON value told by bytes: small where they end soon.
+/// Derives a JSON value from bytes. Few bytes make a small value.
 fn json_of(bytes: &mut impl Iterator<Item = u8>, depth: usize) -> Value {
     let Some(byte) = bytes.next() else {
         return Value::Null;
@@ -180,7 +179,7 @@ fn json_of(bytes: &mut impl Iterator<Item = u8>, depth: usize) -> Value {
     }
 }
 
-/// Bytes as a body: what is nearly a PATCH, nearly a user, or nothing of the kind.
+/// Derives a body from bytes: almost a PATCH, almost a user, or anything.
 fn body(bytes: &[u8]) -> String {
     let mut rest = bytes.iter().copied();
     match rest.next().unwrap_or_default() % 4 {
@@ -245,7 +244,7 @@ fn paths() {
     });
 }
 
-/// Method, path, query, a header and body.
+/// The bytes of a method, path, query, header and body.
 type Parts = (u8, Vec<u8>, Vec<u8>, Vec<u8>, Vec<u8>);
 
 #[test]
@@ -268,7 +267,7 @@ fn event((shape, path, query, header, body_bytes): &Parts, user: &str) -> Value 
     let method = METHODS[usize::from(*shape) % METHODS.len()];
     let path = match shape / 6 % 8 {
         0 => format!("/scim/v2/{}", text(path)),
-        // Deleted, the user would answer nothing else any more.
+        // The user must not be deleted: later requests need it.
         _ if method == "DELETE" => "/scim/v2/Users/none".to_owned(),
         _ if method == "POST" => "/scim/v2/Users".to_owned(),
         1 => "/scim/v2/Users".to_owned(),
@@ -314,8 +313,8 @@ fn events() {
     });
 }
 
-/// What is deeper than a stack is refused by a limit: `serde_json` counts to
-/// 128, a filter to 64.
+/// Input that would be too deep for the stack is refused by a limit: 128 in `serde_json`, 64 in a
+/// filter.
 #[test]
 fn depth() {
     let runtime = Runtime::new().unwrap();

@@ -1,4 +1,4 @@
-//! Access tokens that the authorization server of a tenant has signed.
+//! Access tokens signed by the authorization server of a tenant.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -23,7 +23,7 @@ use crate::support::directory::Directory;
 
 const ISSUER: &str = "https://login.example.com/acme";
 
-/// What one server signs with.
+/// A key that a server signs with.
 struct Signer {
     kid: &'static str,
     algorithm: Algorithm,
@@ -44,7 +44,7 @@ impl Signer {
             _ => {
                 let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
                 let pkcs8: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der().unwrap();
-                // PKCS #1 is what is inside of PKCS #8, behind a header of 26 bytes.
+                // PKCS #8 is PKCS #1 behind a header of 26 bytes.
                 EncodingKey::from_rsa_der(&pkcs8.as_ref()[26..])
             }
         };
@@ -63,7 +63,7 @@ impl Signer {
     }
 }
 
-/// A server that publishes keys and counts who asks.
+/// A server that publishes keys and counts requests.
 struct Issuer {
     url: String,
     keys: Arc<Mutex<Option<Vec<Jwk>>>>,
@@ -115,7 +115,7 @@ fn pasted(signers: &[&Signer]) -> Keys {
     Keys::Jwks(serde_json::to_string(&JwkSet { keys }).unwrap())
 }
 
-/// Of a token that is good for an hour.
+/// Returns the claims of a token that is valid for an hour.
 fn claims(directory: &Directory) -> Value {
     let now = directory.now().as_second();
     json!({ "iss": ISSUER, "aud": "api://scim", "sub": "okta", "iat": now, "nbf": now, "exp": now + 3_600 })
@@ -155,7 +155,7 @@ async fn a_token_by_each_algorithm_lets_in() {
     }
 }
 
-/// Where a proxy hides the URL, links have to lead to the tenant's own.
+/// Behind a proxy that hides the URL, links must lead to the path of the tenant.
 #[tokio::test]
 async fn links_lead_to_the_path_of_the_tenant() {
     let directory = Directory::new().await;
@@ -168,7 +168,7 @@ async fn links_lead_to_the_path_of_the_tenant() {
     assert_eq!(answer.body["meta"]["location"], "https://scim.example.com/demo/scim/v2/ResourceTypes/User");
 }
 
-/// As the documentation of each has the tokens of its client-credentials grant.
+/// The claims are those of each server's documentation for its client-credentials grant.
 #[tokio::test]
 async fn tokens_of_known_servers_are_understood() {
     let directory = Directory::new().await;
@@ -288,7 +288,7 @@ async fn the_keys_of_a_server_are_asked_for_when_one_is_new_and_at_most_once_a_m
         assert_eq!(get_with(&client, &old_token).await.status, 200);
     }
     assert_eq!(issuer.asked(), 1);
-    // A key that nobody has published is no way to make us ask.
+    // A key that is not published causes no more requests.
     for _ in 0..5 {
         assert_eq!(get_with(&client, &new_token).await.status, 401);
     }
@@ -298,11 +298,11 @@ async fn the_keys_of_a_server_are_asked_for_when_one_is_new_and_at_most_once_a_m
     assert_eq!(get_with(&client, &new_token).await.status, 200);
     assert_eq!(get_with(&client, &old_token).await.status, 200);
     assert_eq!(issuer.asked(), 1);
-    // A key that was withdrawn is good for a quarter of an hour.
+    // A withdrawn key is accepted for a quarter of an hour.
     issuer.publish(Some(vec![new.public()]));
     directory.pass(15 * 60);
     assert_eq!(get_with(&client, &old_token).await.status, 401);
-    // Without the server its last keys are good for a day.
+    // While the server is unavailable, its last keys are accepted for a day.
     issuer.publish(None);
     directory.pass(16 * 60);
     let hours =
@@ -327,7 +327,7 @@ async fn an_access_token_costs_one_read_a_minute() {
     }
 }
 
-/// Whether a token is good cannot be told without keys: the client may come again.
+/// Without keys no token can be checked, so the client is asked to retry.
 #[tokio::test]
 async fn a_server_that_does_not_speak_tls_or_has_no_keys_is_503() {
     let directory = Directory::new().await;

@@ -1,2 +1,4 @@
+//! Authentication: bearer tokens and access tokens.
+
 mod access_tokens;
 mod tokens;

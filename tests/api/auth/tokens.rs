@@ -1,4 +1,4 @@
-//! Who is let in, and into which directory.
+//! Bearer tokens: which are accepted, and for how long they are cached.
 
 use insta::assert_snapshot;
 use scim_lambda::scim::policy::Policy;
@@ -39,7 +39,7 @@ async fn whoever_has_no_good_token_gets_the_same_answer() {
         &format!("Bearer scim_demo_events_{}", "1".repeat(64)),
         &format!("Bearer scim_demo_nobody_{secret}"),
         &format!("Bearer scim_nobody_events_{secret}"),
-        // what might reach another item of the table
+        // names that might lead to another item of the table
         &format!("Bearer scim_demo#tenant_events_{secret}"),
         &format!("Bearer scim_demo_token#events_{secret}"),
         &format!("Bearer scim_Demo_events_{secret}"),
@@ -63,9 +63,9 @@ async fn whoever_has_no_good_token_gets_the_same_answer() {
             assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
         }
     }
-    // Nobody has written anything. Three keys were looked for, in the course of two minutes.
+    // No request has written. Three keys were looked up within two minutes.
     assert_eq!(client.faults.calls(), ["BatchGetItem"; 3]);
-    // The token of another tenant is good, but there is nobody there.
+    // The token of another tenant is valid, and its directory has no such user.
     let stranger = client.with_token(&TOKEN.replace("demo", "other"));
     assert_eq!(stranger.get(&user).await.status, 404);
 }
@@ -95,7 +95,7 @@ async fn a_token_is_read_once_a_minute() {
     assert_eq!(reads(&client, 1).await, "BatchGetItem");
     assert_eq!(reads(&client, 59).await, "");
     assert_eq!(reads(&client, 1).await, "BatchGetItem");
-    // Neither a wrong secret nor a key that does not exist is a way to make us read.
+    // Neither a wrong secret nor an unknown key causes more reads.
     let wrong = client.with_token(&TOKEN.replace("00", "11"));
     assert_eq!(reads(&wrong, 10).await, "");
     let unknown = client.with_token(&TOKEN.replace("events", "nobody"));
@@ -104,7 +104,7 @@ async fn a_token_is_read_once_a_minute() {
     assert_eq!(reads(&malformed, 10).await, "");
 }
 
-/// Whoever tries one token after the other does not fill the memory of an instance.
+/// A client that tries many tokens does not fill the memory of an instance.
 #[tokio::test]
 async fn an_instance_remembers_a_thousand_tokens() {
     let directory = Directory::new().await;
@@ -123,7 +123,7 @@ async fn an_instance_remembers_a_thousand_tokens() {
     assert_eq!((reads(999).await, reads(1_000).await, reads(0).await), (0, 1, 1));
 }
 
-/// What `DynamoDB` leaves out of a batch for lack of capacity is not missing.
+/// An item that `DynamoDB` leaves out of a batch for lack of capacity is not missing.
 #[tokio::test]
 async fn a_token_that_was_left_out_of_an_answer_is_asked_for_again() {
     let directory = Directory::new().await;

@@ -1,3 +1,5 @@
+//! `/Bulk` (RFC 7644 s3.7).
+
 mod order;
 mod properties;
 mod references;

@@ -1,4 +1,4 @@
-//! The order of operations in a bulk request, and its end before the last of them.
+//! The order of operations in a bulk request, and bulk requests that end early.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ async fn operations_on_one_resource_happen_in_their_order() {
     }
     operations.push(delete(&ann));
     operations.push(patch(&ann, "replace", "title", json!("late")));
-    // A name that becomes free is there to be taken, however it is spelt.
+    // A name that becomes free can be taken, in any spelling.
     operations.push(user("ANN"));
     operations.push(user("ann"));
     let answer = send(&client, &operations).await;
@@ -79,7 +79,7 @@ async fn what_the_time_does_not_suffice_for_is_told() {
     let last = &answer.body["Operations"][999];
     assert_snapshot!(last["response"]["detail"].as_str().unwrap(), @"the request took so long that this was not begun: send it again");
     assert_eq!(last["location"].as_str().unwrap(), format!("https://example.com/scim/v2{}", group.path()));
-    // The one that was cut off may have happened.
+    // The interrupted operation may have been applied.
     let version = client.get(&group.path()).await;
     let version = version.header("etag").unwrap();
     assert!([done + 1, done + 2].iter().any(|n| version == format!("W/\"{n}\"")), "{version} {done}");

@@ -1,6 +1,5 @@
-//! What holds for every bulk request: each operation has one answer, what touches
-//! the same resource keeps its order, and what comes of it is what would come of one
-//! request after the other.
+//! Properties of every bulk request. Each operation has one answer, operations on one resource keep
+//! their order, and the result is that of single requests in turn.
 
 use std::collections::HashMap;
 use std::panic::AssertUnwindSafe;
@@ -22,7 +21,7 @@ use crate::support::directory::Directory;
 
 const BULK_IDS: [&str; 4] = ["a", "b", "c", "d"];
 
-/// An operation of four choices. `users` and `group` are there before.
+/// Returns the operation that four choices make. `users` and `group` exist already.
 fn operation(choices: [u8; 4], users: &[String], group: &str) -> Value {
     let [method, bulk_id, target, name] = choices.map(usize::from);
     let bulk_id = BULK_IDS.get(bulk_id % 5).copied();
@@ -114,7 +113,7 @@ fn bulk_requests() {
     runtime.block_on(check_directory(&directory));
 }
 
-/// The resources that an operation changes, and those that it names.
+/// Returns the resource that an operation changes, and the resources that it names.
 fn touched(operation: &Value, created: &[String]) -> (Option<String>, Vec<String>) {
     let path = operation["path"].as_str().unwrap();
     let target = path.rsplit('/').next().unwrap().to_owned();
@@ -171,7 +170,7 @@ fn an_agenda_comes_to_its_end_and_keeps_the_order() {
         let created = sent.iter().filter(|one| one["method"] == "POST");
         let created: Vec<String> =
             created.map(|one| format!("bulkId:{}", one["bulkId"].as_str().unwrap_or_default())).collect();
-        // Nothing is begun while another changes what it touches.
+        // No operation begins while another changes a resource that it touches.
         for (index, with) in begun {
             let (changed, _) = touched(&sent[index], &created);
             for step in with {
@@ -188,7 +187,7 @@ fn an_agenda_comes_to_its_end_and_keeps_the_order() {
     runner.run(&(choices, prop::collection::vec(any::<u8>(), 1..30)), holds).unwrap();
 }
 
-/// One after the other, with the ids of what was created in the place of each bulkId.
+/// Sends the operations as single requests, with ids in the place of each bulkId.
 async fn one_by_one(client: &Client, operations: &[Value]) -> Vec<String> {
     let mut ids: HashMap<String, String> = HashMap::new();
     let mut statuses = Vec::new();
@@ -209,7 +208,7 @@ async fn one_by_one(client: &Client, operations: &[Value]) -> Vec<String> {
     statuses
 }
 
-/// Every user by name, and by name who is in which group.
+/// Returns every user: name, title, and the number of its groups.
 async fn state(client: &Client) -> Value {
     let users = client.get("/Users?sortBy=userName&attributes=userName,title,groups").await.body;
     let users = users["Resources"].as_array().unwrap().iter().map(|user| {
@@ -222,8 +221,7 @@ async fn state(client: &Client) -> Value {
 #[test]
 fn a_bulk_request_does_what_its_operations_do_one_by_one() {
     let runtime = Runtime::new().unwrap();
-    // Users are created, under four names that differ only by case in two; changed,
-    // made members, and deleted.
+    // Users are created under two names in two spellings each, changed, made members, and deleted.
     let choice = (0..5_usize, 0..6_usize, 0..4_usize);
     let holds = |choices: Vec<(usize, usize, usize)>| {
         let operations = |users: &[String], group: &str| -> Vec<Value> {
@@ -266,7 +264,7 @@ fn a_bulk_request_does_what_its_operations_do_one_by_one() {
             let statuses = one_by_one(&client, &operations(&users, &group)).await;
             (at_once, (statuses, state(&client).await))
         });
-        // Who names what was not created is told so, instead of that there is none.
+        // Only the error differs: an operation that names a resource which was not created says so.
         let alike = |statuses: &[String]| -> Vec<bool> {
             statuses.iter().map(|status| status.as_str() < "400").collect()
         };

@@ -16,7 +16,7 @@ async fn references_are_resolved_wherever_they_stand() {
     let answer = send(
         &client,
         &[
-            // Before what it names.
+            // This operation comes before those that it names.
             json!({ "method": "PATCH", "path": "/Groups/bulkId:crew", "data": { "Operations": [
                 { "op": "add", "path": "members", "value": [{ "value": "bulkId:mona" }] },
                 { "op": "remove", "path": "members[value eq \"bulkId:zoe\"]" }] } }),

@@ -1,5 +1,5 @@
-//! Bulk requests (RFC 7644 s3.7): what is done, and what is refused. The examples of the RFC
-//! are in `events/rfc`.
+//! Bulk requests (RFC 7644 s3.7): their operations, limits and errors. The examples of the RFC are
+//! in `events/rfc`.
 
 use insta::assert_snapshot;
 use scim_lambda::config::Config;

@@ -1,4 +1,4 @@
-//! The cost contract in calls: the requests to DynamoDB that each operation makes.
+//! The cost contract in calls: each request, and the calls to DynamoDB that it makes.
 
 use std::fmt::Write;
 
@@ -7,9 +7,8 @@ use serde_json::{Value, json};
 
 use crate::support::directory::Directory;
 
-/// The cost contract of the store. Each line is a request, its status, and the
-/// calls of `DynamoDB` that it made; `Query Query` of the first page run side by
-/// side.
+/// Each line is a request, its status, and its calls. The `Query Query` of the first page run in
+/// parallel.
 #[tokio::test]
 async fn requests_make_these_calls() {
     const BO: &str = r#"{"userName":"bo","externalId":"1","emails":[{"value":"bo@example.com"}]}"#;

@@ -1,5 +1,5 @@
-//! The cost contract of groups: an operation costs the same in a group of any
-//! size, in calls and in capacity units.
+//! The cost contract of groups. An operation costs the same calls and capacity units in a group of
+//! any size.
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::support::directory::Directory;
 use crate::support::fill::{GROUP, fill_group};
 use crate::support::seed::users;
 
-/// Every row of the contract, against a group of this size.
+/// Measures every operation of the contract in a group of this size.
 async fn contract(members: usize) -> String {
     let directory = Directory::new().await;
     fill_group(&directory, members).await;
@@ -21,7 +21,7 @@ async fn contract(members: usize) -> String {
     let without = format!("{group}?excludedAttributes=members");
     let mut table = String::new();
     let line = async |table: &mut String, name: &str, method: &str, path: &str, body: &str| {
-        // The token stays warm.
+        // This keeps the token cached.
         client.get("/ServiceProviderConfig").await;
         let body = if body.is_empty() { Value::Null } else { serde_json::from_str(body).unwrap() };
         measure(table, &client, name, method, path, &body).await;

@@ -1,5 +1,5 @@
-//! The cost contract: what each operation costs in calls and capacity units,
-//! and that it costs the same in a directory of any size.
+//! The cost contract of users. An operation costs the same calls and capacity units in a directory
+//! of any size.
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ async fn contract(directory: &Directory) -> String {
     table
 }
 
-/// A page costs what its hundred users weigh and what the census does, wherever it
+/// Measures pages. A page costs the size of its hundred users and of the census, wherever it
 /// begins.
 async fn pages(directory: &Directory, users: u32) -> String {
     let client = directory.client();
@@ -133,8 +133,8 @@ async fn an_operation_costs_the_same_in_a_directory_of_any_size() {
     ");
     let large = large.await.unwrap();
     assert_eq!(contract(&large).await, costs);
-    // The census has all of its counters by now, and does not grow any more. A page
-    // that begins within one of them reads what is before it there.
+    // The census now has all of its counters and does not grow any more. A page that begins within
+    // a counter reads the resources before it there.
     assert_snapshot!(pages(&large, 20_000).await, @"
     first page                         200    0 write   7.5 read  Query Query
     a page of the middle               200    0 write     8 read  Query Query

@@ -62,8 +62,8 @@ async fn every_type_is_made_of_schemas_that_are_served() {
     }
 }
 
-/// RFC 7643 s7. `required` and `multiValued` have defaults there; clients read
-/// them all the same.
+/// Checks an attribute against RFC 7643 s7. `required` and `multiValued` have defaults there, but
+/// clients read them.
 fn check_attribute(path: &str, attribute: &Value) {
     let path = format!("{path}.{}", attribute["name"].as_str().unwrap());
     let one_of = |member: &str, allowed: &[&str]| {
@@ -90,7 +90,7 @@ fn check_attribute(path: &str, attribute: &Value) {
     };
     assert_eq!(kind == "reference", is_list_of_text("referenceTypes"), "{path} referenceTypes");
     assert!(attribute.get("canonicalValues").is_none() || is_list_of_text("canonicalValues"), "{path}");
-    // RFC 7643 s7: what cannot be read back is not returned.
+    // RFC 7643 s7: a writeOnly attribute is never returned.
     assert_eq!(attribute["mutability"] == "writeOnly", attribute["returned"] == "never", "{path}");
     match attribute["subAttributes"].as_array() {
         Some(subs) => {

@@ -1,4 +1,4 @@
-//! Documents with schemas, resource types, roles or entitlements that are refused, and why.
+//! Invalid documents of schemas, resource types, roles and entitlements.
 
 use insta::assert_snapshot;
 use scim_lambda::scim::policy::Policy;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::directory::Directory;
 
-/// What is wrong with each document, in a sentence.
+/// Returns the error of each document, one a line.
 fn sentences(documents: &[Value]) -> String {
     let sentences = documents.iter().map(|document| {
         let definitions = Definitions::parse(&document.to_string());

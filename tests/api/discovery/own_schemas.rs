@@ -17,7 +17,7 @@ const DEVICES: &str = include_str!("../definitions/devices.json");
 const BADGE: &str = "urn:example:params:scim:schemas:extension:badge:2.0:User";
 const MAB: &str = "urn:ietf:params:scim:schemas:extension:ethernet-mab:2.0:Device";
 
-/// A function that is packaged with this document.
+/// Returns a client of a function that is packaged with this document.
 fn packaged(directory: &Directory, document: &str) -> Client {
     let mut config = Config::new(directory.table());
     config.definitions = Definitions::parse(document).unwrap();
@@ -63,7 +63,7 @@ async fn an_extension_of_users_is_obeyed_everywhere() {
     400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"urn:example:params:scim:schemas:extension:badge:2.0:User:doors.value is required and cannot be empty"}
     400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"urn:example:params:scim:schemas:extension:badge:2.0:User:doors.level has to be an integer"}
     "#);
-    // The case of badge numbers counts.
+    // Badge numbers are case-sensitive.
     let other = json!({ "userName": "bob", BADGE: { "badgeNumber": "B7", "site": "oslo" } });
     assert_eq!(client.post("/Users", &other.to_string()).await.status, 201);
 
@@ -170,14 +170,14 @@ async fn a_tenant_has_definitions_of_its_own() {
     let device = json!({ "active": true, MAB: { "deviceMacAddress": "1" } }).to_string();
     assert_eq!(demo.post("/Devices", &device).await.status, 404);
     directory.set_definitions("demo", DEVICES).await.unwrap();
-    // An instance that knows the tenant takes up the change within a minute.
+    // An instance that has cached the tenant sees the change within a minute.
     assert_eq!(demo.post("/Devices", &device).await.status, 404);
     directory.pass(60);
     assert_eq!(demo.post("/Devices", &device).await.status, 201);
     assert_eq!(other.post("/Devices", &device).await.status, 404);
     assert_eq!(other.get("/ResourceTypes").await.list("name"), "User Group");
 
-    // With those that the function is packaged with.
+    // The schemas that the function is packaged with apply as well.
     let client = packaged(&directory, BADGES);
     assert_eq!(client.get("/Schemas").await.body["totalResults"], 9);
     let refused = directory.set_definitions("demo", &DEVICES.replace("/Devices", "/Users")).await;
@@ -190,7 +190,7 @@ async fn a_tenant_whose_definitions_cannot_be_used_is_told_and_no_other() {
     let directory = Directory::new().await;
     directory.add_tenant("other", Policy::default()).await;
     directory.set_definitions("demo", DEVICES).await.unwrap();
-    // They do not go together with what the function is packaged with later.
+    // These conflict with the schemas that a later function is packaged with.
     let client = packaged(&directory, DEVICES);
     assert_snapshot!(client.get("/Users").await, @r#"500 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"500","detail":"the schemas of this tenant cannot be used: tell the operator the time and the id of this request"}"#);
     assert_eq!(client.with_token(&TOKEN.replace("demo", "other")).get("/Devices").await.status, 200);

@@ -25,7 +25,7 @@ async fn user(client: &Client, name: &str, roles: &[&str]) -> Answer {
     client.post("/Users", &json!({ "userName": name, "roles": roles }).to_string()).await
 }
 
-/// Of each role, how many users have it.
+/// Returns the number of users for each role.
 async fn used(client: &Client) -> String {
     let roles = client.get("/Roles?attributes=totalAssignmentsUsed").await;
     let resources = roles.body["Resources"].as_array().unwrap().iter();
@@ -65,7 +65,7 @@ async fn roles_are_read_like_any_resource() {
     assert_eq!(client.get("/Roles/On%20call%20%231").await.body["value"], "On call #1");
     assert_eq!(client.get("/Roles/none").await.status, 404);
     assert_eq!(client.get("/Roles?filter=meta.created+pr").await.body["scimType"], "invalidFilter");
-    // Nobody but the operator changes them.
+    // Only the operator changes them.
     for (method, path) in [
         ("POST", "/Roles"),
         ("PUT", "/Roles/intern"),
@@ -120,8 +120,8 @@ async fn the_users_who_have_a_role_are_counted_exactly() {
     let ann = user(&client, "ann", &["global_lead", "GLOBAL_LEAD", "us_team_lead"]).await.path();
     user(&client, "bob", &["us_team_lead", "On call #1"]).await;
     user(&client, "eve", &["On call #1#x", "unheard of", "On call"]).await;
-    // On call #1, global_lead, intern, nw_regional_lead, us_team_lead; who has the
-    // larger role has what it contains.
+    // The roles are On call #1, global_lead, intern, nw_regional_lead, us_team_lead. A user with a
+    // role also has the roles that it contains.
     assert_eq!(used(&client).await, "1 1 0 2 2");
     let swap = json!({ "Operations": [
         { "op": "remove", "path": "roles[value eq \"global_lead\"]" },
@@ -176,7 +176,7 @@ async fn a_role_that_is_not_declared_is_refused_where_the_tenant_has_it_so() {
     let good = json!({ "userName": "a", "roles": [{ "value": "US_team_lead", "type": "Lead", "primary": true }, { "value": "global_lead" }],
         "entitlements": [{ "value": "license.full_access_seat" }] });
     assert_eq!(client.post("/Users", &good.to_string()).await.status, 201);
-    // What somebody has he may keep, but not get back.
+    // A user may keep a role that is not declared, but not get it back.
     let keep = json!({ "userName": "eve", "title": "x", "roles": [{ "value": "unheard of" }, { "value": "us_team_lead" }] });
     assert_eq!(client.put(&eve, &keep.to_string()).await.status, 200);
     let more = json!({ "Operations": [{ "op": "add", "path": "roles", "value": [{ "value": "intern" }] }] });

@@ -1,4 +1,4 @@
-//! Conflicts and throttling.
+//! Conflicts between transactions, and throttling.
 
 use std::time::Duration;
 

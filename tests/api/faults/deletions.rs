@@ -1,5 +1,5 @@
-//! Who is deleted is gone everywhere from the answer on, wherever the process that
-//! deletes dies; and the sweep comes to an end, wherever that dies.
+//! Deletions and the sweep that cleans up after them. A deleted resource is gone everywhere once
+//! its deletion is answered, wherever the process dies, and an interrupted sweep is resumed.
 
 use serde_json::{Value, json};
 
@@ -12,10 +12,10 @@ use crate::support::faults::Fault;
 use crate::support::fill::{GROUP, fill_group, populate};
 use crate::support::seed::{create, id};
 
-/// More than are left at the same time.
+/// More groups than a deletion leaves at once.
 const GROUPS: usize = 20;
 
-/// Groups that all have this one member.
+/// Creates groups that all have this one member.
 async fn groups(client: &Client, member: &str) -> Vec<String> {
     let mut groups = Vec::new();
     for n in 0..GROUPS {
@@ -55,7 +55,7 @@ async fn is_gone(client: &Client, user: &str, groups: &[String], others: &[Strin
     }
 }
 
-/// Sweeps until nothing is left. How often that was.
+/// Sweeps until nothing is left, and returns the number of sweeps.
 async fn sweep_up(client: &Client) -> usize {
     for sweeps in 1..100 {
         if client.sweep().await["left"] == 0 {
@@ -86,7 +86,7 @@ async fn a_user_of_many_groups_whose_deletion_dies_at_any_call_is_gone_from_all(
         let again = survivor.delete(&user).await;
         assert!([204, 404].contains(&again.status), "{n}: {again}");
         is_gone(&survivor, &user, &groups, &mona).await;
-        // The next is in the same groups while these are still being left.
+        // The next user joins the same groups before the last has left them all.
         n += if n < 6 { 1 } else { 4 };
     }
     assert!(n > 3 + GROUPS, "{n}");
@@ -193,7 +193,7 @@ async fn a_group_of_thousands_is_gone_at_once_and_swept_up_in_pieces() {
         assert_eq!(client.delete(group).await.status, 204);
         calls.push(client.faults.calls());
     }
-    // The parent is left in one more.
+    // Leaving the parent takes one more call.
     assert_eq!(calls[1], [&calls[0][..], &["TransactWriteItems".to_owned()]].concat());
     assert_eq!(client.get(&all).await.status, 404);
     assert_eq!(client.get(&mona.path()).await.body["groups"], Value::Null);
@@ -202,7 +202,7 @@ async fn a_group_of_thousands_is_gone_at_once_and_swept_up_in_pieces() {
     assert_eq!(found.body["totalResults"], 0);
     check_at(&directory, directory.now()).await;
 
-    // Each of these dies after some of the rows.
+    // Each of these sweeps dies after some of the rows.
     directory.pass(100);
     let mut left = count(&directory, &format!("demo#Group#{GROUP}")).await;
     assert_eq!(left, MEMBERS + 1);

@@ -1,4 +1,5 @@
-//! Requests to DynamoDB and answers that are lost, and processes that die between them.
+//! Calls to DynamoDB whose request or answer is lost, and processes that die at any call. The table
+//! is consistent after each test.
 
 use serde_json::json;
 
@@ -36,7 +37,7 @@ async fn a_write_whose_every_answer_is_lost_is_found_by_reading() {
         client.faults.inject_times(act.write(), 4, Fault::LoseResponse);
         act.has_succeeded(&act.request(&client, &name, &path).send().await);
         let mut calls = client.faults.calls();
-        // A user that is deleted is then taken out of his groups.
+        // The groups of a deleted user are looked up afterwards.
         let groups = calls.pop_if(|call| call == "Query");
         assert_eq!(groups.is_some(), matches!(act, Act::Delete), "{act:?}");
         assert_eq!(calls.last().unwrap(), "GetItem", "{act:?}");
@@ -117,7 +118,7 @@ async fn a_creation_whose_token_is_forgotten_finds_itself() {
     let directory = Directory::new().await;
     let client = directory.client();
     client.faults.inject("TransactWriteItems", Fault::LoseResponse);
-    // A cancellation makes a new token, as if the first had been forgotten.
+    // After a cancellation the SDK makes a new token, as if DynamoDB had forgotten the first.
     client.faults.inject("TransactWriteItems", Fault::Conflict);
     Act::Create.has_succeeded(&client.post("/Users", &user("bo")).await);
     check(&directory).await;
@@ -127,7 +128,7 @@ async fn a_creation_whose_token_is_forgotten_finds_itself() {
 async fn a_process_that_dies_at_any_call_leaves_the_user_before_or_after() {
     let directory = Directory::spread().await;
     for act in ACTS {
-        // A user that was deleted is then looked for in groups, which may fail.
+        // The groups of a deleted user are looked up last, and that call may fail.
         let calls = act.calls(&directory).await - usize::from(act == Act::Delete);
         for (n, answered) in (1..=calls).flat_map(|n| [(n, false), (n, true)]) {
             let name = format!("{act:?}-{n}-{answered}");
@@ -139,7 +140,7 @@ async fn a_process_that_dies_at_any_call_leaves_the_user_before_or_after() {
             let dead = act.request(&client, &name, &path).send().await;
             assert!(dead.status >= 500, "{name}: {dead}");
             check(&directory).await;
-            // The last call is the write. Whoever comes next finds it done, or does it.
+            // The last call is the write. The next request finds it done, or does it.
             let again = act.request(&survivor, &name, &path).send().await;
             match act {
                 Act::Create if answered && n == calls => assert_eq!(again.status, 409, "{name}: {again}"),

@@ -1,3 +1,5 @@
+//! Faults of DynamoDB, of the network and of processes, at every call.
+
 mod contention;
 mod deletions;
 mod lost_messages;

@@ -1,7 +1,6 @@
-//! Changes of more members than one transaction holds: all or nothing for every
-//! reader, wherever the process that makes them dies. A hundred members are
-//! enough to be staged, and in a group of thousands the emulator would need
-//! minutes.
+//! Changes of more members than one transaction holds. Every reader sees all of a change or
+//! nothing, wherever the process that makes it dies. The changes are of a hundred members: enough
+//! to be staged, and the emulator would need minutes for thousands.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -16,11 +15,11 @@ use crate::support::fill::populate;
 use crate::support::races::{at_once, statuses};
 use crate::support::seed::create;
 
-/// How members are changed. Each is of a hundred of the 101 users.
+/// A change of a hundred of the 101 users.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Change {
     Add,
-    /// The first fifty by the others, under another name.
+    /// Replaces the first fifty members by the others, and renames the group.
     Replace,
     Remove,
 }
@@ -62,8 +61,8 @@ impl Change {
         }
     }
 
-    /// The numbers of the calls that it takes when nothing goes wrong; of several
-    /// equal ones, of the first and the last.
+    /// Returns the numbers of the calls that an undisturbed change takes. A run of equal calls
+    /// counts with its first and its last.
     async fn calls(self, directory: &Directory, users: &[String]) -> Vec<usize> {
         let client = directory.client();
         let name = format!("{self:?} undisturbed");
@@ -106,7 +105,7 @@ async fn dies_at_any_call(change: Change) {
             ends.push((path, seen));
             continue;
         }
-        // Whoever comes next finds it done, or aborts it and does it.
+        // The next request finds the change done, or aborts it and makes it.
         let answer = change.request(&survivor, &path, &name, &users).send().await;
         change.has_succeeded(&answer, &survivor.get(&path).await, &users);
         ends.push((path, change.after(&users).to_vec()));
@@ -136,8 +135,7 @@ async fn a_removal_that_dies_at_any_call_has_happened_or_not() {
     dies_at_any_call(Change::Remove).await;
 }
 
-/// Five times the size, so that there is more than one wave of writes. Each
-/// seventh call is enough for that.
+/// With 500 members there is more than one wave of writes. The process dies at every seventh call.
 #[tokio::test]
 async fn a_change_of_500_members_that_dies_has_happened_or_not() {
     let directory = Directory::spread().await;
@@ -161,7 +159,7 @@ async fn a_change_of_500_members_that_dies_has_happened_or_not() {
     check(&directory).await;
 }
 
-/// A process that stands still for longer than its lease, before this call.
+/// Pauses a process before this call for longer than its lease.
 async fn wakes_up_late(directory: &Directory, users: &[String], change: Change, before: &str) {
     let (client, survivor) = (directory.client(), directory.client());
     let name = format!("{change:?} {before}");
@@ -177,7 +175,7 @@ async fn wakes_up_late(directory: &Directory, users: &[String], change: Change, 
     assert!(late.await.unwrap().status >= 500, "{name}");
     assert_eq!(members(&survivor.get(&path).await), change.before(users), "{name}");
     check_at(directory, Timestamp::UNIX_EPOCH).await;
-    // What it has left is no hindrance.
+    // Its remains do not hinder another change.
     if before == "BatchExecuteStatement" {
         let answer = change.request(&survivor, &path, &name, users).send().await;
         assert!(answer.status < 300, "{name}: {answer}");
@@ -202,7 +200,7 @@ async fn what_a_dead_process_writes_late_stays_invisible() {
     }
 }
 
-/// Whoever looks while it happens.
+/// Reads the group until it shows the change.
 async fn watch(client: Client, path: String, whole: [Vec<String>; 2]) {
     let mut is_done = false;
     while !is_done {
@@ -233,8 +231,7 @@ async fn readers_of_a_staged_change_see_all_of_it_or_nothing() {
     check(&directory).await;
 }
 
-/// The reader stands still between two of its calls, and meanwhile the change goes
-/// on by some of its own.
+/// The reader pauses between two of its calls while the change proceeds by some of its own.
 #[tokio::test]
 async fn a_slow_reader_of_a_staged_change_sees_all_of_it_or_nothing() {
     const STEPS: [&str; 3] = ["UpdateItem", "BatchExecuteStatement", "TransactWriteItems"];
@@ -242,7 +239,7 @@ async fn a_slow_reader_of_a_staged_change_sees_all_of_it_or_nothing() {
     let users = populate(&directory, 101).await;
     let (client, reader) = (directory.client(), directory.client());
     for (from, to) in [(0, 2), (0, 3), (1, 3), (2, 3)] {
-        // Before the members are read, and before the group is read again.
+        // The reader pauses before it reads the members, and before it reads the group again.
         for read in ["Query", "GetItem"] {
             let name = format!("{from} {to} {read}");
             let path = Change::Replace.prepare(&client, &name, &users).await;
@@ -271,7 +268,7 @@ async fn a_slow_reader_of_a_staged_change_sees_all_of_it_or_nothing() {
     }
 }
 
-/// Lets each of these calls be made in its turn.
+/// Lets these calls pass, one after the other.
 async fn pass(calls: impl Iterator<Item = Pause>) {
     for mut call in calls {
         call.arrived().await;
@@ -317,7 +314,7 @@ async fn who_waits_too_long_for_a_staged_change_is_told_to_come_again() {
         assert_eq!((answer.status, answer.header("retry-after")), (429, Some("2")), "{answer}");
     }
     assert_eq!(members(&other.get(&crew).await), Vec::<String>::new());
-    // After the lease whoever comes first puts an end to it.
+    // After the lease the next request aborts the change.
     directory.pass(31);
     assert_eq!(other.patch(&crew, &add(&texts(&users[100..]))).await.status, 204);
     assert_eq!(members(&other.get(&crew).await), users[100..]);

@@ -1,4 +1,4 @@
-//! A DynamoDB that does not answer, and the time that API Gateway allows.
+//! Time limits: a DynamoDB that does not answer, and the time that API Gateway allows.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ async fn a_database_that_never_answers_is_503_before_api_gateway_gives_up() {
     check(&directory).await;
 }
 
-/// Without a time limit of its own, a call that hangs is cut off by the request's.
+/// A call without a time limit of its own ends with that of the request.
 #[tokio::test]
 async fn a_request_ends_before_api_gateway_gives_up() {
     let client = Directory::new().await.client();

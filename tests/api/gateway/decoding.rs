@@ -1,4 +1,4 @@
-//! The encodings of API Gateway: bodies in base64, headers with several values, queries.
+//! Encodings of API Gateway: bodies in base64, repeated headers, query strings.
 
 use std::fmt::Write;
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::client::Client;
 use crate::support::directory::TOKEN;
 
-/// An event of a REST API, with several values for a header.
+/// Returns an event of a REST API. A header may occur more than once.
 fn rest_event(method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Value {
     let mut values = json!({ "Authorization": [format!("Bearer {TOKEN}")], "Host": ["example.com"] });
     for (name, value) in headers {
@@ -116,7 +116,7 @@ async fn a_query_is_decoded_once() {
     a=b: a=b
     a%23b: a#b
     ");
-    // API Gateway has decoded the parameters of a REST event.
+    // In a REST event the parameters are decoded already.
     let mut event = rest_event("GET", "/scim/v2/Users", &[], "");
     event["multiValueQueryStringParameters"] = json!({ "filter": ["userName eq \"a%20b\""] });
     assert_eq!(client.send(event).await.list("userName"), "a%20b");

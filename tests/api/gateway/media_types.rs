@@ -87,7 +87,7 @@ async fn a_body_has_to_be_json() {
     ");
     let untyped = client.request("POST", "/Users").without_header("content-type");
     assert_eq!(untyped.body(r#"{"userName":"bo"}"#).send().await.status, 201);
-    // What carries no body has no media type to be wrong.
+    // A request without a body has no media type to check.
     let get = client.request("GET", "/Users").header("content-type", "text/plain").send().await;
     assert_eq!(get.status, 200);
 }

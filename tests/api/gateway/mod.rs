@@ -1,3 +1,5 @@
+//! HTTP as API Gateway hands it over.
+
 mod decoding;
 mod location;
 mod media_types;

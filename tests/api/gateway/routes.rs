@@ -1,4 +1,4 @@
-//! Routes and methods: endpoints that exist, and what the others answer.
+//! Routes and methods: 404 for unknown endpoints, 405 for other methods, `HEAD` and `OPTIONS`.
 
 use std::fmt::Write;
 

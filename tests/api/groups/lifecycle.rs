@@ -1,4 +1,4 @@
-//! Groups as their users see them (RFC 7643 s4.2).
+//! The life of a group: creation, members, deletion (RFC 7643 s4.2).
 
 use serde_json::{Value, json};
 

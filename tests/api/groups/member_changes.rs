@@ -1,7 +1,7 @@
-//! What a request does to the members of a group, read before anything is looked
-//! up. A case of `member_changes.json` is operations and who comes (`+`) or goes
-//! (`-`), `=` where nobody else stays, or the error; `LONG` stands for an id of
-//! 257 bytes. Adding one needs no Rust.
+//! Changes of members as a request states them, parsed before anything is looked up. A case of
+//! `member_changes.json` is operations and the members that are added (`+`) or removed (`-`), `=`
+//! where no other stays, or the error. `LONG` stands for an id of 257 bytes. Adding a case needs no
+//! Rust.
 
 use std::sync::Arc;
 

@@ -1,3 +1,5 @@
+//! `/Groups`.
+
 mod lifecycle;
 mod member_changes;
 mod patch;

@@ -76,7 +76,7 @@ fn members_of_a_group() {
             json!([{ "op": "replace", "path": "members", "value": [{ "value": "u3" }] }]),
             crew(json!([{ "value": "u3" }])),
         ),
-        // Okta renames with every push, and must not empty the group by that.
+        // Okta sends the name with every push, and must not empty the group by that.
         (
             json!([{ "op": "replace", "value": { "id": "own-id", "displayName": "Boat" } }]),
             json!({ "displayName": "Boat", "members": [one, { "value": "u2" }] }),

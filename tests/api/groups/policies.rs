@@ -1,4 +1,4 @@
-//! What a tenant has decided about its groups, as clients meet it.
+//! Policies of a tenant about its groups.
 
 use scim_lambda::scim::policy::{GroupNames, MassRemoval, PatchAnswer, Policy, UnknownMembers};
 use serde_json::{Value, json};
@@ -188,12 +188,12 @@ async fn no_request_removes_more_members_than_the_tenant_allows() {
             assert_refused(&answer, 400, "invalidValue", &detail(removed));
         }
         assert_eq!(members(&client.get(&crew).await), users[..4]);
-        // Those who are no members are none of those who go.
+        // Non-members do not count as removed.
         assert_eq!(client.patch(&crew, &these(&ids[4..])).await.status, 204);
         assert_eq!(client.patch(&crew, &these(&ids[3..])).await.status, 204);
         assert_eq!(members(&client.get(&crew).await), users[..3]);
         assert_eq!(client.put(&crew, &group("Crew", &ids[1..])).await.status, 200);
-        // One of them always may go.
+        // A single member may always be removed.
         let pair = create(&client, "Pair", &ids[..1]).await;
         assert_eq!(
             client.patch(&pair, &patch(&json!([{ "op": "remove", "path": "members" }]))).await.status,
@@ -202,7 +202,7 @@ async fn no_request_removes_more_members_than_the_tenant_allows() {
         assert_eq!(client.patch(&pair, &add(&ids[..1])).await.status, 204);
         assert_eq!(client.patch(&pair, &remove(ids[0])).await.status, 204);
         assert_eq!(members(&client.get(&pair).await), [""; 0]);
-        // A group goes as a whole.
+        // A deletion of the group is not limited.
         assert_eq!(client.delete(&crew).await.status, 204);
         client.sweep().await;
         check(&directory).await;

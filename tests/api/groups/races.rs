@@ -1,5 +1,5 @@
-//! Several writers of one group, of its members, or of groups within each other,
-//! at once. The table is consistent after each test.
+//! Several writers at once of a group, its members, or nested groups. The table is consistent after
+//! each test.
 
 use std::collections::BTreeSet;
 
@@ -22,7 +22,7 @@ async fn of_24_adds_at_once_none_is_lost() {
     let directory = Directory::spread().await;
     let client = directory.client();
     let users = users(&client, 24).await;
-    // One member goes in one trip, two are looked for first.
+    // One member is added in one trip. Two are looked up first.
     for size in [1, 2] {
         let crew = create(&client, &format!("Crew {size}"), &[]).await;
         let answers = at_once(24 / size, |n| {
@@ -111,7 +111,7 @@ async fn adds_against_removes_end_as_some_serial_order() {
         })
         .await;
         assert!(answers.iter().all(|answer| answer.status < 300), "{:?}", statuses(&answers));
-        // What changes anything turns a member into none or none into a member.
+        // Each effective change turns the member into a non-member or back.
         let end = client.get(&crew).await;
         assert_eq!(members(&end).len() as u64, (version(&end) - 1) % 2, "{end}");
         check(&directory).await;
@@ -139,7 +139,7 @@ async fn a_user_who_is_deleted_while_he_is_added_is_no_member() {
         let answer = adding.await.unwrap();
         let shown = client.get(&crew).await;
         if size == 2 {
-            // Whoever is looked for before the write was still there.
+            // The user still existed when it was looked up before the write.
             assert_eq!(answer.status, 204, "{answer}");
             assert_eq!(members(&shown), users[1..]);
         } else {
@@ -171,7 +171,7 @@ async fn a_user_who_is_added_while_he_is_deleted_is_taken_out_again() {
         assert_eq!(members(&other.get(&crew).await), users[3..]);
         check(&directory).await;
     }
-    // After the write of the deletion he is nobody to be added.
+    // After the write of the deletion the user cannot be added.
     let mut pause = client.faults.pause_before("Query");
     let deletion = tokio::spawn(client.request("DELETE", &format!("/Users/{}", users[2])).send());
     pause.arrived().await;
@@ -239,7 +239,7 @@ async fn a_put_and_adds_at_once_end_as_some_serial_order() {
     .await;
     assert_eq!(statuses(&answers), [vec![200; 8], vec![204; 8]].concat());
     let end = client.get(&crew).await;
-    // Each of them changes something, whatever came before.
+    // Each of these changes something in any order.
     assert_eq!(version(&end), 17);
     let ids: BTreeSet<String> = members(&end).into_iter().collect();
     let put: Vec<usize> = (0..8).filter(|n| ids.contains(&users[*n])).collect();
@@ -360,7 +360,7 @@ async fn a_group_is_never_a_member_of_itself() {
         }
     }
     assert_eq!(client.patch(&c, &add(&[id(&a)])).await.status, 204);
-    // The way is free as soon as the group in between is gone.
+    // The cycle is open as soon as the group in between is deleted.
     assert_eq!(client.delete(&b).await.status, 204);
     assert_eq!(client.patch(&c, &remove(id(&a))).await.status, 204);
     assert_eq!(client.patch(&a, &add(&[id(&c)])).await.status, 204);

@@ -1,4 +1,4 @@
-//! The size of an answer: Lambda passes 6 MB, and compression helps.
+//! The size of answers. Lambda passes 6 MB: pages end early, and gzip makes room.
 
 use std::io::Read;
 
@@ -12,7 +12,7 @@ use crate::support::fill::{GROUP, fill_group};
 use crate::support::paging::all_by_cursor;
 use crate::support::seed::{add_users, users};
 
-/// With `$ref`s as long as these more than 6 MB.
+/// Members that take more than 6 MB with the long `$ref`s of this base URL.
 const MEMBERS: usize = 14_000;
 const BASE: &str = "https://example.com/";
 
@@ -40,7 +40,7 @@ async fn a_group_that_is_too_large_for_an_answer_is_packed_or_refused() {
         let told = (plain.status, &plain.body["scimType"], plain.detail());
         assert_eq!(told, (400, &json!("tooMany"), TOO_MANY), "{path}");
     }
-    // A REST API would hand out packed bytes as base64.
+    // A REST API would send the compressed bytes as base64.
     let rest = client
         .send(json!({
             "httpMethod": "GET", "path": format!("/scim/v2{path}"),
@@ -55,7 +55,7 @@ async fn a_group_that_is_too_large_for_an_answer_is_packed_or_refused() {
         assert_eq!(client.get(&format!("{path}{query}")).await.body["displayName"], "All");
     }
 
-    // What is done is done, if it cannot be shown.
+    // A change that was made is no error because its answer is too large.
     let users = users(&client, 2).await;
     let shown = format!("{path}?attributes=members");
     assert_eq!(client.patch(&shown, &add(&[&users[0]])).await.to_string(), "204 W/\"2\"");
@@ -67,7 +67,7 @@ async fn a_group_that_is_too_large_for_an_answer_is_packed_or_refused() {
     assert_eq!(members.body["members"].as_array().unwrap().len(), MEMBERS);
 }
 
-/// Ten users of 350 kB each are more than one answer of Lambda may hold.
+/// Thirteen users of 350 kB each are more than one answer of Lambda may hold.
 #[tokio::test]
 async fn a_page_ends_early_rather_than_be_too_large() {
     let client = Client::new().await;

@@ -1,4 +1,4 @@
-//! Values that a user is found by: how many there may be, and of any content.
+//! Indexed values: at most 96 for each user, of any content.
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
@@ -20,7 +20,7 @@ async fn a_user_with_100_emails_is_refused() {
     assert_eq!(client.put(&path, &user(100)).await.to_string(), refused.to_string());
     let add = json!({ "Operations": [{ "op": "add", "path": "emails", "value": emails(100) }] });
     assert_eq!(client.patch(&path, &add.to_string()).await.to_string(), refused.to_string());
-    // Every row of the one is deleted and every row of the other put, in one transaction.
+    // One transaction deletes every row of the old values and puts every row of the new ones.
     let others = user(47).replace("bo", "jo");
     assert_eq!(client.put(&path, &others).await.header("etag"), Some("W/\"2\""));
     assert_eq!(client.find(r#"emails.value eq "jo46@example.com""#).await.body["totalResults"], 1);

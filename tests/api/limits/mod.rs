@@ -1,3 +1,5 @@
+//! Limits: a request or resource at each of them, and just above.
+
 mod answer_size;
 mod indexed_values;
 mod requests;

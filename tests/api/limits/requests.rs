@@ -1,4 +1,4 @@
-//! Limits on what a request may hold.
+//! Limits on the size of requests.
 
 use insta::assert_snapshot;
 use scim_lambda::config::Config;
@@ -21,7 +21,7 @@ async fn a_body_over_the_limit_is_refused() {
     assert_eq!(client.patch(&user.path(), &format!("{DEACTIVATE:<101}")).await.status, 413);
 }
 
-/// Each limit on what a client may send, and what is just within it.
+/// Sends a request at each limit, and one just above it.
 #[tokio::test]
 async fn what_is_at_a_limit_is_taken_and_one_more_is_refused() {
     let directory = Directory::new().await;
@@ -77,7 +77,7 @@ async fn what_is_at_a_limit_is_taken_and_one_more_is_refused() {
         let refused = client.request(method, path).body(&beyond).send().await;
         assert!(refused.status == status && refused.detail().contains(why), "{refused}");
     }
-    // Values that are added count with those that are there.
+    // Values that are added count together with the existing ones.
     client.put(&user, &values(1_000)).await;
     let one = json!({ "Operations": [{ "op": "add", "path": "x509Certificates", "value": [{ "value": "AAAA" }] }] });
     let refused = client.patch(&user, &one.to_string()).await;

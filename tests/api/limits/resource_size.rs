@@ -1,4 +1,4 @@
-//! The size of a user, at most 390 kB as JSON.
+//! The size of a user: at most 390 kB as JSON.
 
 use insta::assert_snapshot;
 use serde_json::{Value, json};
@@ -7,12 +7,12 @@ use crate::support::client::Client;
 use crate::support::consistency::check;
 use crate::support::directory::Directory;
 
-/// Scenario 14 of the store: `DynamoDB` itself takes no more than 400 KB.
+/// DynamoDB takes items of up to 400 KB. The limit leaves room for the attributes of the store.
 #[tokio::test]
 async fn a_user_over_390_kb_is_refused() {
     let client = Client::new().await;
     let user = |bytes: usize| json!({ "userName": "bo", "title": "x".repeat(bytes) }).to_string();
-    // {"userName":"bo","title":""}
+    // The rest of the user, {"userName":"bo","title":""}, has 28 bytes.
     let created = client.post("/Users", &user(390 * 1024 - 28)).await;
     assert_eq!(created.status, 201, "{}", created.detail());
     let path = created.path();
@@ -25,7 +25,7 @@ async fn a_user_over_390_kb_is_refused() {
         assert_eq!(answer.status, 413, "{attribute}: {}", answer.detail());
     }
     assert_eq!(client.get(&path).await.header("etag"), Some("W/\"1\""));
-    // A change in one trip takes from what is left to DynamoDB's own limit, a little.
+    // A change in one trip may use a little of the room up to DynamoDB's own limit.
     let texts =
         ["displayName", "nickName", "profileUrl", "userType", "preferredLanguage", "locale", "timezone"];
     for attribute in texts {
@@ -34,7 +34,7 @@ async fn a_user_over_390_kb_is_refused() {
     }
 }
 
-/// The body of a user whose attributes have this many bytes as JSON.
+/// Returns the body of a user whose attributes have this many bytes as JSON.
 fn user_of(bytes: usize, filler: &Value) -> String {
     let mut user = json!({ "userName": "bo", "entitlements": [filler] });
     let element = filler.to_string().len() + 1;
@@ -48,8 +48,8 @@ fn user_of(bytes: usize, filler: &Value) -> String {
     user.to_string()
 }
 
-/// With many small values, which DynamoDB counts three bytes each beside what is in
-/// them, and with few long ones.
+/// DynamoDB counts three bytes for each value in addition to its content, so many small values are
+/// tested as well as few long ones.
 #[tokio::test]
 async fn a_user_of_390_kb_in_values_of_any_length_is_taken_and_a_byte_more_is_413() {
     const MAX: usize = scim_lambda::store::MAX_RESOURCE_BYTES;

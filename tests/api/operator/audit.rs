@@ -1,4 +1,4 @@
-//! Who has changed what.
+//! The audit log: one record for each change.
 
 use insta::assert_snapshot;
 use scim_lambda::config::Config;
@@ -10,7 +10,7 @@ use crate::support::faults::Fault;
 use crate::support::recording::Recording;
 use crate::support::scimctl;
 
-/// The audit records among these lines, without what is the same in all.
+/// Returns the audit records among these lines, without the members that are equal in all.
 fn records(text: &str) -> String {
     let mut records = String::new();
     for line in text.lines() {
@@ -125,7 +125,7 @@ async fn the_table_keeps_a_copy_for_as_long_as_the_operator_wants() {
     consistency::check(&directory).await;
     assert_eq!(scimctl::json(&directory, &["audit", "demo", "2026-02-01"]).await, json!([]));
 
-    // The request has happened, whatever becomes of its record.
+    // A request succeeds even if its record cannot be written.
     client.faults.inject_times("BatchExecuteStatement", 9, Fault::ServerError);
     assert_eq!(client.post("/Users", r#"{"userName":"jo"}"#).await.status, 201);
 }
@@ -136,7 +136,7 @@ async fn the_record_of_another_day_that_is_past_its_time_is_not_shown() {
     let mut config = Config::new(directory.table());
     config.audit_days = Some(1);
     directory.client_with(config).post("/Users", r#"{"userName":"bo"}"#).await;
-    // The command's clock is that of the machine.
+    // The command takes the time of the machine, not of the directory.
     assert_eq!(consistency::count(&directory, "demo#audit#2026-01-31").await, 1);
     assert_eq!(scimctl::json(&directory, &["audit", "demo", "2026-01-31"]).await, json!([]));
 }

@@ -1,5 +1,5 @@
-//! `scimctl check`: what is wrong in a table is found and mended. What is right
-//! afterwards is decided by `consistency`, which shares no code with it.
+//! `scimctl check` finds inconsistencies and repairs them. `consistency`, which shares no code with
+//! it, judges the table afterwards.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
@@ -10,14 +10,14 @@ use crate::support::consistency;
 use crate::support::directory::Directory;
 use crate::support::scimctl::{json, run};
 
-/// A directory with some of everything, and a hand in its table.
+/// A directory with an item of every kind, whose table the test can spoil.
 struct Spoiled {
     directory: Directory,
     bo: String,
     ann: String,
-    /// With Bo and Ann for members.
+    /// A group whose members are Bo and Ann.
     crew: String,
-    /// With the crew for a member.
+    /// A group whose member is the crew.
     all: String,
 }
 
@@ -67,7 +67,7 @@ impl Spoiled {
             .unwrap();
     }
 
-    /// What is found, and mended, so that all is well.
+    /// Repairs the table, asserts that it is consistent, and returns the findings.
     async fn mended(self) -> Vec<String> {
         let found = json(&self.directory, &["check", "demo", "--repair"]).await;
         let found = found.as_array().unwrap();
@@ -77,7 +77,7 @@ impl Spoiled {
     }
 }
 
-/// Spoils one thing.
+/// Spoils one thing in each of several directories, and repairs it.
 macro_rules! plants {
     ($(|$spoiled:ident| $plant:expr => $found:expr),* $(,)?) => {{
         let mut plants: Vec<std::pin::Pin<Box<dyn Future<Output = (Vec<String>, Vec<String>)>>>> = Vec::new();
@@ -179,12 +179,12 @@ async fn what_somebody_has_to_decide_is_left_as_it_is() {
     assert!(found.contains(&format!("demo#User {ann} and {bo} both have bo: change one of them")), "{found}");
     assert_eq!(lines.iter().filter(|line| line.contains("somebody has to decide")).count(), 2, "{found}");
     spoiled.delete("demo#Robot", "x").await;
-    // Who has decided has the rest mended.
+    // After the decision the rest is repaired.
     spoiled.set("demo#User", ann, "resource.userName", json!("ann")).await;
     spoiled.mended().await;
 }
 
-/// Names of groups were unique and are not any more, and the other way round.
+/// Names of groups become free, and then unique again.
 #[tokio::test]
 async fn a_changed_policy_is_followed_by_the_rows_of_what_is_there() {
     let spoiled = Spoiled::new().await;

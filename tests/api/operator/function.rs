@@ -1,4 +1,4 @@
-//! The binary that runs on Lambda, between a runtime API and a DynamoDB of our own.
+//! The binary that runs on Lambda, run against a Lambda runtime API and a DynamoDB of the test.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::directory::TOKEN;
 use crate::support::local_server::Local;
 
-/// SAM local and templates turn a variable that is left out into an empty one.
+/// SAM local and templates pass an empty variable where one is left out.
 #[test]
 fn an_empty_endpoint_of_dynamodb_counts_as_not_set() {
     let local = Local::start(&["--token", TOKEN]);
@@ -69,8 +69,8 @@ impl Drop for Function {
     }
 }
 
-/// CloudWatch takes a line for metrics that keeps to its specification of the embedded
-/// metric format, and drops one that does not without a word.
+/// CloudWatch silently drops a line that departs from the specification of the embedded metric
+/// format.
 #[test]
 fn the_lines_of_requests_and_sweeps_are_metrics_in_the_embedded_format() {
     let local = Local::start(&["--token", TOKEN]);
@@ -133,7 +133,7 @@ fn the_lines_of_requests_and_sweeps_are_metrics_in_the_embedded_format() {
     }
 }
 
-/// One event through the Lambda runtime API: what the function answers, and logs.
+/// Passes one event through the Lambda runtime API. Returns the reply of the function and its log.
 fn invoke(environment: &[(&str, &str)], event: &Value) -> (Value, String) {
     let api = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = api.local_addr().unwrap().to_string();
@@ -142,7 +142,7 @@ fn invoke(environment: &[(&str, &str)], event: &Value) -> (Value, String) {
     let mut running = Function(command.spawn().unwrap());
     let mut log = running.0.stdout.take().unwrap();
     loop {
-        // `Connection: close` in each answer: one request per connection.
+        // Each answer says `Connection: close`, so a connection carries one request.
         let (mut stream, _) = api.accept().unwrap();
         let (line, body) = read_request(&mut BufReader::new(&stream));
         if line.starts_with("GET /2018-06-01/runtime/invocation/next ") {
@@ -165,7 +165,7 @@ fn invoke(environment: &[(&str, &str)], event: &Value) -> (Value, String) {
     }
 }
 
-/// The request line and the body, of a known length or in chunks.
+/// Reads the request line and the body, which has a known length or comes in chunks.
 fn read_request(stream: &mut impl BufRead) -> (String, String) {
     let mut line = || {
         let mut line = String::new();

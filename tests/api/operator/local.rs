@@ -1,4 +1,5 @@
-//! The command that runs the endpoint on a desk: its binary, its options, its end.
+//! `cargo local`, which runs the endpoint on a developer's machine: its options, its files, its
+//! end.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
@@ -188,14 +189,14 @@ fn a_token_with_the_key_id_of_another_is_refused() {
     assert_eq!(stderr, "cargo local: --token: the key id events is in use with another secret\n");
 }
 
-/// Exit code and stderr of a start that has to fail.
+/// Returns the exit status and stderr of a start that must fail.
 fn refused(options: &[&str]) -> (Option<i32>, String) {
     let output = Command::new(BINARY).args(options).output().unwrap();
     assert!(output.stdout.is_empty(), "{}", String::from_utf8_lossy(&output.stdout));
     (output.status.code(), String::from_utf8(output.stderr).unwrap())
 }
 
-/// A folder of one test, gone at its end.
+/// A folder that is deleted at the end of the test.
 struct Folder(PathBuf);
 
 impl Folder {

@@ -48,7 +48,7 @@ async fn an_explained_request_says_its_plan_and_cost_and_no_value() {
     "#);
 }
 
-/// Each once, whether the SDK tries again or the store does.
+/// Each is counted once, whether the SDK retries or the store does.
 #[tokio::test]
 async fn retries_conflicts_and_throttles_are_counted() {
     let directory = Directory::new().await;

@@ -1,3 +1,5 @@
+//! The operator's view: commands, logs, the template, and both binaries as processes.
+
 mod audit;
 mod check;
 mod function;

@@ -1,4 +1,4 @@
-//! `scimctl` itself: its errors, `stats` and `sweep`.
+//! The errors of `scimctl`, and its commands `stats` and `sweep`.
 
 use insta::assert_snapshot;
 use tokio::process::Command;

@@ -1,4 +1,4 @@
-//! What the template and the README say of the function is true of it.
+//! The template and the README, compared with the function.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,7 +11,7 @@ use crate::support::directory::Directory;
 const TEMPLATE: &str = include_str!("../../../template.yaml");
 const README: &str = include_str!("../../../README.md");
 
-/// The environment that the template gives to the function.
+/// Returns the environment that the template gives to the function.
 fn environment() -> BTreeMap<&'static str, &'static str> {
     let (_, rest) = TEMPLATE.split_once("\n        Variables:\n").unwrap();
     let lines = rest.lines().take_while(|line| line.starts_with("          "));
@@ -19,7 +19,7 @@ fn environment() -> BTreeMap<&'static str, &'static str> {
     variables.map(|line| line.split_once(": ").unwrap()).collect()
 }
 
-/// Where a parameter is referred to, its default.
+/// Returns the value of a variable, or the default of the parameter that it refers to.
 fn value(text: &str) -> String {
     let Some(parameter) = text.strip_prefix("!Ref ") else {
         return text.trim_matches('"').to_owned();
@@ -37,7 +37,7 @@ fn every_variable_of_the_template_is_read_and_every_one_that_is_read_is_document
     let config = Config::read(|name| {
         asked.borrow_mut().insert(name.to_owned());
         match name {
-            // What is made when the stack is.
+            // The stack generates this key when it is created.
             "SCIM_CURSOR_KEY" => Some("5c".repeat(32)),
             name => given.get(name).map(|text| value(text)),
         }
@@ -50,13 +50,13 @@ fn every_variable_of_the_template_is_read_and_every_one_that_is_read_is_document
     for name in &asked {
         assert!(README.contains(&format!("`{name}`")), "{name} is read, and not in the README");
     }
-    // With its defaults, the template sets what is the default anyway.
+    // The defaults of the template are those of the function.
     let own =
         Config { table: config.table.clone(), cursor_key: config.cursor_key.clone(), ..Config::new("") };
     assert_eq!(config, own);
 }
 
-/// The tests run over the table that is deployed.
+/// The table of the tests has the keys and indexes of the deployed one.
 #[tokio::test]
 async fn the_table_of_the_tests_is_that_of_the_template() {
     let directory = Directory::new().await;

@@ -1,4 +1,4 @@
-//! `scimctl tenant`.
+//! The commands of `scimctl tenant`.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use insta::assert_snapshot;
@@ -60,7 +60,7 @@ async fn a_deleted_tenant_leaves_nothing_and_a_cut_off_deletion_is_taken_up() {
     assert_eq!(asked, "scimctl: Users, groups and tokens of demo are lost. Say --yes if that is meant\n");
     assert!(consistency::count(&directory, "demo#").await > 8);
 
-    // As a deletion leaves it that is cut off at its beginning.
+    // This is the state after a deletion that was interrupted at its beginning.
     let key =
         |sk: &str| [("pk", "demo#tenant"), ("sk", sk)].map(|(name, value)| (name.to_owned(), text(value)));
     let delete = directory.dynamodb().delete_item().table_name(directory.table());
@@ -72,7 +72,7 @@ async fn a_deleted_tenant_leaves_nothing_and_a_cut_off_deletion_is_taken_up() {
     let names = json(&directory, &["tenant", "list"]).await;
     assert_eq!((names.as_array().unwrap().len(), &names[0]["tenant"]), (1, &"demo-2".into()));
     assert_eq!(directory.client().get("/Users").await.status, 401);
-    // The name is free, and nothing of the old one is there.
+    // The name is free, and the new tenant is empty.
     run(&directory, &["tenant", "create", "demo"]).await.unwrap();
     let client = directory.client().with_token(&token(&directory, &["demo"]).await);
     assert_eq!(client.get("/Users").await.body["totalResults"], 0);
@@ -144,7 +144,7 @@ async fn a_tenant_is_given_schemas_of_its_own() {
     assert_eq!(refused.lines().count(), 1, "{refused}");
 }
 
-/// Of operators who start from the same policies, one wins, and the others are told.
+/// One of several operators who start from the same policies wins. The others get an error.
 #[tokio::test]
 async fn no_change_of_a_policy_is_lost() {
     let directory = Directory::new().await;

@@ -1,4 +1,4 @@
-//! `scimctl token`.
+//! The commands of `scimctl token`, and the tokens that they create.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use insta::assert_snapshot;
@@ -57,7 +57,7 @@ async fn a_token_that_has_ended_is_refused_like_any_other() {
     let directory = Directory::new().await;
     let expiring = token(&directory, &["demo", "--days", "1"]).await;
     let (kid, _) = expiring.trim_start_matches("scim_demo_").split_once('_').unwrap();
-    // The command's clock is that of the machine, the directory's is its own.
+    // The command takes the time of the machine, and the directory has its own clock.
     let key = |name: &str, value: String| (name.to_owned(), AttributeValue::S(value));
     let soon = directory.now() + jiff::SignedDuration::from_secs(20);
     let update = directory.dynamodb().update_item().table_name(directory.table());
@@ -102,7 +102,7 @@ async fn both_tokens_of_a_rotation_are_good_until_the_old_one_ends() {
         tokens.iter().find(|token| token["keyId"] == *kid).unwrap()["expires"].is_string()
     };
     assert_eq!((ends(&kid.into()), ends(&rotated["keyId"])), (true, false));
-    // An end that is sooner stays.
+    // A token that expires sooner keeps its end.
     let soon = json(&directory, &["token", "create", "demo", "--days", "1"]).await;
     let kid = soon["keyId"].as_str().unwrap();
     let rotated = json(&directory, &["token", "rotate", "demo", kid]).await;
@@ -143,7 +143,7 @@ async fn it_is_seen_that_a_token_is_in_use_and_that_costs_one_write_an_hour() {
     directory.pass(10);
     assert_eq!(writes().await, 1);
     assert_ne!(last_used().await, first);
-    // Another instance that read the token before does not write again.
+    // An instance that cannot note the use of the token serves the request all the same.
     client.faults.inject_times("UpdateItem", 9, Fault::ServerError);
     directory.pass(3_600);
     assert_eq!(writes().await, 4, "the attempts of the SDK; nobody waits for a note to succeed");

@@ -1,4 +1,4 @@
-//! `scimctl export` and `scimctl import`.
+//! The commands `scimctl export` and `scimctl import`.
 
 use std::fs;
 use std::path::PathBuf;
@@ -11,7 +11,7 @@ use crate::support::consistency;
 use crate::support::directory::Directory;
 use crate::support::scimctl::{json, run};
 
-/// A file that is gone with the test.
+/// A file that is deleted at the end of the test.
 struct Temporary(PathBuf);
 
 impl Temporary {
@@ -36,7 +36,7 @@ impl Drop for Temporary {
     }
 }
 
-/// So many users, a group of all, and one that holds that group.
+/// Creates users, a group of all of them, and a group with that group as its member.
 async fn filled(users: usize) -> Directory {
     let directory = Directory::spread().await;
     let client = directory.client();
@@ -53,7 +53,7 @@ async fn filled(users: usize) -> Directory {
     directory
 }
 
-/// An export without the versions of groups, which their members raise anew.
+/// Returns an export without the versions of groups, which an import of members raises.
 fn comparable(text: &str) -> Vec<Value> {
     let lines = text.lines().map(|line| {
         let mut line: Value = serde_json::from_str(line).unwrap();
@@ -88,7 +88,7 @@ async fn an_imported_tenant_is_what_was_exported() {
     let copy = export(&directory, "acme", "copy").await;
     assert!(comparable(&copy.text()) == lines);
     consistency::check(&directory).await;
-    // Once more changes nothing, versions included.
+    // A second import changes nothing, versions included.
     let again = json(&directory, &["import", "acme", file.path()]).await;
     assert_eq!(again, json!({ "tenant": "acme", "made": 0, "kept": 122, "members": 0, "problems": 0 }));
     assert!(export(&directory, "acme", "again").await.text() == copy.text());

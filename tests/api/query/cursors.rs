@@ -79,7 +79,7 @@ async fn previous_cursors_lead_back_over_the_same_pages() {
             }
         }
     }
-    // What is before a page that a filter leaves of all resources may be far away.
+    // A page before a scanned one may begin far away, so no previous cursor is offered.
     let first = client.get("/Users?count=2&filter=active+eq+true&cursor=").await;
     let next = first.body["nextCursor"].as_str().unwrap();
     let second = client.get(&format!("/Users?count=2&filter=active+eq+true&cursor={next}")).await;
@@ -102,8 +102,8 @@ async fn a_page_back_costs_what_a_page_on_costs() {
     assert_eq!((first.body.get("previousCursor"), &first.body["itemsPerPage"]), (None, &json!(3)));
 }
 
-/// What comes and goes before a page makes the first page on the way back shorter,
-/// or is in front of it; when all of it is gone the way back ends at once.
+/// Deletions before a page shorten the first page on the way back. If they leave nothing, the way
+/// back ends at once.
 #[tokio::test]
 async fn the_way_back_does_not_mind_who_comes_and_goes() {
     for order in ["", "&sortBy=displayName"] {
@@ -153,7 +153,7 @@ async fn a_count_of_0_has_no_pages() {
     "#);
 }
 
-/// Scenario: what exists all the time is shown once, whatever comes and goes.
+/// A resource that exists all the time is shown once.
 #[tokio::test]
 async fn paging_by_cursor_does_not_mind_who_comes_and_goes() {
     let client = Directory::spread().await.client();
@@ -164,7 +164,7 @@ async fn paging_by_cursor_does_not_mind_who_comes_and_goes() {
         seen.extend(page.list("userName").split(' ').map(str::to_owned));
         add_users(&client, next..next + 3).await;
         next += 3;
-        // The last one shown goes: its place is where the next page begins.
+        // The last resource shown is deleted, and the next page begins at its place.
         let last = page.body["Resources"].as_array().unwrap().last().unwrap()["id"].as_str().unwrap();
         assert_eq!(client.delete(&format!("/Users/{last}")).await.status, 204);
         match page.body["nextCursor"].as_str() {
@@ -228,7 +228,7 @@ async fn without_a_key_no_cursor_is_offered() {
     assert_snapshot!(client.get("/Users?cursor=").await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidCursor","detail":"cursor pagination is not offered here: page by startIndex"}"#);
 }
 
-/// What more than 1,000 users share is not looked up, and need not be sorted.
+/// A value that more than 1,000 users share is not looked up, and needs no sorting.
 #[tokio::test]
 async fn a_cursor_leads_through_more_than_a_plan_may_find() {
     let directory = Directory::spread().await;

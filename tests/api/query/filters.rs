@@ -1,4 +1,4 @@
-//! RFC 7644 s3.4.2.2 as one table: a filter, and the ids that it finds.
+//! Filters of RFC 7644 s3.4.2.2 in one table, each with the ids that it finds.
 
 use std::fmt::Write;
 
@@ -253,8 +253,8 @@ fn a_filter_finds_these_groups() {
     }
 }
 
-/// s3.4.2.1: an attribute that a type does not have, in a query of several types,
-/// has no value there. Each line ends in how users and how groups are found.
+/// RFC 7644 s3.4.2.1: in a query of several types, an attribute has no value in a type that does
+/// not have it. Each line ends in the plans for users and for groups.
 #[test]
 fn what_only_one_type_has_is_absent_from_the_other() {
     let registry = Registry::new(&Policy::default());

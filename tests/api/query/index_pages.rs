@@ -82,7 +82,7 @@ fn ids(page: &Answer) -> Vec<String> {
     page.list("id").split(' ').filter(|id| !id.is_empty()).map(str::to_owned).collect()
 }
 
-/// Scenario 11 of the store.
+/// A page shows resources as they are when it is read, and no resource changes places.
 #[tokio::test]
 async fn a_page_by_index_is_a_part_of_what_is_there_when_it_is_read() {
     let client = Directory::spread().await.client();
@@ -100,7 +100,7 @@ async fn a_page_by_index_is_a_part_of_what_is_there_when_it_is_read() {
                 (expected, &json!(everybody.len())),
                 "{query}"
             );
-            // Nobody changes places.
+            // The order is kept.
             let common = |of: &[String], and: &[String]| -> Vec<String> {
                 of.iter().filter(|id| and.contains(id)).cloned().collect()
             };

@@ -1,4 +1,4 @@
-//! Queries that are refused, and why.
+//! Queries that are refused: invalid ones, and ones that ask for too much.
 
 use std::fmt::Write;
 
@@ -107,7 +107,7 @@ async fn a_query_that_makes_no_sense_is_refused() {
 async fn who_asks_for_too_much_is_told_what_to_ask_for() {
     let directory = Directory::new().await;
     let client = directory.client();
-    // All ids are in one of the ranges that a scan reads 3 MB of.
+    // A scan reads 3 MB of each range of ids, and all of these ids are in one range.
     let long = "x".repeat(380_000);
     let users = (0..10).flat_map(|n| {
         let [mut user, unique, look_up] = filler(n, &format!("0000000{n}-0000-4000-8000-000000000000"));

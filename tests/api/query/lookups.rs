@@ -1,4 +1,4 @@
-//! Filters that a look-up answers.
+//! Filters that read index rows and not the whole directory.
 
 use std::fmt::Write;
 

@@ -1,5 +1,4 @@
-//! Groups found by their members, users by their groups, and what a list shows of
-//! either (RFC 7644 s3.4.2).
+//! Groups found by their members, users by their groups, and both in lists (RFC 7644 s3.4.2).
 
 use serde_json::{Value, json};
 
@@ -12,7 +11,8 @@ use crate::support::faults::Capacity;
 use crate::support::paging::all_by_cursor;
 use crate::support::seed::{create, id, users};
 
-/// Design has the users 0 and 1, Staff has Design and user 2, Attic has nobody.
+/// A directory with three groups: Design has users 0 and 1, Staff has Design and user 2, Attic is
+/// empty.
 struct Groups {
     directory: Directory,
     client: Client,
@@ -33,7 +33,7 @@ impl Groups {
         Self { directory, client, users, design, staff }
     }
 
-    /// With `U0` and so on for the ids of users, `DESIGN` for that of the group.
+    /// Replaces `U0` and so on by the ids of users, and `DESIGN` by that of the group.
     fn named(&self, filter: &str) -> String {
         let mut filter = filter.replace("DESIGN", &self.design);
         for (n, user) in self.users.iter().enumerate() {
@@ -47,7 +47,7 @@ impl Groups {
         self.client.get(&format!("/{kind}?filter={filter}{rest}")).await
     }
 
-    /// Whether the members of a group were read.
+    /// Returns true if the members of a group were read.
     fn has_read_members(&self) -> bool {
         let requests = self.client.faults.requests();
         requests.iter().any(|(call, request)| call == "Query" && request.to_string().contains("demo#Group#"))
@@ -86,7 +86,7 @@ async fn groups_are_found_by_their_members() {
         for path in ["Groups", ""] {
             let found = groups.find(path, filter, "").await;
             let total = expected.split_whitespace().count();
-            // Users have no members either.
+            // Users match too, because they have no members.
             let users = if path.is_empty() && filter.starts_with("not") { 4 } else { 0 };
             assert_eq!(
                 (found.status, &found.body["totalResults"]),
@@ -98,7 +98,7 @@ async fn groups_are_found_by_their_members() {
             assert_eq!(names.join(" "), expected, "{path} {filter}");
         }
     }
-    // Whoever is found is shown whole.
+    // A group that is found shows all of its members.
     let found = groups.find("Groups", r#"members eq "U0""#, "").await;
     assert_eq!(ids(&found.body["Resources"][0]["members"]), groups.users[..2]);
 }
@@ -212,7 +212,7 @@ async fn the_groups_of_a_user_are_shown_on_a_get_and_elsewhere_on_request() {
     let shown: Vec<Vec<&str>> =
         list.body["Resources"].as_array().unwrap().iter().map(|user| ids(&user["groups"])).collect();
     assert_eq!(shown, [vec![design.as_str()], vec![design], vec![&groups.staff], vec![]], "{list}");
-    // Nobody writes them there.
+    // The attribute groups of a user cannot be written.
     let own = json!({ "userName": "user3", "groups": [{ "value": design }] }).to_string();
     let user3 = format!("/Users/{}", users[3]);
     assert_eq!(client.put(&user3, &own).await.status, 200);
@@ -237,7 +237,7 @@ async fn who_is_deleted_is_found_in_no_group() {
     assert_eq!(groups.find("Users", r#"groups eq "DESIGN""#, "").await.body["totalResults"], 0);
     let staff = client.get(&format!("/Groups/{}", groups.staff)).await;
     assert_eq!(members(&staff), users[2..3]);
-    // The id is nobody's, and no group's member any more.
+    // The id of a deleted group cannot be added again.
     let again = client.patch(&staff.path(), &add(&[design])).await;
     assert_eq!((again.status, &again.body["scimType"]), (400, &json!("invalidValue")), "{again}");
     client.sweep().await;

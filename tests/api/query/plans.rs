@@ -1,4 +1,4 @@
-//! Whatever plan answers a filter, it finds what a look at every resource does.
+//! Plans of filters: each finds the resources that an evaluation of every resource finds.
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -24,8 +24,7 @@ use crate::support::directory::{Directory, TOKEN};
 const NAMES: [&str; 7] = ["a", "Ab", "ab1", "b", "ΟΔΟΣ", "Οδοσα", "ß"];
 const VALUES: [&str; 3] = ["x", "X", "y"];
 
-/// What a filter says in the place of the id of the resource of this number, and
-/// of the time of its last change.
+/// Returns the placeholder in a filter for the id of the resource with this number.
 fn id(number: usize) -> String {
     format!("<{number}>")
 }
@@ -34,7 +33,7 @@ fn time(number: usize) -> String {
     format!("<time of {number}>")
 }
 
-/// Values that the rows of the store hold, in few variants, so that many are shared.
+/// Generates a user of few indexed values, so that many users share one.
 fn user() -> impl Strategy<Value = Value> {
     let email = (select(&VALUES), select(&["work", "home"]))
         .prop_map(|(value, kind)| json!({ "value": value, "type": kind }));
@@ -46,7 +45,7 @@ fn user() -> impl Strategy<Value = Value> {
     )
 }
 
-/// Its members are numbers of users.
+/// Generates a group whose members are numbers of users.
 fn group() -> impl Strategy<Value = Value> {
     let members = prop::collection::vec(0..4_usize, 0..3);
     (select(&NAMES), prop::option::of(select(&VALUES)), members)
@@ -90,8 +89,7 @@ fn filter() -> impl Strategy<Value = String> {
     })
 }
 
-/// Creates the resources whose names are not taken, some of them an hour later,
-/// and returns the paths of all.
+/// Creates the resources whose names are free, some of them an hour later, and returns their paths.
 async fn create(directory: &Directory, client: &Client, users: &[Value], groups: &[Value]) -> Vec<String> {
     let mut paths: Vec<String> = Vec::new();
     for user in users {
@@ -118,7 +116,7 @@ async fn create(directory: &Directory, client: &Client, users: &[Value], groups:
     paths
 }
 
-/// What a client is shown of a resource, as one that a filter can look at.
+/// Returns the resource that a client was shown.
 fn resource(shown: &Value) -> Resource {
     let mut attributes = shown.as_object().unwrap().clone();
     attributes.retain(|name, _| !["id", "meta", "schemas"].contains(&name.as_str()));
@@ -133,7 +131,7 @@ fn resource(shown: &Value) -> Resource {
     }
 }
 
-/// The ids that an endpoint finds, by index and by cursor; `None` if it refuses.
+/// Returns the ids that an endpoint finds by index and by cursor, or `None` if it refuses.
 async fn found(client: &Client, endpoint: &str, filter: &str) -> Option<[Vec<String>; 2]> {
     let filter: String = form_urlencoded::byte_serialize(filter.as_bytes()).collect();
     let query = format!("{endpoint}?attributes=id&filter={filter}");
@@ -156,7 +154,7 @@ async fn found(client: &Client, endpoint: &str, filter: &str) -> Option<[Vec<Str
     }
 }
 
-/// The same by an evaluation of the filter on all of these resources of each type.
+/// Returns the ids that an evaluation of the filter on all resources finds.
 fn expected(
     kinds: &[Arc<ResourceType>],
     resources: &[Vec<Resource>],

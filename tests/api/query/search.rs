@@ -1,4 +1,4 @@
-//! Queries by `.search`, of the base URL, and in an order (RFC 7644 s3.4.2, s3.4.3).
+//! Queries by `.search`, of the base URL, and sorted (RFC 7644 s3.4.2, s3.4.3).
 
 use std::fmt::Write;
 
@@ -30,7 +30,7 @@ async fn a_search_has_its_query_in_the_body() {
     assert_eq!(client.get("").await.body["totalResults"], 5);
 }
 
-/// s3.4.2.1: what a type does not have is absent, and there is nothing to read.
+/// RFC 7644 s3.4.2.1: an attribute that a type does not have is absent there, so nothing is read.
 #[tokio::test]
 async fn a_query_of_the_base_finds_what_has_the_attribute() {
     let client = Directory::spread().await.client();

@@ -92,7 +92,7 @@ impl Client {
         }
     }
 
-    /// Runs the sweep that EventBridge schedules, and returns the result of the invocation.
+    /// Runs the scheduled sweep, and returns the result of the invocation.
     pub(crate) async fn sweep(&self) -> Value {
         match self.app.handle(serde_json::from_str(SWEEP).unwrap()).await {
             Reply::Swept(swept) => serde_json::to_value(swept).unwrap(),

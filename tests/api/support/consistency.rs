@@ -1,6 +1,6 @@
-//! The whole table against itself: what its resources say has to be there is
-//! there, once, and nothing else is. The keys are made here a second time, from
-//! their description in `store/keys.rs` and not from its code.
+//! Checks that a table is consistent: each item that its resources imply exists once, and no other.
+//! The keys are built here a second time, from the documentation of the key design and not from its
+//! code.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,8 +17,7 @@ type Item = HashMap<String, AttributeValue>;
 type Key = (String, String);
 type Items = BTreeMap<Key, Item>;
 
-/// What a resource has rows for: the partition's suffix, which is the attribute,
-/// its sub-attribute, whether its case counts.
+/// The attributes that a resource has rows for: attribute, sub-attribute, and true if case counts.
 type Rows = [(&'static str, Option<&'static str>, bool)];
 
 const USER: (&Rows, &Rows) = (
@@ -32,18 +31,18 @@ const USER: (&Rows, &Rows) = (
 );
 const GROUP: (&Rows, &Rows) = (&[("displayName", None, false)], &[("externalId", None, true)]);
 
-/// Of a tenant whose groups may have equal names.
+/// The rows of groups in a tenant where groups may share a name.
 const FREE_GROUP: (&Rows, &Rows) = (&[], &[("displayName", None, false), ("externalId", None, true)]);
 
-/// Names and resources one to one, look-up rows and resources, census and real
-/// counts, digests, groups and their members, nothing of nobody, and a job for
-/// all that is left to do. Returns how many users there are.
+/// Asserts that the table is consistent, and returns the number of users. It checks names, look-up
+/// rows, census, digests, groups and members, that no item is without an owner, and that a job
+/// exists for all work left to do.
 pub(crate) async fn check(directory: &Directory) -> usize {
     check_at(directory, directory.now()).await
 }
 
-/// The same at a time of its own: a staged change that died keeps its mark until
-/// somebody comes along after its lease.
+/// Checks the table at another time. A staged change that died keeps its mark until a request
+/// aborts it after its lease.
 pub(crate) async fn check_at(directory: &Directory, now: Timestamp) -> usize {
     let items = read(directory).await;
     let findings = findings(&items, now);
@@ -51,7 +50,7 @@ pub(crate) async fn check_at(directory: &Directory, now: Timestamp) -> usize {
     items.keys().filter(|(pk, _)| matches!(pk.split('#').collect::<Vec<_>>()[..], [_, "User"])).count()
 }
 
-/// How many items there are in the partitions whose keys begin so.
+/// Counts the items in partitions whose keys begin so.
 pub(crate) async fn count(directory: &Directory, partitions: &str) -> usize {
     read(directory).await.keys().filter(|(pk, _)| pk.starts_with(partitions)).count()
 }
@@ -223,9 +222,9 @@ fn has_job(items: &Items, tenant: &str, work: &str, id: &str) -> bool {
     has(items, &format!("{tenant}#job"), &format!("{work}#{id}"))
 }
 
-/// Whether a membership counts: what added it has happened, and what removed it
-/// has not. Staged changes are numbered, and one has happened if it has begun and
-/// is neither under way nor aborted.
+/// Returns true if a membership counts: the change that added it is complete, and none that removed
+/// it is. Staged changes are numbered. One is complete if it has begun and is neither under way nor
+/// aborted.
 fn shows(roster: &Value, membership: &Item) -> bool {
     let happened = |epoch: u64| {
         let last = roster["epoch"].as_u64().unwrap();
@@ -243,7 +242,7 @@ fn roster(group: &Item) -> Value {
     serde_dynamo::from_attribute_value(group["roster"].clone()).unwrap()
 }
 
-/// What a tenant has decided that the table shows.
+/// The policies of a tenant that show in the table.
 struct Policy {
     free_names: bool,
     accepts_unknown: bool,
@@ -258,7 +257,7 @@ fn policy(items: &Items, tenant: &str) -> Policy {
     Policy { free_names: is("groupNames", "free"), accepts_unknown: is("unknownMembers", "accept") }
 }
 
-/// The rows of a resource, and the owner in those that have one.
+/// Returns the rows of a resource, each with its owner if it has one.
 fn rows(pk: &str, id: &str, item: &Item, policy: &Policy) -> BTreeMap<Key, Option<String>> {
     let resource: Value = serde_dynamo::from_attribute_value(item["resource"].clone()).unwrap();
     let (unique, look_up) = match (pk.ends_with("#User"), policy.free_names) {
@@ -299,7 +298,7 @@ fn value_key(value: &str, exact: bool) -> String {
     format!("{beginning}~{}", hex(&Sha256::digest(&value)))
 }
 
-/// The unique rows and then the others, each in order.
+/// Returns the digest of the unique rows and then the others, each in order.
 pub(crate) fn digest(rows: &BTreeMap<Key, Option<String>>) -> String {
     let mut hash = Sha256::new();
     let (unique, look_up): (Vec<_>, Vec<_>) = rows.iter().partition(|(_, owner)| owner.is_some());
@@ -320,15 +319,15 @@ fn text(item: &Item, name: &str) -> String {
     item.get(name).and_then(|value| value.as_s().ok()).cloned().unwrap_or_default()
 }
 
-/// A directory with an item of each kind: three users, one of whom was deleted by a
-/// process that died, two groups, and what a staged change leaves behind.
+/// A table with an item of each kind: three users, one deleted by a process that died, two groups,
+/// and the remains of a staged change.
 struct Furnished {
     items: Items,
     now: Timestamp,
-    /// With two members who count, and with Kim, who does not any more.
+    /// A group with two members that count, and Kim, who no longer does.
     crew: String,
     kim: String,
-    /// With the crew for a member.
+    /// A group whose member is the crew.
     all: String,
 }
 
@@ -373,7 +372,7 @@ fn set_roster(items: &mut Items, group: &str, roster: &Value) {
 async fn the_check_finds_what_is_missing_and_what_is_too_much() {
     let Furnished { items: whole, now, crew, kim, .. } = furnished().await;
     assert_eq!(findings(&whole, now), Vec::<String>::new());
-    // Nothing follows from these three.
+    // No other item implies these three.
     let alone = [
         ("demo#tenant", "token#events"),
         ("demo#nesting", "!"),

@@ -1,13 +1,11 @@
 //! A network that misbehaves on cue, between the AWS SDK and the emulator.
 //!
-//! The emulator runs one request after another and never fails, so what
-//! `DynamoDB` does under contention and what a network does at all never happen
-//! against it. They are made here, under the SDK's HTTP client, so that the
-//! SDK's own retries, error parsing and request tokens take part as in production.
+//! The emulator runs one request after another and never fails. Conflicts, throttling and network
+//! faults are therefore made here, below the SDK's HTTP client, so that the SDK's own retries,
+//! error parsing and request tokens take part as in production.
 //!
-//! One [`Faults`] stands for one process: its script, its log and its death are
-//! its own. Two Lambda instances that race are two of them over one emulator; a
-//! restart after a crash is a new one.
+//! One [`Faults`] stands for one process, with its own script, log and death. Two Lambda instances
+//! that race are two of them over one emulator. A restart after a crash is a new one.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -29,15 +27,15 @@ use tokio::sync::oneshot;
 
 use crate::support::isolation;
 
-/// What becomes of one HTTP request. Whether it is tried again is the SDK's decision.
+/// A fault of one HTTP request. The SDK decides about a retry.
 #[derive(Clone, Debug)]
 pub(crate) enum Fault {
     /// The request never reaches `DynamoDB`. The SDK tries again.
     DropRequest,
-    /// `DynamoDB` carries the request out and the answer is lost. The SDK tries
-    /// again, which only a client request token or a condition makes harmless.
+    /// `DynamoDB` applies the request and the answer is lost. The SDK tries again, which only a
+    /// client request token or a condition makes harmless.
     LoseResponse,
-    /// No answer ever comes: it is for the SDK to stop waiting.
+    /// No answer ever comes, until the SDK stops waiting.
     Hang,
     /// A transaction is under way on the item, or on the first item of this
     /// transaction. The SDK does not try again. (`Query` and `Scan` never meet it.)
@@ -48,8 +46,8 @@ pub(crate) enum Fault {
     Cancelled(Vec<&'static str>),
     /// The partition is too busy. The SDK tries again.
     Throttle,
-    /// `DynamoDB` failed, and whether it carried the request out is unknown (it did
-    /// not, here). The SDK tries again.
+    /// `DynamoDB` fails, and the client cannot know that the request was not applied. The SDK tries
+    /// again.
     ServerError,
     /// A transaction with the same client request token is under way. The SDK tries again.
     InProgress,
@@ -61,7 +59,7 @@ pub(crate) enum Fault {
     Die,
 }
 
-/// The units that `DynamoDB` reported, of the requests that asked for them.
+/// The capacity units that `DynamoDB` reported, for requests that asked for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct Capacity {
     pub(crate) read: f64,
@@ -77,9 +75,9 @@ pub(crate) struct Faults {
 
 #[derive(Debug, Default)]
 struct State {
-    /// How many requests were sent, and so the number of the last one.
+    /// The number of requests sent, which is the number of the last one.
     sent: usize,
-    /// The requests by their number, save those before [`Faults::forget`].
+    /// The requests by their number, without those before [`Faults::forget`].
     log: BTreeMap<usize, Call>,
     rules: Vec<Rule>,
     pauses: Vec<(String, Gate)>,
@@ -107,8 +105,8 @@ enum When {
 }
 
 impl Faults {
-    /// A process with a network at which nothing goes wrong yet. It is one per test:
-    /// its connections belong to the Tokio runtime that opened them.
+    /// Returns a process without faults. It belongs to one test, because its connections belong to
+    /// the Tokio runtime that opened them.
     pub(crate) fn new() -> Self {
         let network = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
@@ -117,22 +115,22 @@ impl Faults {
         Self { state, network }
     }
 
-    /// The next call of `operation` meets `fault`. Rules are used up in the order
-    /// they were made, each by one call; a retry is a call of its own.
+    /// Makes the next call of `operation` meet `fault`. Rules are used up in the order they were
+    /// made, each by one call. A retry is a call of its own.
     pub(crate) fn inject(&self, operation: &str, fault: Fault) {
         self.inject_times(operation, 1, fault);
     }
 
-    /// The next `times` calls of `operation` meet `fault`: more than the SDK has
-    /// attempts, and the code above sees it fail.
+    /// Makes the next `times` calls of `operation` meet `fault`. With more than the SDK has
+    /// attempts, the code above sees the call fail.
     pub(crate) fn inject_times(&self, operation: &str, times: usize, fault: Fault) {
         let when = When::Operation(operation.to_owned());
         self.state().rules.push(Rule { when, times, fault });
     }
 
-    /// The `n`-th call from now, the first being 1, meets `fault` whatever its
-    /// operation. With [`Fault::Die`], n from 1 to the number of [`Faults::calls`] of
-    /// an undisturbed run and one more leaves behind every state that a crash can.
+    /// Makes the `n`-th call from now, counted from 1, meet `fault` whatever its operation. With
+    /// [`Fault::Die`], the numbers from 1 to one more than the [`Faults::calls`] of an undisturbed
+    /// run cover every state that a crash can leave.
     pub(crate) fn on_nth_call(&self, n: usize, fault: Fault) {
         let mut state = self.state();
         let when = When::Number(state.sent + n);
@@ -140,8 +138,8 @@ impl Faults {
         state.rules.push(Rule { when, times, fault });
     }
 
-    /// Holds the next call of `operation` back until it is released. Rules are
-    /// consulted after that, so one can be made for it while it waits.
+    /// Holds the next call of `operation` until it is released. Rules are consulted after that, so
+    /// one can be made for it while it waits.
     pub(crate) fn pause_before(&self, operation: &str) -> Pause {
         let (arrived, at_gate) = oneshot::channel();
         let (open, opened) = oneshot::channel();
@@ -150,27 +148,27 @@ impl Faults {
         Pause { at_gate, open }
     }
 
-    /// The operations called, attempts included, in the order they were sent.
+    /// Returns the operations called, attempts included, in the order they were sent.
     pub(crate) fn calls(&self) -> Vec<String> {
         let state = self.state();
         state.log.values().map(|c| c.operation.clone()).collect()
     }
 
-    /// The same calls with their JSON bodies.
+    /// Returns the same calls with their JSON bodies.
     pub(crate) fn requests(&self) -> Vec<(String, Value)> {
         let pair = |c: &Call| (c.operation.clone(), c.request.clone());
         self.state().log.values().map(pair).collect()
     }
 
-    /// What `DynamoDB` answered, lost answers included and injected ones not, in the
-    /// order of the requests.
+    /// Returns the answers of `DynamoDB` in the order of the requests, with lost ones and without
+    /// injected ones.
     pub(crate) fn responses(&self) -> Vec<(String, Value)> {
         let pair = |c: &Call| Some((c.operation.clone(), c.response.clone()?));
         self.state().log.values().filter_map(pair).collect()
     }
 
-    /// The sum over [`Faults::responses`]. A read is what reads, save that a
-    /// transaction repeated with its client request token is charged as a read.
+    /// Returns the sum over [`Faults::responses`]. A transaction that is repeated with its client
+    /// request token is charged as a read.
     pub(crate) fn capacity(&self) -> Capacity {
         let mut sum = Capacity::default();
         for (operation, response) in self.responses() {
@@ -195,7 +193,7 @@ impl Faults {
         sum
     }
 
-    /// How many rules and pauses no call has met yet. A test that ends with any left
+    /// Returns the number of rules and pauses that no call has met. A test that ends with any left
     /// may have tested nothing.
     pub(crate) fn unmet(&self) -> usize {
         let state = self.state();
@@ -203,7 +201,7 @@ impl Faults {
         rules.count() + state.pauses.len()
     }
 
-    /// Empties the log, to look at the calls of one request only.
+    /// Empties the log, so that it shows the calls of the next request only.
     pub(crate) fn forget(&self) {
         self.state().log.clear();
     }
@@ -241,7 +239,7 @@ impl Faults {
         }
     }
 
-    /// Sends the request on, and keeps the answer.
+    /// Forwards the request and logs the answer.
     async fn deliver(
         &self,
         number: usize,
@@ -260,7 +258,7 @@ impl Faults {
 }
 
 impl State {
-    /// Numbers and logs a call (a dead process makes none), and finds where it waits.
+    /// Numbers and logs a call, which a dead process does not make, and finds its pause.
     fn sent(&mut self, operation: &str, request: &Value) -> (usize, Option<Gate>) {
         if self.dead {
             return (self.sent, None);
@@ -291,7 +289,7 @@ impl State {
 }
 
 impl Fault {
-    /// What `DynamoDB` answers, worded as it does.
+    /// Returns the answer in the words of `DynamoDB`.
     fn answer(&self, request: &Value) -> Result<HttpResponse, ConnectorError> {
         let items = request.get("TransactItems").and_then(Value::as_array);
         match (self, items) {
@@ -346,7 +344,7 @@ fn kind(name: &str) -> String {
 }
 
 fn respond(status: u16, body: &Value) -> Result<HttpResponse, ConnectorError> {
-    // The SDK checks neither the x-amz-crc32 nor the request id that DynamoDB sends along.
+    // DynamoDB also sends x-amz-crc32 and a request id, but the SDK checks neither.
     http::Response::builder()
         .status(status)
         .header("content-type", "application/x-amz-json-1.0")
@@ -386,7 +384,7 @@ impl HttpConnector for Wire {
     }
 }
 
-/// A call held back. Dropping this releases it, so a failed test does not hang.
+/// A call that is held. Dropping this releases it, so that a failed test does not hang.
 #[derive(Debug)]
 pub(crate) struct Pause {
     at_gate: oneshot::Receiver<()>,
@@ -400,8 +398,8 @@ struct Gate {
 }
 
 impl Pause {
-    /// Waits until the call has come to be held, so that what the test does next
-    /// happens between everything the call's task did before and the call itself.
+    /// Waits until the call is held. The test then acts after everything that the task of the call
+    /// did before, and before the call itself.
     pub(crate) async fn arrived(&mut self) {
         let arrived = tokio::time::timeout(Duration::from_secs(10), &mut self.at_gate).await;
         assert!(matches!(arrived, Ok(Ok(()))), "the call to hold never came");
@@ -414,7 +412,7 @@ impl Pause {
 
 impl Gate {
     async fn wait(self) {
-        // Errors say that the test let go of its end, which is what is waited for.
+        // An error says that the test dropped its end, which also releases the call.
         let _ = self.arrived.send(());
         let _ = self.opened.await;
     }

@@ -1,5 +1,4 @@
-//! A directory that is as if so many users had been created, in a moment: their
-//! items are put into the table past the handler.
+//! Fills a table in a moment, without the handler, as if its users and groups had been created.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -10,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::support::consistency::{check, digest, read};
 use crate::support::directory::Directory;
 
-/// Puts items into the table: of an emulator all at once, elsewhere by 25.
+/// Puts items into the table: all at once in an emulator, elsewhere in batches of 25.
 pub(crate) async fn put(directory: &Directory, items: Vec<Value>) {
     if let Some(emulator) = directory.emulator.clone() {
         let table = directory.table().to_owned();
@@ -48,8 +47,8 @@ fn attribute_value(value: &Value) -> AttributeValue {
     }
 }
 
-/// Users with a name and an e-mail. Their ids are spread over all prefixes, as
-/// random ones are.
+/// Adds users with a name and an e-mail. Their ids are spread over all prefixes, as random ones
+/// are.
 pub(crate) async fn fill(directory: &Directory, users: u32) {
     let mut items = Vec::new();
     let mut census: BTreeMap<u32, Map<String, Value>> = BTreeMap::new();
@@ -68,7 +67,7 @@ pub(crate) async fn fill(directory: &Directory, users: u32) {
     put(directory, items).await;
 }
 
-/// The item of a user, and its rows.
+/// Returns the item of a user and its rows.
 pub(crate) fn filler(n: u32, id: &str) -> [Value; 3] {
     let name = format!("filler{n}@example.com");
     let unique = ("demo#User.userName".to_owned(), name.clone());
@@ -92,7 +91,7 @@ pub(crate) fn filler(n: u32, id: &str) -> [Value; 3] {
     ]
 }
 
-/// So many users, put into the table past the handler. Their ids, in order.
+/// Adds users, and returns their ids in order.
 pub(crate) async fn populate(directory: &Directory, users: u32) -> Vec<String> {
     fill(directory, users).await;
     let items = read(directory).await.into_keys();
@@ -101,8 +100,7 @@ pub(crate) async fn populate(directory: &Directory, users: u32) -> Vec<String> {
 
 pub(crate) const GROUP: &str = "00000000-0000-4000-9000-000000000000";
 
-/// A group with so many members beside the real ones, put into the table past
-/// the handler.
+/// Adds the group [`GROUP`] with so many members, whose users do not exist.
 pub(crate) async fn fill_group(directory: &Directory, members: usize) {
     let row = ("demo#Group.displayName".to_owned(), "all".to_owned());
     let index_digest = digest(&BTreeMap::from([(row.clone(), Some(GROUP.to_owned()))]));

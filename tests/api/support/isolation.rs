@@ -1,6 +1,5 @@
-//! What a request of one tenant does in DynamoDB is all in partitions of that tenant:
-//! asserted under the SDK, in every test. And what it says of another tenant's
-//! resources is what it says of those that nobody has.
+//! Tenant isolation, asserted below the SDK in every test: a request touches only partitions of its
+//! tenant.
 
 use scim_lambda::auth::Token;
 use serde_json::{Value, json};
@@ -8,11 +7,11 @@ use serde_json::{Value, json};
 use crate::support::permissions;
 
 tokio::task_local! {
-    /// What the partitions of the request begin with.
+    /// The prefix of the partitions of the current request.
     static PARTITIONS: String;
 }
 
-/// Does the work of this event, in which no key may be another tenant's.
+/// Does the work of this event, in which a call with a key of another tenant fails the test.
 pub(crate) async fn watch<T>(event: &Value, work: impl Future<Output = T>) -> T {
     match tenant(event) {
         Some(tenant) => PARTITIONS.scope(format!("{tenant}#"), work).await,
@@ -20,7 +19,7 @@ pub(crate) async fn watch<T>(event: &Value, work: impl Future<Output = T>) -> T 
     }
 }
 
-/// The tenant of the token; of an access token, that of the path.
+/// Returns the tenant of the token, or of the path for an access token.
 fn tenant(event: &Value) -> Option<String> {
     let headers = event["headers"].as_object()?;
     let header = headers.iter().find(|(name, _)| name.eq_ignore_ascii_case("authorization"));
@@ -32,7 +31,7 @@ fn tenant(event: &Value) -> Option<String> {
     Some(before.rsplit('/').next()?.to_owned())
 }
 
-/// Of each call that the function sends.
+/// Asserts that a call has only keys of the current tenant, and records its permissions.
 pub(crate) fn assert_own(operation: &str, request: &Value) {
     permissions::record(operation, request);
     let _outside = PARTITIONS.try_with(|own| {
@@ -45,7 +44,7 @@ pub(crate) fn assert_own(operation: &str, request: &Value) {
     });
 }
 
-/// The values of keys: in items, in conditions of queries, in the parameters of statements.
+/// Collects the values of keys in items, in conditions of queries, and in parameters of statements.
 fn partitions(request: &Value, keys: &mut Vec<String>) {
     match request {
         Value::Object(members) => {

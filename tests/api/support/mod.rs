@@ -1,3 +1,14 @@
+//! Helpers of more than one test file.
+//!
+//! * A directory and its clients: `directory`, `client`, `answer`.
+//! * Content: `builders` makes bodies, `seed` creates resources through the API, `fill` puts them
+//!   into the table.
+//! * Requests: `bulk`, `paging`, `races`, `user_write`.
+//! * Faults: `faults` is the network between the function and DynamoDB.
+//! * Assertions: `consistency` of the table, `isolation` of tenants, `permissions` of the function,
+//!   `cost_table`.
+//! * Processes and their output: `local_server`, `scimctl`, `recording`.
+
 pub(crate) mod answer;
 pub(crate) mod builders;
 pub(crate) mod bulk;

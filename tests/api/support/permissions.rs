@@ -1,6 +1,6 @@
-//! What the function asks of DynamoDB in all these tests, as IAM names it: a file for
-//! each action, on the table or on an index, below `target/tmp/permissions`. After the
-//! tests `.ci/template.py` compares them with what the template allows.
+//! Records the permissions that the function needs, as IAM names them. Each action on the table or
+//! an index leaves a file in `target/tmp/permissions`. After the tests `.ci/template.py` compares
+//! these with the permissions in the template.
 
 use std::collections::HashSet;
 use std::fs;
@@ -11,6 +11,7 @@ use serde_json::Value;
 
 static RECORDED: LazyLock<Mutex<HashSet<String>>> = LazyLock::new(Mutex::default);
 
+/// Records the permissions that a call needs.
 pub(crate) fn record(operation: &str, request: &Value) {
     let on = request["IndexName"].as_str().unwrap_or("table");
     for action in actions(operation, request) {

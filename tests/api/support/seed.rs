@@ -44,7 +44,7 @@ pub(crate) fn id(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or_default()
 }
 
-/// Anna, Bert and Cleo.
+/// Creates Anna, Bert and Cleo, and returns their ids.
 pub(crate) async fn add_three(client: &Client) -> [String; 3] {
     let mut ids = Vec::new();
     for user in [

@@ -1,4 +1,4 @@
-//! One tenant's requests never show or change what another has.
+//! Isolation of tenants: a request never shows or changes resources of another tenant.
 
 use scim_lambda::scim::policy::Policy;
 use serde_json::json;
@@ -57,8 +57,8 @@ async fn a_tenant_never_sees_the_users_of_another() {
     }
 }
 
-/// Under the SDK it is asserted that every partition which a request touches is its
-/// tenant's: these are identifiers that might lead elsewhere.
+/// These identifiers might lead to another tenant. `support::isolation` asserts below the SDK that
+/// they do not.
 #[tokio::test]
 async fn no_key_outside_the_tenant_reaches_dynamodb() {
     let client = Client::new().await;
@@ -83,7 +83,7 @@ async fn no_key_outside_the_tenant_reaches_dynamodb() {
     client.delete(&user).await;
 }
 
-/// What a stranger is told of an id, with the id left out.
+/// Returns the answer to a request about this id, with the id left out.
 async fn told(client: &Client, (method, path, body): (&str, &str, &str), id: &str) -> String {
     let answer: Answer =
         client.request(method, &path.replace("{id}", id)).body(&body.replace("{id}", id)).send().await;
@@ -167,7 +167,7 @@ async fn what_another_tenant_has_is_what_nobody_has_on_every_route() {
     for (method, path, body) in &asked {
         for id in [bo.id(), crew.id()] {
             let request = (*method, path.as_str(), body.as_str());
-            // Twice, so that what the first has changed is the same for both.
+            // Each is sent twice, so that both ids meet the changes that the first has made.
             told(&demo, request, nobody).await;
             let of_nobody = told(&demo, request, nobody).await;
             told(&demo, request, id).await;
@@ -175,7 +175,7 @@ async fn what_another_tenant_has_is_what_nobody_has_on_every_route() {
             assert_eq!(untimed(&of_theirs), untimed(&of_nobody), "{method} {path} {body}");
         }
     }
-    // What they have is as it was, and values that they have are free.
+    // The resources of the other tenant are unchanged, and their values are free here.
     assert_eq!(theirs, [other.get(&bo.path()).await.to_string(), other.get(&crew.path()).await.to_string()]);
     let same = demo
         .post("/Users", r#"{"userName":"bo","externalId":"x","emails":[{"value":"bo@example.com"}]}"#)
@@ -187,12 +187,12 @@ async fn what_another_tenant_has_is_what_nobody_has_on_every_route() {
     let cursor = demo.get("/Users?cursor&count=1").await.body["nextCursor"].as_str().unwrap().to_owned();
     let refused = other.get(&format!("/Users?count=1&cursor={cursor}")).await;
     assert_eq!((refused.status, &refused.body["scimType"]), (400, &json!("invalidCursor")), "{refused}");
-    // Neither is anybody else's user behind /Me.
+    // A user of another tenant is not found as /Me either.
     let me = directory.client_of(bo.id()).await;
     assert_eq!(me.get("/Me").await.status, 404);
 }
 
-/// An answer without the versions and times that a change of the own resource moves.
+/// Returns the answer without versions and times, which a change of the own resource moves.
 fn untimed(answer: &str) -> String {
     let body = answer.split_once('{').map_or("", |(_, body)| body);
     let status = answer.split(' ').next().unwrap_or_default();

@@ -1,3 +1,5 @@
+//! Tenants: isolation, policies, tolerances.
+
 mod isolation;
 mod policies;
 mod tolerances;

@@ -1,4 +1,5 @@
-//! Policies of a tenant on page sizes and unknown attributes.
+//! Policies of a tenant: page sizes, unknown attributes, the rate limit. Those of groups are in
+//! `groups/policies.rs`, that of roles in `discovery/roles.rs`.
 
 use insta::assert_snapshot;
 use scim_lambda::scim::policy::Policy;
@@ -85,7 +86,7 @@ async fn whoever_asks_too_fast_is_told_when_to_come_back() {
     directory.stop_the_clock();
     let other = client.with_token(&TOKEN.replace("demo", "other"));
     assert_eq!(other.get("/Schemas").await.status, 200);
-    // No policy says how many a second: those that Entra ID wants of every endpoint.
+    // Without a policy the limit is the rate that Entra ID expects of every endpoint.
     for status in [vec![200; 25], vec![429]].concat() {
         assert_eq!(client.get("/Schemas").await.status, status);
         directory.stop_the_clock();

@@ -1,4 +1,5 @@
-//! Departures from the RFCs that a tolerant tenant accepts, logs, and a strict one refuses.
+//! Tolerances: departures from the RFCs, which a tolerant tenant accepts and logs and a strict one
+//! refuses.
 
 use scim_lambda::scim::policy::{Interpretation, Policy};
 use scim_lambda::scim::quirks::Tolerance;
@@ -12,7 +13,7 @@ use crate::support::recording::Recording;
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
-/// The answer, and the tolerances in the line that the request left.
+/// Returns the answer, and the tolerances in the log line of the request.
 async fn tolerances(client: &Client, (method, path, body): (&str, &str, &Value)) -> (Answer, String) {
     let recording = Recording::new();
     let body = if body.is_null() { String::new() } else { body.to_string() };
@@ -30,7 +31,7 @@ fn bulk(operation: &Value) -> Value {
     json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"], "Operations": [operation] })
 }
 
-/// Requests about a user and a group, and what is tolerated in each.
+/// Returns requests about a user and a group, each with the tolerances that it needs.
 fn requests(user: &str, group: &str) -> Vec<(&'static str, String, Value, &'static str)> {
     let (users, groups) = (format!("/Users/{user}"), format!("/Groups/{group}"));
     let of_user = |operation: Value, used| ("PATCH", users.clone(), patch(&operation), used);
@@ -138,8 +139,8 @@ async fn a_strict_tenant_tolerates_nothing() {
             Some(status) => status.as_str().unwrap().parse().unwrap(),
             None => answer.status,
         };
-        // To the letter an empty value is one; a number to be replaced is there only where
-        // it was made.
+        // To a strict tenant an empty value is a value, and the number to be replaced does not
+        // exist, because it was not made.
         let is_refused = match expected {
             "emptyValueClears" => false,
             expected => !expected.is_empty() || body.to_string().contains("mobile"),

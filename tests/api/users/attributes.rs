@@ -1,4 +1,4 @@
-//! The attributes of a new user: which are kept, ignored and refused.
+//! Attributes of a new user: kept, ignored or refused.
 
 use std::fmt::Write;
 
@@ -10,7 +10,7 @@ use crate::support::builders::SARAH;
 use crate::support::client::Client;
 use crate::support::directory::Directory;
 
-/// Of a tenant that takes nothing but what the RFCs say.
+/// Returns a client of a tenant whose interpretation of the RFCs is strict.
 async fn strict_client() -> Client {
     let directory = Directory::new().await;
     let policy = Policy { interpretation: Interpretation::Strict, ..Policy::default() };
@@ -18,8 +18,8 @@ async fn strict_client() -> Client {
     directory.client()
 }
 
-/// What is kept of a user who is created with these members beside `userName`:
-/// the answer without what the server adds.
+/// Creates a user from `userName` and these members. Returns the answer without the attributes that
+/// the server adds.
 async fn kept(client: &Client, members: &str) -> String {
     let created = client.post("/Users", &format!(r#"{{"userName":"bo",{members}}}"#)).await;
     if created.status != 201 {
@@ -56,14 +56,14 @@ async fn a_create_keeps_what_the_schema_knows_and_the_client_may_write() {
         // names without case
         r#""DISPLAYNAME":"x","Name":{"GIVENNAME":"y"},"EMAILS":[{"Value":"z","TYPE":"work","Primary":true}]"#,
         r#""URN:IETF:params:scim:schemas:EXTENSION:enterprise:2.0:user":{"COSTCENTER":"4130"}"#,
-        // other ways to name the same
+        // other spellings of a name
         r#""urn:ietf:params:scim:schemas:core:2.0:User:displayName":"x","name.givenName":"y""#,
         r#""urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:costCenter":"4130""#,
         // unknown
         r#""shoeSize":38,"name":{"nick":"x"},"emails":[{"value":"x","verified":true}],"urn:example:Walk":{"pace":1}"#,
         // an extension only under its URN
         r#""department":"Tours","nickName":"x""#,
-        // what identity providers make of booleans, lists and managers
+        // booleans, lists and managers as identity providers send them
         r#""active":"False","emails":{"value":"x","primary":"True"}"#,
         r#""urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"manager":"26118915"}"#,
         r#""urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"manager":{"value":""},"division":"x"}"#,
@@ -145,7 +145,7 @@ async fn a_value_of_the_wrong_type_is_refused_by_the_name_of_its_attribute() {
         r#""urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"costCenter":4130}"#,
         r#""urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"manager":7}"#,
         r#""urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"manager":{"value":7}}"#,
-        // more than one of what there is one of
+        // more values than one
         r#""emails":[{"value":"a","primary":true},{"value":"b","primary":true}]"#,
         r#""title":"x","TITLE":"y""#,
         r#""name":{"givenName":"x"},"name.givenName":"y""#,
@@ -269,7 +269,7 @@ async fn a_body_that_is_no_user_is_refused() {
     ] {
         let created = client.post("/Users", body).await;
         assert_eq!(client.put(&user, body).await.to_string(), created.to_string());
-        // A body is judged before the resource is looked up.
+        // The body is checked before the resource is looked up.
         assert_eq!(client.put("/Users/nobody", body).await.to_string(), created.to_string());
         let shown: String = body.chars().take(40).collect();
         writeln!(table, "{shown}\n    {} {} {}", created.status, created.body["scimType"], created.detail())

@@ -31,7 +31,7 @@ async fn a_put_replaces_the_whole_user() {
     let client = Client::new().await;
     let created = client.post("/Users", SARAH).await;
     let user = created.path();
-    // What clients echo of an answer changes nothing.
+    // Attributes of an answer that a client sends back change nothing.
     let mut echo = created.body.clone();
     echo["groups"] = json!([{ "value": "g" }]);
     echo["meta"]["version"] = json!("W/\"7\"");

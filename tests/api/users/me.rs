@@ -1,4 +1,4 @@
-//! `/Me`, the user to whom a token is bound (RFC 7644 s3.11).
+//! `/Me`, the user that a token is bound to (RFC 7644 s3.11).
 
 use insta::assert_snapshot;
 

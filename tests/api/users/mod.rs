@@ -1,3 +1,5 @@
+//! `/Users` and `/Me`.
+
 mod attributes;
 mod lifecycle;
 mod me;

@@ -1,11 +1,11 @@
-//! PATCH, RFC 7644 s3.5.2 sentence by sentence, and as clients send it
-//! (`clients.json`). A case is a user, operations, and the user
-//! afterwards; adding one needs no Rust.
+//! PATCH of a user: RFC 7644 s3.5.2 sentence by sentence, and requests as clients send them
+//! (`patch/clients.json`). A case is a user, operations, and the user afterwards. Adding one needs
+//! no Rust.
 //!
-//! `ENT` stands for the URN of the enterprise extension, `ID` and `USERNAME` for
-//! those of the user. `after` is the user, `=` for the same as before at the same
-//! version and lastModified, or `<scimType>: <detail>` of a 400 that has changed
-//! nothing. `strict` is there where the strict policy answers something else.
+//! In a case, `ENT` stands for the URN of the enterprise extension, `ID` and `USERNAME` for those
+//! of the user. `after` is the user afterwards, `=` if it keeps its version and lastModified, or
+//! `<scimType>: <detail>` of a 400 that changes nothing. `strict` is the result under the strict
+//! policy where that differs.
 
 use insta::assert_snapshot;
 use scim_lambda::scim::policy::{Interpretation, Mutable, Policy};
@@ -50,7 +50,7 @@ async fn every_case_ends_as_it_says() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
-/// Creates the user, patches it, and says what a client then finds.
+/// Creates the user, patches it, and returns what a client then reads.
 async fn run(client: &Client, user_name: &str, case: &Value) -> Value {
     let mut user: Value =
         serde_json::from_str(&case["before"].to_string().replace("\"ENT", &format!("\"{ENTERPRISE}")))

@@ -37,7 +37,7 @@ async fn if_match_guards_every_write() {
             ("PUT", r#"{"userName":"bobby"}"#),
             ("PATCH", DEACTIVATE),
             ("PATCH", r#"{"Operations":[{"op":"remove","path":"title"}]}"#),
-            // These two would change nothing.
+            // The next two requests are no-ops.
             ("PUT", r#"{"userName":"bo","title":"x"}"#),
             ("PATCH", r#"{"Operations":[{"op":"add","path":"title","value":"x"}]}"#),
             ("DELETE", ""),

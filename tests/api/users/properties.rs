@@ -1,6 +1,6 @@
-//! What holds for every user and every PATCH. The model of a PATCH is written
-//! from RFC 7644 s3.5.2 over plain JSON and knows no schema; `Target` stands for
-//! the path, so that it reads none either.
+//! Properties of every user and every PATCH. The model of a PATCH follows RFC 7644 s3.5.2 over
+//! plain JSON. It knows no schema, and `Target` takes the place of the path, so that it parses none
+//! either.
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
@@ -25,9 +25,9 @@ enum Op {
 
 #[derive(Clone, Debug)]
 enum Target {
-    /// No path.
+    /// An operation without a path.
     Resource,
-    /// The names on the way to a single value.
+    /// The names that lead to a single value.
     Single(&'static [&'static str]),
     Emails,
     EmailsOfType(&'static str),
@@ -39,7 +39,7 @@ enum Target {
 struct Operation {
     op: Op,
     target: Target,
-    /// Not sent with a remove.
+    /// The value, which a remove does not send.
     value: Value,
 }
 
@@ -102,7 +102,7 @@ impl Operation {
         Ok(())
     }
 
-    /// The same for `add` and `replace`; an object merges, `null` takes away.
+    /// Assigns a single value, alike for `add` and `replace`: an object merges, `null` removes.
     fn assign(&self, user: &mut Value, names: &[&str]) {
         let mut place = user;
         for name in names {
@@ -209,7 +209,7 @@ fn merge(into: &mut Value, new: &Map<String, Value>) {
     }
 }
 
-/// Without what is unassigned.
+/// Removes unassigned values.
 fn prune(value: &mut Value) {
     let gone = |value: &Value| *value == Value::Null || *value == json!([]) || *value == json!({});
     match value {
@@ -233,7 +233,7 @@ fn maybe(value: impl Strategy<Value = Value>) -> impl Strategy<Value = Value> {
     prop_oneof![4 => value, 1 => Just(Value::Null)]
 }
 
-/// With a `value` always, which is what tells e-mails apart.
+/// Generates an e-mail. It always has a `value`, which distinguishes e-mails.
 fn email() -> impl Strategy<Value = Value> {
     let kind = prop::sample::select(vec![json!("work"), json!("home"), json!("odd"), Value::Null]);
     let primary = prop::sample::select(vec![json!(true), json!(false), Value::Null, Value::Null]);
@@ -257,7 +257,7 @@ fn extension() -> impl Strategy<Value = Value> {
         .prop_map(|(department, manager)| json!({ "department": department, "manager": manager }))
 }
 
-/// What a client sends; a `null` in it is unassigned.
+/// Generates a user as a client sends it. A `null` is an unassigned value.
 fn user() -> impl Strategy<Value = Value> {
     (maybe(text()), maybe(any::<bool>().prop_map(Value::from)), maybe(name()), emails(), maybe(extension()))
         .prop_filter("one primary", |(.., emails, _)| {
@@ -317,7 +317,7 @@ fn runner(cases: u32) -> TestRunner {
     TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() })
 }
 
-/// The user afterwards, by the model.
+/// Applies the operations to the user as the model does.
 fn modelled(user: &Value, operations: &[Operation]) -> Result<Value, Refused> {
     let mut after = user.clone();
     for operation in operations {
@@ -362,7 +362,7 @@ fn what_is_removed_or_replaced_twice_is_as_after_the_first_time() {
     let registry = Registry::new(&Policy::default());
     let kind = registry.resource_type("User").unwrap();
     let reader = Reader::new(kind, Leeway::default());
-    // An element in the place of another may no longer be what the filter selects.
+    // The filter need not select an element that has replaced another.
     let repeatable = operation().prop_filter("repeatable", |operation| {
         operation.op != Op::Add && !matches!(operation.target, Target::EmailsOfType(_))
     });

@@ -1,5 +1,5 @@
-//! Several writers at once: no update is lost, and the table is consistent after
-//! each test.
+//! Several writers of users at once. No update is lost, and the table is consistent after each
+//! test.
 
 use std::collections::BTreeSet;
 

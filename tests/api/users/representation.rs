@@ -83,7 +83,7 @@ async fn an_answer_carries_the_attributes_that_were_asked_for() {
         let list = client.get(&format!("/Users?{query}")).await;
         assert_eq!(list.body["Resources"], json!([created.body]), "{query}");
         client.delete(&path).await;
-        // The id alone differs from case to case.
+        // Only the id differs between the cases.
         let shown = created.body.to_string().replace(created.id(), "ID").replace(ENTERPRISE, "ENTERPRISE");
         writeln!(table, "{query}\n    {shown}").unwrap();
     }

@@ -71,7 +71,8 @@ async fn a_tenant_can_make_names_immutable() {
     assert_eq!(user_name["mutability"], "immutable");
 }
 
-/// Scenario 13 of the store.
+/// Names that differ only in blanks, control characters, or far from their start are different
+/// names.
 #[tokio::test]
 async fn every_name_that_differs_is_a_user_of_its_own() {
     let client = Client::new().await;
