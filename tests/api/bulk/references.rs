@@ -4,6 +4,7 @@ use insta::assert_snapshot;
 use scim_lambda::scim::policy::{GroupCycles, Policy};
 use serde_json::{Value, json};
 
+use crate::support::builders::ENTERPRISE;
 use crate::support::bulk::{delete, id, outcomes, patch, post, send, statuses, user};
 use crate::support::client::Client;
 use crate::support::directory::Directory;
@@ -74,7 +75,6 @@ async fn what_names_a_resource_that_was_not_created_is_not_done() {
 
 #[tokio::test]
 async fn resources_that_name_each_other_are_created_and_then_linked() {
-    const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
     let client = Client::new().await;
     let of = |name: &str, manager: &str| {
         post(

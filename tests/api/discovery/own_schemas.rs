@@ -8,6 +8,7 @@ use scim_lambda::scim::registry::Registry;
 use scim_lambda::scim::registry::custom::Definitions;
 use serde_json::{Value, json};
 
+use crate::support::builders::encoded;
 use crate::support::client::Client;
 use crate::support::consistency::count;
 use crate::support::directory::{Directory, TOKEN};
@@ -23,10 +24,6 @@ fn packaged(directory: &Directory, document: &str) -> Client {
     config.definitions = Definitions::parse(document).unwrap();
     config.cursor_key = CursorKey::parse(&"5c".repeat(32));
     directory.client_with(config)
-}
-
-fn encoded(text: &str) -> String {
-    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 fn patch(operations: &Value) -> String {

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use crate::support::answer::members;
-use crate::support::builders::add;
+use crate::support::builders::{add, encoded};
 use crate::support::client::Client;
 use crate::support::consistency::{check, check_at, count};
 use crate::support::directory::Directory;
@@ -49,7 +49,7 @@ async fn is_gone(client: &Client, user: &str, groups: &[String], others: &[Strin
         format!("members[value eq \"{user}\"]"),
         format!("id eq \"{}\" and members eq \"{user}\"", id(&groups[0])),
     ] {
-        let filter: String = form_urlencoded::byte_serialize(filter.as_bytes()).collect();
+        let filter = encoded(&filter);
         let found = client.get(&format!("/Groups?excludedAttributes=members&filter={filter}")).await;
         assert_eq!(found.body["totalResults"], 0, "{filter}: {found}");
     }

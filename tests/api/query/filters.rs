@@ -16,7 +16,7 @@ use scim_lambda::scim::sort::Order;
 use scim_lambda::store::query::plan::Plan;
 use serde_json::{Value, json};
 
-const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
+use crate::support::builders::ENTERPRISE;
 
 fn resource(id: &str, version: u64, last_modified: &str, attributes: Value) -> Resource {
     let Value::Object(attributes) = attributes else { panic!("{id} has no attributes") };

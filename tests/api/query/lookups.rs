@@ -4,6 +4,7 @@ use std::fmt::Write;
 
 use insta::assert_snapshot;
 
+use crate::support::builders::encoded;
 use crate::support::directory::Directory;
 use crate::support::seed::{add_three, add_users};
 
@@ -85,10 +86,6 @@ async fn a_look_up_finds_these_users() {
     userName sw "": cleo bert Anna@Example.com
     "#);
     assert_snapshot!(client.find(r#"userName eq "nobody""#).await, @r#"200 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:ListResponse"],"totalResults":0,"startIndex":1,"itemsPerPage":0,"Resources":[]}"#);
-}
-
-fn encoded(text: &str) -> String {
-    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 #[tokio::test]

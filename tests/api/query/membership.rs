@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::support::answer::{Answer, members};
-use crate::support::builders::add;
+use crate::support::builders::{add, encoded};
 use crate::support::client::Client;
 use crate::support::consistency::check;
 use crate::support::directory::Directory;
@@ -43,7 +43,7 @@ impl Groups {
     }
 
     async fn find(&self, kind: &str, filter: &str, rest: &str) -> Answer {
-        let filter: String = form_urlencoded::byte_serialize(self.named(filter).as_bytes()).collect();
+        let filter = encoded(&self.named(filter));
         self.client.get(&format!("/{kind}?filter={filter}{rest}")).await
     }
 

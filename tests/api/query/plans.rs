@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 use crate::support::answer::Answer;
+use crate::support::builders::encoded;
 use crate::support::client::Client;
 use crate::support::directory::{Directory, TOKEN};
 
@@ -133,7 +134,7 @@ fn resource(shown: &Value) -> Resource {
 
 /// Returns the ids that an endpoint finds by index and by cursor, or `None` if it refuses.
 async fn found(client: &Client, endpoint: &str, filter: &str) -> Option<[Vec<String>; 2]> {
-    let filter: String = form_urlencoded::byte_serialize(filter.as_bytes()).collect();
+    let filter = encoded(filter);
     let query = format!("{endpoint}?attributes=id&filter={filter}");
     let ids = |page: &Answer| -> Vec<String> {
         page.list("id").split(' ').filter(|id| !id.is_empty()).map(str::to_owned).collect()

@@ -1,6 +1,9 @@
-//! Bodies of requests: users, groups, and PATCH messages.
+//! Parts of requests: users, groups, PATCH messages, and values of queries.
 
 use serde_json::{Value, json};
+
+/// The URN of the enterprise extension of users.
+pub(crate) const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
 /// A user as an identity provider creates it.
 pub(crate) const SARAH: &str = r#"{"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"externalId":"00u987zyx654wvu321","active":true,
@@ -39,4 +42,9 @@ pub(crate) fn add(ids: &[&str]) -> String {
 /// Returns a PATCH that removes a member.
 pub(crate) fn remove(id: &str) -> String {
     patch(&json!([{ "op": "remove", "path": format!("members[value eq \"{id}\"]") }]))
+}
+
+/// Encodes a value of a query string.
+pub(crate) fn encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }

@@ -7,6 +7,7 @@ use scim_lambda::lambda::{Event, Reply};
 use serde_json::{Value, json};
 
 use crate::support::answer::{Answer, RawAnswer};
+use crate::support::builders::encoded;
 use crate::support::directory::{Directory, TOKEN};
 use crate::support::faults::Faults;
 use crate::support::isolation;
@@ -60,7 +61,7 @@ impl Client {
 
     /// Lists the users that match `filter`.
     pub(crate) async fn find(&self, filter: &str) -> Answer {
-        let filter: String = form_urlencoded::byte_serialize(filter.as_bytes()).collect();
+        let filter = encoded(filter);
         self.get(&format!("/Users?filter={filter}")).await
     }
 

@@ -6,13 +6,12 @@ use scim_lambda::scim::quirks::Tolerance;
 use serde_json::{Value, json};
 
 use crate::support::answer::Answer;
+use crate::support::builders::{ENTERPRISE, encoded};
 use crate::support::client::Client;
 use crate::support::directory::Directory;
 use crate::support::recording::Recording;
 
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
-const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
-
 /// Returns the answer, and the tolerances in the log line of the request.
 async fn tolerances(client: &Client, (method, path, body): (&str, &str, &Value)) -> (Answer, String) {
     let recording = Recording::new();
@@ -38,7 +37,7 @@ fn requests(user: &str, group: &str) -> Vec<(&'static str, String, Value, &'stat
     let of_group = |operation: Value, used| ("PATCH", groups.clone(), patch(&operation), used);
     let post = |user: Value, used| ("POST", "/Users".to_owned(), user, used);
     let find = |filter: &str, used| {
-        let filter: String = form_urlencoded::byte_serialize(filter.as_bytes()).collect();
+        let filter = encoded(filter);
         ("GET", format!("/Users?filter={filter}"), Value::Null, used)
     };
     let one = json!([{ "value": user }]);

@@ -12,10 +12,9 @@ use scim_lambda::scim::policy::{Interpretation, Mutable, Policy};
 use serde_json::{Value, json};
 
 use crate::support::answer::Answer;
+use crate::support::builders::ENTERPRISE;
 use crate::support::client::Client;
 use crate::support::directory::{Directory, TOKEN};
-
-const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
 const MESSAGE: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 

@@ -12,9 +12,8 @@ use scim_lambda::scim::registry::Registry;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
+use crate::support::builders::ENTERPRISE;
 use crate::support::client::Client;
-
-const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Op {

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::builders::user;
+use crate::support::builders::{patch, user};
 use crate::support::consistency::check;
 use crate::support::directory::Directory;
 use crate::support::races::{at_once, statuses};
@@ -13,11 +13,6 @@ use crate::support::user_write::Act;
 
 const USER: &str =
     r#"{"userName":"sarah","externalId":"e1","emails":[{"value":"sarah@example.com"}],"title":"a"}"#;
-
-fn patch(operations: &Value) -> String {
-    json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": operations })
-        .to_string()
-}
 
 fn set(path: &str, value: &str) -> String {
     patch(&json!([{ "op": "replace", "path": path, "value": value }]))

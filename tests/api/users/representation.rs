@@ -6,10 +6,8 @@ use insta::assert_snapshot;
 use serde_json::json;
 
 use crate::support::answer::Answer;
-use crate::support::builders::{DEACTIVATE, SARAH};
+use crate::support::builders::{DEACTIVATE, ENTERPRISE, SARAH};
 use crate::support::client::Client;
-
-const ENTERPRISE: &str = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User";
 
 #[tokio::test]
 async fn a_client_may_want_no_body() {
