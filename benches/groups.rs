@@ -2,18 +2,18 @@
 //! emulator of DynamoDB in this process: `cargo bench --bench groups`.
 
 use std::hint::black_box;
-use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use criterion::{Criterion, SamplingMode, criterion_group, criterion_main};
 use dynoxide::{AttributeValue, ImportOptions};
-use scim_lambda::app::{App, Sources};
+use scim_lambda::app::App;
 use scim_lambda::config::Config;
 use scim_lambda::lambda::{Event, Reply};
 use scim_lambda::local;
-use scim_lambda::store::{Store, TenantName, TenantRecord, TokenRecord};
+use scim_lambda::sources::Sources;
+use scim_lambda::store::{self, Store, TenantName, TenantRecord, TokenRecord};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -71,19 +71,19 @@ fn group(n: usize, first: usize, members: usize) -> Vec<Item> {
 async fn directory(items: Vec<Item>) -> Result<App> {
     let emulator = dynoxide::Database::memory()?;
     let endpoint = local::emulate(emulator.clone(), local::LOOPBACK).await?;
-    let patient = local::client_config(&endpoint).timeout_config(TimeoutConfig::disabled()).build();
+    let patient = store::local_config(&endpoint).timeout_config(TimeoutConfig::disabled()).build();
     let client = Client::from_conf(patient);
-    local::create_table(&client, TABLE).await?;
-    emulator.import_items(TABLE, items, ImportOptions::default())?;
     let sources = Sources::system();
-    let store = Store::new(client.clone(), TABLE, Arc::clone(&sources.ids), Arc::clone(&sources.jitter));
+    let store = Store::new(client, TABLE, &sources);
+    store.create_table().await?;
+    emulator.import_items(TABLE, items, ImportOptions::default())?;
     let tenant = TenantName::parse("demo").ok_or("no tenant")?;
     let created = (sources.now)();
     store.create_tenant(&tenant, &TenantRecord::new(created)).await?;
     store.create_token(&tenant, "bench", &TokenRecord::new("secret", created)).await?;
     let mut config = Config::new(TABLE);
     config.timeout = Duration::from_mins(10);
-    Ok(App::new(config, client, sources))
+    Ok(App::new(config, store, sources))
 }
 
 /// The bytes of the answer.

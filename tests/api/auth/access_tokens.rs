@@ -11,9 +11,9 @@ use axum::Router;
 use axum::routing::get;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use scim_lambda::auth::jwt::{self, Keys, Oauth};
 use scim_lambda::config::Config;
 use scim_lambda::scim::policy::Policy;
+use scim_lambda::store::{self, Keys, Oauth};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -106,7 +106,7 @@ fn settings(keys: Keys) -> Oauth {
         audience: "api://scim".to_owned(),
         keys,
         scope: None,
-        algorithms: jwt::Algorithm::ALL.to_vec(),
+        algorithms: store::Algorithm::ALL.to_vec(),
     }
 }
 

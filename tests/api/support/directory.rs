@@ -7,13 +7,13 @@ use std::time::{Duration, SystemTime};
 use aws_sdk_dynamodb::config::retry::{RetryConfig, RetryPartition};
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use jiff::{SignedDuration, Timestamp};
-use scim_lambda::app::{App, Sources};
-use scim_lambda::auth::jwt::Oauth;
+use scim_lambda::app::App;
 use scim_lambda::config::Config;
 use scim_lambda::cursor::CursorKey;
 use scim_lambda::local;
 use scim_lambda::scim::policy::Policy;
-use scim_lambda::store::{Store, TenantName, TenantRecord, TokenRecord};
+use scim_lambda::sources::Sources;
+use scim_lambda::store::{self, Created, Oauth, Store, TenantName, TenantRecord, TokenRecord};
 use uuid::Uuid;
 
 use crate::support::client::Client;
@@ -81,8 +81,7 @@ impl Directory {
         };
         let table = format!("scim-test-{}", unique_name());
         let directory = Self { endpoint, emulator, table, sources, seconds };
-        let client = aws_sdk_dynamodb::Client::from_conf(local::client_config(&directory.endpoint).build());
-        local::create_table(&client, &directory.table).await.unwrap();
+        directory.store().create_table().await.unwrap();
         directory.add_tenant("demo", Policy::default()).await;
         directory
     }
@@ -112,14 +111,10 @@ impl Directory {
         let store = self.store();
         let tenant = TenantName::parse(name).unwrap();
         let created = (self.sources.now)();
-        assert!(
-            store
-                .create_tenant(&tenant, &TenantRecord { policy, ..TenantRecord::new(created) })
-                .await
-                .unwrap()
-        );
+        let record = TenantRecord { policy, ..TenantRecord::new(created) };
+        assert_eq!(store.create_tenant(&tenant, &record).await.unwrap(), Created::Created);
         let token = TokenRecord { used: Some(created), ..TokenRecord::new(&"0".repeat(64), created) };
-        assert!(store.create_token(&tenant, "events", &token).await.unwrap());
+        assert_eq!(store.create_token(&tenant, "events", &token).await.unwrap(), Created::Created);
     }
 
     /// Returns a client whose token is bound to the user with this id.
@@ -128,7 +123,7 @@ impl Directory {
         let new = TokenRecord::new(&"1".repeat(64), now);
         let token = TokenRecord { user: Some(user.to_owned()), used: Some(now), ..new };
         let tenant = TenantName::parse("demo").unwrap();
-        assert!(self.store().create_token(&tenant, "me", &token).await.unwrap());
+        assert_eq!(self.store().create_token(&tenant, "me", &token).await.unwrap(), Created::Created);
         self.client().with_token(&format!("scim_demo_me_{}", "1".repeat(64)))
     }
 
@@ -149,12 +144,12 @@ impl Directory {
         // The ids of the directory are for its resources.
         static IDS: AtomicU64 = AtomicU64::new(0);
         let ids = Arc::new(|| Uuid::from_u64_pair(0, IDS.fetch_add(1, Ordering::Relaxed)));
-        Store::new(self.dynamodb(), &self.table, ids, Arc::clone(&self.sources.jitter))
+        Store::new(self.dynamodb(), &self.table, &Sources { ids, ..self.sources.clone() })
     }
 
     /// Returns a client of DynamoDB, for access to the table without the handler.
     pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
-        aws_sdk_dynamodb::Client::from_conf(local::client_config(&self.endpoint).build())
+        aws_sdk_dynamodb::Client::from_conf(store::local_config(&self.endpoint).build())
     }
 
     pub(crate) fn endpoint(&self) -> &str {
@@ -175,13 +170,13 @@ impl Directory {
     /// Returns a client with this configuration and without time limits for calls.
     pub(crate) fn client_with(&self, config: Config) -> Client {
         // On a busy machine the emulator is slow, and that must not look like an outage.
-        let patient = local::client_config(&self.endpoint).timeout_config(TimeoutConfig::disabled());
+        let patient = store::local_config(&self.endpoint).timeout_config(TimeoutConfig::disabled());
         self.connect(config, patient)
     }
 
     /// Returns a client with the time limits of production.
     pub(crate) fn impatient_client(&self) -> Client {
-        self.connect(Config::new(&self.table), local::client_config(&self.endpoint))
+        self.connect(Config::new(&self.table), store::local_config(&self.endpoint))
     }
 
     fn connect(&self, config: Config, dynamodb: aws_sdk_dynamodb::config::Builder) -> Client {
@@ -195,7 +190,9 @@ impl Directory {
             // Clients of one partition share a budget of retries, and tests run side by side.
             .retry_partition(RetryPartition::new(unique_name()))
             .build();
-        let app = App::new(config, aws_sdk_dynamodb::Client::from_conf(dynamodb), self.sources.clone());
+        let client = aws_sdk_dynamodb::Client::from_conf(dynamodb);
+        let store = Store::new(client, &self.table, &self.sources);
+        let app = App::new(config, store, self.sources.clone());
         Client::of(app, faults)
     }
 }
