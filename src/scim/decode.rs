@@ -1,6 +1,6 @@
-//! What a client sent, read against the schema: names in the schema's
-//! spelling, values of the schema's types, nothing that the client may not
-//! write. Values themselves are kept as sent.
+//! The attributes that a client sent, read against the schema: names in the schema's
+//! spelling, values of the schema's types, nothing that the client cannot write.
+//! Values themselves are kept as sent.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -8,12 +8,13 @@ use serde_json::{Map, Value};
 
 use crate::scim::attr_path::AttrPath;
 use crate::scim::error::{Error, ErrorKind, Result};
-use crate::scim::member::{self, Member};
+use crate::scim::member::Member;
 use crate::scim::message;
 use crate::scim::quirks::{self, Leeway, Tolerance};
 use crate::scim::resource::{Attributes, get};
 use crate::scim::schema::{Attribute, Mutability, Place, ResourceType, Schema, Target, Type};
 
+/// A reader of the attributes of one resource type.
 #[derive(Clone, Copy)]
 pub struct Reader<'a> {
     pub kind: &'a ResourceType,
@@ -25,7 +26,7 @@ impl<'a> Reader<'a> {
         Self { kind, leeway }
     }
 
-    /// The body of a POST or PUT (RFC 7644 s3.3, s3.5.1).
+    /// Reads the body of a POST or PUT (RFC 7644 s3.3, s3.5.1).
     pub fn resource(&self, body: &Value) -> Result<Attributes> {
         let Value::Object(members) = body else {
             return Err(ErrorKind::InvalidSyntax.with("the body has to be a JSON object"));
@@ -44,14 +45,16 @@ impl<'a> Reader<'a> {
         Ok(attributes)
     }
 
-    /// What a member of a body, or of the object of an extension, names; `None` for
-    /// what is unknown and dropped.
+    /// Resolves the name of a member of a body, or of an extension's object. Returns
+    /// `None` for an unknown name that is to be ignored.
     pub fn resolve(&self, extension: Option<&Schema>, key: &str) -> Result<Option<Target<'a>>> {
         let path = match extension {
             None => key.parse::<AttrPath>(),
             Some(schema) => format!("{}:{key}", schema.id).parse(),
         };
         let target = path.ok().and_then(|path| self.kind.resolve(&path)).filter(|target| match target {
+            // A URN with colons is the proper key of an extension. For an attribute, both
+            // forms are Entra ID's.
             Target::Attribute(_) if key.contains(['.', ':']) => self.leeway.tolerates(Tolerance::PathAsName),
             Target::Attribute(_) | Target::Extension(_) => true,
         });
@@ -81,6 +84,8 @@ impl<'a> Reader<'a> {
     }
 
     fn assign(&self, attributes: &mut Attributes, place: &Place<'_>, value: &Value) -> Result<()> {
+        // RFC 7644 s3.3: read-only attributes in a body are ignored. Clients PUT the whole
+        // answer of their GET, `id` and `meta` included.
         if is_read_only(place) {
             return Ok(());
         }
@@ -103,15 +108,16 @@ impl<'a> Reader<'a> {
                 other => Some(std::mem::take(other)),
             },
         };
+        // The JSON reader refuses a name that appears twice. Here the two differ in case
+        // (`userName`, `username`) or in form (`name`, `name.givenName`).
         match previous {
             None => Ok(()),
             Some(_) => Err(ErrorKind::InvalidSyntax.with(format!("{} is given twice", label(place)))),
         }
     }
 
-    /// The value for a place, `None` if that leaves it unassigned (RFC 7643
-    /// s2.5). What may only be written is checked and let go: nothing here ever
-    /// compares a password, so nothing keeps one.
+    /// Reads the value for a place. Returns `None` if it leaves the place unassigned
+    /// (RFC 7643 s2.5), or is write-only.
     pub fn value(&self, place: &Place<'_>, value: &Value) -> Result<Option<Value>> {
         if self.is_members(place) && !value.is_null() {
             return self.members_of_group(place, value);
@@ -119,22 +125,22 @@ impl<'a> Reader<'a> {
         self.read(&label(place), place.leaf(), value)
     }
 
-    /// One of several values.
+    /// Reads one element of a multi-valued attribute.
     pub fn element(&self, place: &Place<'_>, value: &Value) -> Result<Option<Value>> {
         Ok(match self.read_one(&label(place), place.leaf(), value)? {
-            Some(Value::Object(member)) if self.is_members(place) => member::without_ref(member, self),
+            Some(Value::Object(member)) if self.is_members(place) => self.without_ref(member),
             element => element,
         })
     }
 
-    /// None of them may be overlooked: of `[{}]` nothing would be left, and a group
-    /// lose everybody.
     fn members_of_group(&self, place: &Place<'_>, value: &Value) -> Result<Option<Value>> {
         if !value.is_array() && !self.leeway.tolerates(Tolerance::SingleValueForArray) {
             return Err(wrong_type(&label(place), "an array"));
         }
         let mut elements = Vec::new();
         for element in quirks::elements(value) {
+            // Empty elements are dropped elsewhere. Here `[{}]`, the work of a broken mapping,
+            // would become `[]` and empty the group, so it must fail as a member without id.
             let element = self.element(place, element)?.unwrap_or_default();
             Member::read(&element)?;
             elements.push(element);
@@ -142,12 +148,26 @@ impl<'a> Reader<'a> {
         Ok((!elements.is_empty()).then_some(Value::Array(elements)))
     }
 
+    /// Removes `$ref` from a member, which follows from the rest of it.
+    fn without_ref(&self, mut member: Map<String, Value>) -> Option<Value> {
+        let reference = member.shift_remove("$ref");
+        let reference = reference.as_ref().and_then(Value::as_str);
+        if let Some((id, kind)) = reference.and_then(quirks::referred)
+            && !member.contains_key("value")
+            && self.leeway.tolerates(Tolerance::MemberByReference)
+        {
+            member.insert("value".to_owned(), id.into());
+            member.entry("type").or_insert_with(|| kind.into());
+        }
+        (!member.is_empty()).then_some(Value::Object(member))
+    }
+
     fn is_members(&self, place: &Place<'_>) -> bool {
         place.sub.is_none() && self.kind.is_members(place.attribute)
     }
 
-    /// What a PATCH changes of a single complex value: `null` for a sub-attribute
-    /// that it unassigns, `None` if all of it becomes unassigned.
+    /// Reads the changes of a single complex value: `null` for each sub-attribute that
+    /// becomes unassigned, or `None` if the whole value does.
     pub fn members(&self, place: &Place<'_>, value: &Value) -> Result<Option<Map<String, Value>>> {
         if value.is_null() { Ok(None) } else { self.complex(&label(place), place.leaf(), value) }
     }
@@ -198,10 +218,13 @@ impl<'a> Reader<'a> {
         if !fits {
             return Err(wrong_type(name, expected));
         }
+        // A write-only value is checked and dropped. The service compares no passwords,
+        // and so it keeps none.
         Ok((attribute.mutability != Mutability::WriteOnly).then(|| value.clone()))
     }
 
-    /// With `null` for each sub-attribute that is unassigned.
+    /// Reads a complex value, with `null` for each sub-attribute that is unassigned.
+    /// Returns `None` if the value as a whole is.
     fn complex(
         &self,
         name: &str,
@@ -229,6 +252,8 @@ impl<'a> Reader<'a> {
                 }
                 continue;
             };
+            // Not an error even in a PATCH: a client that sends a manager back includes the
+            // `displayName` that it was shown.
             if sub.mutability == Mutability::ReadOnly {
                 continue;
             }
@@ -241,7 +266,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The object that holds the attributes of an extension, or of the resource.
+/// Returns the object that holds the attributes of an extension, or of the resource.
 pub fn object_at<'a>(attributes: &'a mut Attributes, extension: Option<&str>) -> &'a mut Map<String, Value> {
     let Some(urn) = extension else {
         return attributes;
@@ -256,7 +281,7 @@ pub fn object_at<'a>(attributes: &'a mut Attributes, extension: Option<&str>) ->
     }
 }
 
-/// The name of a place in error texts: as a client would write it.
+/// Returns the name of a place as a client would write it, for error texts.
 pub fn label(place: &Place<'_>) -> String {
     let mut label = match place.extension {
         Some(urn) => format!("{urn}:{}", place.attribute.name),
@@ -273,7 +298,7 @@ pub fn is_read_only(place: &Place<'_>) -> bool {
     place.attribute.mutability == Mutability::ReadOnly || place.leaf().mutability == Mutability::ReadOnly
 }
 
-/// A client's text in a message: short, and on one line.
+/// Shortens a client's text for a message, and keeps it on one line.
 pub fn excerpt(text: &str) -> String {
     const LONGEST: usize = 100;
     let mut excerpt: String = text
@@ -287,7 +312,7 @@ pub fn excerpt(text: &str) -> String {
     excerpt
 }
 
-/// RFC 7643 s2.4: `true` MUST appear no more than once.
+/// Refuses more than one primary value (RFC 7643 s2.4).
 pub fn check_primary(name: &str, primaries: usize) -> Result<()> {
     if primaries > 1 {
         return Err(ErrorKind::InvalidValue
@@ -300,10 +325,11 @@ pub fn is_primary(element: &Value) -> bool {
     element.get("primary") == Some(&Value::Bool(true))
 }
 
-/// RFC 7643 s2.2: what is required must be there and not be empty. A create
-/// that lacks it has an invalid value; a PATCH that takes it away goes against
-/// its mutability (RFC 7644 s3.5.2.2).
+/// Checks that every required attribute has a value that is not empty (RFC 7643
+/// s2.2).
 pub fn check_required(kind: &ResourceType, attributes: &Attributes, error: ErrorKind) -> Result<()> {
+    // The kind differs: a create that lacks the attribute has an invalid value, a PATCH
+    // that removes it violates its mutability (RFC 7644 s3.5.2.2).
     let missing = |name: String| Err(error.with(format!("{name} is required and cannot be empty")));
     for extension in &kind.extensions {
         if extension.required && !attributes.contains_key(&extension.schema.id) {
@@ -329,8 +355,8 @@ pub fn check_required(kind: &ResourceType, attributes: &Attributes, error: Error
     Ok(())
 }
 
-/// Values of one attribute. Those that are added are compared with those that are
-/// there: a thousand with a thousand is no work yet. Members are no part of this.
+/// The values of one attribute, except members. A PATCH compares each new value with
+/// each present one, and a thousand by a thousand is still little work.
 pub const MAX_VALUES: usize = 1_000;
 
 pub fn check_values(kind: &ResourceType, attributes: &Attributes) -> Result<()> {
@@ -346,16 +372,14 @@ pub fn check_values(kind: &ResourceType, attributes: &Attributes) -> Result<()> 
     Ok(())
 }
 
-/// What nobody may write, or nobody keeps, cannot be missing.
 fn is_missing(attribute: &Attribute, value: Option<&Value>) -> bool {
     attribute.required
+        // A client cannot supply a read-only value, and a write-only one is not stored.
         && !matches!(attribute.mutability, Mutability::ReadOnly | Mutability::WriteOnly)
         && value.is_none_or(|value| value == "")
 }
 
-/// RFC 7644 s3.5.1: a value that is set and `immutable` has to be sent as it
-/// is. Parts of a single value are compared; which of several values came from
-/// which cannot be told.
+/// Checks that no immutable attribute changes once it has a value (RFC 7644 s3.5.1).
 pub fn check_immutable(kind: &ResourceType, old: &Attributes, new: &Attributes) -> Result<()> {
     let differs = |attribute: &Attribute, old: Option<&Value>, new: Option<&Value>| {
         attribute.mutability == Mutability::Immutable && old.is_some() && old != new
@@ -363,6 +387,8 @@ pub fn check_immutable(kind: &ResourceType, old: &Attributes, new: &Attributes) 
     for place in kind.places() {
         let (old, new) = (get(old, &place), get(new, &place));
         let whole = differs(place.attribute, old, new).then_some(place);
+        // Sub-attributes of a single value only: `get` finds none in an array. In an array
+        // it cannot be known which new element came from which old one.
         let part = |(old, new): (&Value, &Value)| {
             let subs = place.attribute.sub_attributes.iter();
             let mut changed = subs.filter(|sub| differs(sub, old.get(&sub.name), new.get(&sub.name)));
@@ -381,13 +407,15 @@ fn wrong_type(name: &str, expected: &str) -> Error {
     ErrorKind::InvalidValue.with(format!("{name} has to be {expected}"))
 }
 
-/// RFC 7643 s2.3.5: xsd:dateTime with both a date and a time; its offset is optional.
 fn is_date_time(text: &str) -> bool {
+    // RFC 7643 s2.3.5: xsd:dateTime with both a date and a time, but with an optional
+    // offset. `DateTime` alone would also take a date without a time.
     text.contains(['T', 't']) && (text.parse::<Timestamp>().is_ok() || text.parse::<DateTime>().is_ok())
 }
 
-/// RFC 7643 s2.3.6, both alphabets of RFC 4648, with or without padding.
 fn is_base64(text: &str) -> bool {
+    // RFC 7643 s2.3.6 names both alphabets of RFC 4648, and padding is optional there. No
+    // text of 4n + 1 digits is the code of any bytes.
     let digits = text.trim_end_matches('=');
     text.len() - digits.len() <= 2
         && digits.len() % 4 != 1

@@ -1,16 +1,18 @@
-//! What identity providers send that the RFCs would refuse, and how it is
-//! read. Every quirk stands here, with the client it was seen from; under the
-//! policy `strict` none applies.
+//! Deviations of identity providers from the RFCs, and how they are read.
+//!
+//! Each deviation has its name here, with the client that it was seen from. Code
+//! that reads one asks [`Leeway::tolerates`]; under the policy `strict` none is
+//! tolerated.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use crate::scim::filter::{CompareOp, Filter};
-use crate::scim::patch::Op;
 use crate::scim::policy::{Interpretation, Policy, UnknownAttributes};
-use crate::scim::schema::{Attribute, Type};
+use crate::scim::schema::Attribute;
 
+// A macro, so that a deviation cannot lack its source, its name in the log or its
+// place in `ALL`.
 macro_rules! tolerances {
     ($($(#[doc = $who:literal])+ $tolerance:ident = $name:literal,)+) => {
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,7 +23,7 @@ macro_rules! tolerances {
         impl Tolerance {
             pub const ALL: &[Self] = &[$(Self::$tolerance,)+];
 
-            /// As the log has it.
+            /// Returns the name that the log shows.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$tolerance => $name,)+
@@ -35,8 +37,8 @@ tolerances! {
     /// Entra ID sends `Add`, `Replace` and `Remove` for what RFC 7644 s3.5.2 spells
     /// in lower case.
     OpInAnyCase = "opInAnyCase",
-    /// A `path` of `""` for none, from clients that write every member of an
-    /// operation.
+    /// A `path` of `""` in the place of no path, from clients that write every member
+    /// of an operation.
     EmptyPath = "emptyPath",
     /// Entra ID, under its flag, sends `"name.givenName"` and
     /// `"urn:...:User:employeeNumber"` for the names of members of a value.
@@ -56,25 +58,25 @@ tolerances! {
     RemoveWithValue = "removeWithValue",
     /// `{"members": [...]}` for that value, in the tests of Ping's SDK.
     WrappedValue = "wrappedValue",
-    /// RFC 7643 s4.2 requires no part of a member, so a client may name one by its
-    /// `$ref` alone.
+    /// RFC 7643 s4.2 requires no sub-attribute of a member, so a client may name one
+    /// by its `$ref` alone.
     MemberByReference = "memberByReference",
     /// Entra ID sets `phoneNumbers[type eq "mobile"].value` on a user that has no
     /// mobile number, where RFC 7644 s3.5.2.3 asks for `noTarget`.
     ElementMade = "elementMade",
-    /// Entra ID sends `department` of no schema and OneLogin `manager.managerId`. RFC
-    /// 7644 s3.3 leaves it to the server.
+    /// Entra ID sends a top-level `department` and OneLogin `manager.managerId`, which
+    /// are in no schema. RFC 7644 s3.3 leaves unknown attributes to the server.
     UnknownAttributeIgnored = "unknownAttributeIgnored",
-    /// Okta sends a group's own `id` along with what it replaces, and others what
-    /// else they were answered. A POST or PUT may do so (RFC 7644 s3.5.1), a PATCH
-    /// not.
+    /// Okta sends a group's own `id` with every replacement, and other clients echo
+    /// more of the answer that they got. RFC 7644 s3.5.1 allows that in a POST or PUT,
+    /// but not in a PATCH.
     ReadOnlyIgnored = "readOnlyIgnored",
     /// OneLogin's template names the schema of SCIM 1.0, and scripts none.
     SchemasMissing = "schemasMissing",
     /// Bulk: `post` for `POST`. HTTP tells the two apart.
     MethodInAnyCase = "methodInAnyCase",
-    /// Bulk: a POST without the `bulkId` that RFC 7644 s3.7 wants, from clients that
-    /// name nothing by it.
+    /// Bulk: a POST without the `bulkId` that RFC 7644 s3.7 requires, from clients
+    /// that refer to no resource by it.
     BulkIdMissing = "bulkIdMissing",
     /// Entra ID filters by `emails[type eq "work"].value eq "x"`, which RFC 7644
     /// knows only as the path of a PATCH.
@@ -82,12 +84,11 @@ tolerances! {
     /// Entra ID filters by `manager eq "<id>"` without the URN that RFC 7644 s3.10
     /// wants before the attribute of an extension.
     ExtensionWithoutUrn = "extensionWithoutUrn",
-    /// The same filter compares a single complex value as a whole and means its
-    /// `value`.
+    /// The same filter compares a complex attribute as a whole and means its `value`.
     ComplexAsValue = "complexAsValue",
 }
 
-/// What a request has used: a bit for each.
+/// The tolerances that a request has used, one bit each.
 #[derive(Debug, Default)]
 pub struct Used(AtomicU32);
 
@@ -103,8 +104,8 @@ impl Used {
     }
 }
 
-/// What the policy of a tenant lets pass, and where it is noted that it did. What
-/// is read never depends on what is noted.
+/// The tolerances of a tenant's policy, and the place where their use is noted.
+/// Noting has no influence on how a request is read.
 #[derive(Clone, Copy, Debug)]
 pub struct Leeway<'a> {
     interpretation: Interpretation,
@@ -122,8 +123,10 @@ impl<'a> Leeway<'a> {
         Self { used: Some(used), ..self }
     }
 
-    /// Whether this passes; to be asked only where nothing else is in its way.
+    /// Returns true if the policy tolerates this, and notes that it was used.
     pub fn tolerates(self, tolerance: Tolerance) -> bool {
+        // Asking is using: callers must ask last, when every other condition of the
+        // deviation holds. Otherwise the log names deviations that no request had.
         let passes = match (tolerance, self.unknown, self.interpretation) {
             (Tolerance::UnknownAttributeIgnored, unknown, _) => unknown == UnknownAttributes::Ignore,
             (_, _, interpretation) => interpretation == Interpretation::Tolerant,
@@ -141,20 +144,15 @@ impl Default for Leeway<'_> {
     }
 }
 
-const OPS: [(&str, Op); 3] = [("add", Op::Add), ("remove", Op::Remove), ("replace", Op::Replace)];
-
-pub fn op(text: &str, leeway: Leeway<'_>) -> Option<Op> {
-    let (name, op) = OPS.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(text))?;
-    (name == text || leeway.tolerates(Tolerance::OpInAnyCase)).then_some(op)
-}
-
+/// Reads a boolean that was sent as a string.
 pub fn boolean(text: &str, leeway: Leeway<'_>) -> Option<bool> {
+    // Only these words: `1` or `yes` is more likely a mistake in a mapping.
     let known = [("true", true), ("false", false)];
     let (_, value) = known.into_iter().find(|(name, _)| name.eq_ignore_ascii_case(text))?;
     leeway.tolerates(Tolerance::BooleanAsString).then_some(value)
 }
 
-/// Of an attribute with several values that was sent with one.
+/// Returns the elements of an array, or the one value in the place of an array.
 pub fn elements(value: &Value) -> &[Value] {
     match value {
         Value::Array(elements) => elements,
@@ -162,20 +160,23 @@ pub fn elements(value: &Value) -> &[Value] {
     }
 }
 
+/// Reads a string in the place of a complex value.
 pub fn complex(attribute: &Attribute, value: &Value, leeway: Leeway<'_>) -> Option<Map<String, Value>> {
     attribute.sub_attribute("value").filter(|_| value.is_string())?;
     let object = || Map::from_iter([("value".to_owned(), value.clone())]);
     leeway.tolerates(Tolerance::StringForComplex).then(object)
 }
 
+/// Returns true if a complex value with an empty `value` clears the attribute.
 pub fn is_cleared(attribute: &Attribute, object: &Map<String, Value>, leeway: Leeway<'_>) -> bool {
     let value = object.iter().find(|(name, _)| name.eq_ignore_ascii_case("value"));
+    // Not for elements of an array: `{"type": "work", "value": ""}` says something.
     !attribute.multi_valued
         && value.is_some_and(|(_, value)| value == "")
         && leeway.tolerates(Tolerance::EmptyValueClears)
 }
 
-/// Those to remove.
+/// Returns the values to remove, out of the `value` of a `remove`.
 pub fn removed<'v>(attribute: &Attribute, value: &'v Value, leeway: Leeway<'_>) -> &'v [Value] {
     let wrapped = value
         .as_object()
@@ -184,36 +185,12 @@ pub fn removed<'v>(attribute: &Attribute, value: &'v Value, leeway: Leeway<'_>) 
     elements(wrapped.map_or(value, |(_, inner)| inner))
 }
 
-/// The id and the resource type that a reference ends in.
+/// Returns the id and the resource type that a reference ends in.
 pub fn referred(reference: &str) -> Option<(&str, &'static str)> {
+    // The host is not compared: a client may hold references from before a domain moved.
     let (path, id) = reference.rsplit_once('/')?;
     let endpoint = path.rsplit('/').next()?;
     [("Users", "User"), ("Groups", "Group")]
         .into_iter()
         .find_map(|(name, kind)| name.eq_ignore_ascii_case(endpoint).then_some((id, kind)))
-}
-
-/// The element that the filter describes, to be added. `replace` makes one only for
-/// values that the schema suggests, so that a mistyped `type` is still reported.
-pub fn element(
-    op: Op,
-    attribute: &Attribute,
-    filter: &Filter,
-    leeway: Leeway<'_>,
-) -> Option<Map<String, Value>> {
-    let Filter::Compare { path, op: CompareOp::Eq, value } = filter else {
-        return None;
-    };
-    let sub = attribute.sub_attribute(&path.attr)?;
-    let value = match value {
-        Value::String(text) if sub.kind == Type::Boolean => json!(boolean(text, leeway)?),
-        Value::Null => return None,
-        value => value.clone(),
-    };
-    let suggested = match &value {
-        Value::String(text) => sub.canonical_values.iter().any(|known| known.eq_ignore_ascii_case(text)),
-        Value::Bool(primary) => *primary && sub.name == "primary",
-        _ => false,
-    };
-    (suggested || op == Op::Add).then(|| Map::from_iter([(sub.name.clone(), value)]))
 }

@@ -1,45 +1,49 @@
 //! One operation of a PATCH, applied to the attributes of a resource.
+//!
+//! Values were read against the schema before, so what can fail here depends on the
+//! resource: no element to change, an immutable value, more than one primary.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
+use super::Op;
 use crate::scim::decode::{Reader, check_primary, is_primary, object_at};
 use crate::scim::error::{Error, ErrorKind, Result};
-use crate::scim::filter::Filter;
 use crate::scim::filter::evaluate::ElementMatcher;
-use crate::scim::patch::Op;
+use crate::scim::filter::{CompareOp, Filter};
 use crate::scim::quirks::{self, Leeway, Tolerance};
 use crate::scim::resource::Attributes;
-use crate::scim::schema::{Attribute, Mutability, Place};
+use crate::scim::schema::{Attribute, Mutability, Place, Type};
 
-pub(crate) struct Operation<'a> {
-    pub(crate) place: Place<'a>,
-    pub(crate) elements: Option<Elements<'a>>,
-    pub(crate) change: Change,
+pub(super) struct Operation<'a> {
+    pub(super) place: Place<'a>,
+    pub(super) elements: Option<Elements<'a>>,
+    pub(super) change: Change,
 }
 
-/// The elements that a value filter selects, and the one to make if there is none.
-pub(crate) struct Elements<'a> {
+/// The elements that a value filter selects.
+pub(super) struct Elements<'a> {
     matcher: ElementMatcher<'a>,
     filter: Filter,
-    make: Option<Map<String, Value>>,
+    /// The element to create if the filter selects none.
+    template: Option<Map<String, Value>>,
     leeway: Leeway<'a>,
 }
 
-pub(crate) enum Change {
-    /// To the values that are there; with a filter, into the elements it selects.
+pub(super) enum Change {
+    /// Adds to the present values; with a filter, to each element that it selects.
     Add(Value),
-    /// In the place of what is there. A single complex value merges, and a
-    /// `null` in it unassigns (s3.5.2.3).
+    /// Replaces the present value. A single complex value is merged, and a `null` in it
+    /// unassigns (s3.5.2.3).
     Set(Value),
     Remove,
-    /// Those elements of a multi-valued attribute. Entra ID and JumpCloud name
-    /// members this way; taking it for [`Change::Remove`] empties the group.
-    RemoveThese(Vec<Value>),
+    /// Removes single values of a multi-valued attribute. Entra ID and JumpCloud name
+    /// members this way; read as [`Change::Remove`] it would empty the group.
+    RemoveValues(Vec<Value>),
 }
 
-/// Comparisons of values that one PATCH may cost, about a second of them: 500
-/// values can be added to 20,000.
-pub(crate) struct Budget(usize);
+/// The comparisons of values that are left to a PATCH: about a second of them in
+/// all. 500 values can be added to 20,000.
+pub(super) struct Budget(usize);
 
 impl Default for Budget {
     fn default() -> Self {
@@ -59,21 +63,49 @@ impl Budget {
 }
 
 impl<'a> Elements<'a> {
-    pub(crate) fn read(reader: &Reader<'a>, op: Op, place: &Place<'a>, filter: Filter) -> Result<Self> {
+    pub(super) fn read(reader: &Reader<'a>, op: Op, place: &Place<'a>, filter: Filter) -> Result<Self> {
         if !place.attribute.multi_valued {
             return Err(ErrorKind::InvalidPath
                 .with(format!("{} has a single value: name it without a filter", place.attribute.name)));
         }
+        // The filter is part of the path here, so its errors are those of a path.
         let matcher = ElementMatcher::new(&filter, place.attribute, reader.leeway)
             .map_err(|Error { detail, .. }| ErrorKind::InvalidPath.with(detail))?;
-        let make = quirks::element(op, place.attribute, &filter, reader.leeway);
-        Ok(Self { matcher, filter, make, leeway: reader.leeway })
+        let template = template(op, place.attribute, &filter, reader.leeway);
+        Ok(Self { matcher, filter, template, leeway: reader.leeway })
     }
 }
 
+/// Returns the element that a filter of the form `type eq "work"` describes.
+fn template(
+    op: Op,
+    attribute: &Attribute,
+    filter: &Filter,
+    leeway: Leeway<'_>,
+) -> Option<Map<String, Value>> {
+    let Filter::Compare { path, op: CompareOp::Eq, value } = filter else {
+        return None;
+    };
+    let sub = attribute.sub_attribute(&path.attr)?;
+    let value = match value {
+        Value::String(text) if sub.kind == Type::Boolean => json!(quirks::boolean(text, leeway)?),
+        Value::Null => return None,
+        value => value.clone(),
+    };
+    // Under `replace`, `noTarget` is the RFC's answer and helps against a mistyped
+    // filter. It is given up only for values that the schema suggests: those are what
+    // Entra ID sends, and a misspelled `type` is none of them.
+    let is_suggested = match &value {
+        Value::String(text) => sub.canonical_values.iter().any(|known| known.eq_ignore_ascii_case(text)),
+        Value::Bool(primary) => *primary && sub.name == "primary",
+        _ => false,
+    };
+    (is_suggested || op == Op::Add).then(|| Map::from_iter([(sub.name.clone(), value)]))
+}
+
 impl Operation<'_> {
-    /// An error leaves `attributes` half changed.
-    pub(crate) fn apply(&self, attributes: &mut Attributes, budget: &mut Budget) -> Result<()> {
+    /// Applies the operation. An error leaves `attributes` half changed.
+    pub(super) fn apply(&self, attributes: &mut Attributes, budget: &mut Budget) -> Result<()> {
         let Place { extension, attribute, sub } = self.place;
         let before = object_at(attributes, extension).shift_remove(&attribute.name);
         let after = match sub {
@@ -81,12 +113,13 @@ impl Operation<'_> {
             None => self.change.apply(attribute, before),
             Some(sub) => {
                 let mut object = into_object(before);
-                self.change.apply_to_member(sub, &mut object)?;
+                self.change.apply_to_sub(sub, &mut object)?;
                 (!object.is_empty()).then_some(Value::Object(object))
             }
         };
         let object = object_at(attributes, extension);
         object.extend(after.map(|value| (attribute.name.clone(), value)));
+        // `schemas` names an extension if its object exists, so none is left empty.
         if object.is_empty()
             && let Some(urn) = extension
         {
@@ -110,7 +143,8 @@ impl Operation<'_> {
         Ok((!after.is_empty()).then_some(Value::Array(after)))
     }
 
-    /// Without `elements` all are selected; with `sub` that part of each changes.
+    /// Changes the selected elements, or all of them if `elements` is `None`; with
+    /// `sub`, that sub-attribute of each.
     fn change_selected(
         &self,
         elements: Option<&Elements<'_>>,
@@ -130,24 +164,26 @@ impl Operation<'_> {
             primaries += usize::from(element.as_ref().is_some_and(is_primary));
             after.extend(element);
         }
+        // Two elements made primary by one operation are a contradiction. One that takes
+        // over from another is not: see `demote`.
         check_primary(&attribute.name, primaries)?;
-        // To remove what is not there is a success (s3.5.2.2).
+        // Removing an absent value succeeds (s3.5.2.2); assigning to one does not.
         if !found && self.change.assigns() {
-            let made = elements.map_or_else(|| Ok(Map::new()), |elements| elements.make(attribute))?;
-            after.push(self.change.complete(sub, made)?);
+            let new = elements.map_or_else(|| Ok(Map::new()), |elements| elements.create(attribute))?;
+            after.push(self.change.fill(sub, new)?);
         }
         Ok(after)
     }
 }
 
 impl Elements<'_> {
-    pub(crate) fn filter(&self) -> &Filter {
+    pub(super) fn filter(&self) -> &Filter {
         &self.filter
     }
 
-    fn make(&self, attribute: &Attribute) -> Result<Map<String, Value>> {
-        let made = self.make.as_ref().filter(|_| self.leeway.tolerates(Tolerance::ElementMade));
-        made.cloned().ok_or_else(|| {
+    fn create(&self, attribute: &Attribute) -> Result<Map<String, Value>> {
+        let template = self.template.as_ref().filter(|_| self.leeway.tolerates(Tolerance::ElementMade));
+        template.cloned().ok_or_else(|| {
             ErrorKind::NoTarget.with(format!("no value of {} matches [{}]", attribute.name, self.filter))
         })
     }
@@ -157,22 +193,23 @@ impl Change {
     fn assigns(&self) -> bool {
         match self {
             Self::Add(_) | Self::Set(_) => true,
-            Self::Remove | Self::RemoveThese(_) => false,
+            Self::Remove | Self::RemoveValues(_) => false,
         }
     }
 
-    /// With how many values each of those that are there is compared.
+    /// Returns the comparisons per existing value.
     fn width(&self) -> usize {
         match self {
-            Self::Add(Value::Array(these)) | Self::RemoveThese(these) => these.len(),
+            Self::Add(Value::Array(values)) | Self::RemoveValues(values) => values.len(),
             Self::Add(_) | Self::Set(_) | Self::Remove => 1,
         }
     }
 
-    /// The value of `attribute` afterwards.
+    /// Returns the value of `attribute` after the change.
     fn apply(&self, attribute: &Attribute, value: Option<Value>) -> Option<Value> {
         match self {
             Self::Remove => None,
+            // s3.5.2.3: sub-attributes that the new value does not name are kept.
             Self::Set(Value::Object(new)) => {
                 let mut object = into_object(value);
                 object.extend(new.clone());
@@ -187,15 +224,15 @@ impl Change {
                 }
                 Some(Value::Array(elements))
             }
-            Self::RemoveThese(these) => {
+            Self::RemoveValues(values) => {
                 let mut elements = into_elements(value);
-                elements.retain(|element| !these.iter().any(|this| is_same(element, this)));
+                elements.retain(|element| !values.iter().any(|named| is_same(element, named)));
                 (!elements.is_empty()).then_some(Value::Array(elements))
             }
         }
     }
 
-    /// An element that a path selects, or the part `sub` of it.
+    /// Returns a selected element after the change of it, or of its `sub`.
     fn apply_to_element(
         &self,
         attribute: &Attribute,
@@ -203,46 +240,51 @@ impl Change {
         element: Value,
     ) -> Result<Option<Value>> {
         match (self, sub, element) {
-            (Self::Remove | Self::RemoveThese(_), None, _) => Ok(None),
+            (Self::Remove | Self::RemoveValues(_), None, _) => Ok(None),
             (Self::Add(Value::Object(new)), None, Value::Object(mut object)) => {
                 for (name, value) in new {
-                    set_member(attribute.sub_attribute(name), &mut object, name, Some(value.clone()))?;
+                    set_sub(attribute.sub_attribute(name), &mut object, name, Some(value.clone()))?;
                 }
                 Ok(Some(Value::Object(object)))
             }
+            // s3.5.2.3: `replace` with a filter replaces whole elements, unlike one that
+            // names a single complex attribute.
             (Self::Add(new) | Self::Set(new), None, _) => Ok(Some(new.clone())),
             (_, Some(sub), Value::Object(mut object)) => {
-                self.apply_to_member(sub, &mut object)?;
+                self.apply_to_sub(sub, &mut object)?;
                 Ok(Some(Value::Object(object)))
             }
             (_, Some(_), simple) => Ok(Some(simple)),
         }
     }
 
-    /// A made element, which a filter describes, with what the value says of it.
-    fn complete(&self, sub: Option<&Attribute>, mut made: Map<String, Value>) -> Result<Value> {
+    /// Puts the values of the change into a new element.
+    fn fill(&self, sub: Option<&Attribute>, mut new: Map<String, Value>) -> Result<Value> {
         match (self, sub) {
-            (_, Some(sub)) => self.apply_to_member(sub, &mut made)?,
-            (Self::Add(Value::Object(new)) | Self::Set(Value::Object(new)), None) => made.extend(new.clone()),
+            (_, Some(sub)) => self.apply_to_sub(sub, &mut new)?,
+            (Self::Add(Value::Object(sent)) | Self::Set(Value::Object(sent)), None) => {
+                new.extend(sent.clone());
+            }
             (_, None) => {}
         }
-        Ok(Value::Object(made))
+        Ok(Value::Object(new))
     }
 
-    fn apply_to_member(&self, sub: &Attribute, object: &mut Map<String, Value>) -> Result<()> {
+    fn apply_to_sub(&self, sub: &Attribute, object: &mut Map<String, Value>) -> Result<()> {
         let after = self.apply(sub, object.get(&sub.name).cloned());
-        set_member(Some(sub), object, &sub.name, after)
+        set_sub(Some(sub), object, &sub.name, after)
     }
 }
 
-/// s3.5.2: a client may give an `immutable` sub-attribute a value, once.
-fn set_member(
+fn set_sub(
     sub: Option<&Attribute>,
     object: &mut Map<String, Value>,
     name: &str,
     value: Option<Value>,
 ) -> Result<()> {
     let before = object.get(name);
+    // s3.5.2: a client may give an `immutable` sub-attribute a value once. Here, unlike
+    // in `check_immutable`, it is known which element became which.
     if sub.is_some_and(|sub| sub.mutability == Mutability::Immutable)
         && before.is_some()
         && before != value.as_ref()
@@ -257,17 +299,18 @@ fn set_member(
     Ok(())
 }
 
-/// s3.5.2.1: what is there already is not added again; the rest of what the new
-/// value says is merged into the old one, as far as it may change.
+/// Adds an element, or merges it into the one that is the same value (s3.5.2.1).
 fn add_element(attribute: &Attribute, elements: &mut Vec<Value>, new: &Value) {
     match (elements.iter_mut().find(|old| is_same(old, new)), new) {
         (None, _) => elements.push(new.clone()),
         (Some(Value::Object(old)), Value::Object(new)) => {
             for (name, value) in new {
-                let stays =
+                // A value that exists is added with success (s3.5.2.1), so an immutable
+                // sub-attribute that differs is kept rather than refused.
+                let is_kept =
                     attribute.sub_attribute(name).is_some_and(|sub| sub.mutability == Mutability::Immutable)
                         && old.contains_key(name);
-                if !stays {
+                if !is_kept {
                     old.insert(name.clone(), value.clone());
                 }
             }
@@ -276,28 +319,31 @@ fn add_element(attribute: &Attribute, elements: &mut Vec<Value>, new: &Value) {
     }
 }
 
-/// Whether `this`, as a client names it, stands for `element`: RFC 7643 s2.4
-/// wants the pair of `value` and `type` to be unique. Without a `value` to go
-/// by, everything that it says has to be so.
-fn is_same(element: &Value, this: &Value) -> bool {
-    let (Value::Object(element), Value::Object(named)) = (element, this) else {
-        return element == this;
+/// Returns true if a value as a client names it stands for `element`.
+fn is_same(element: &Value, named: &Value) -> bool {
+    let (Value::Object(element), Value::Object(named)) = (element, named) else {
+        return element == named;
     };
     match (element.get("value"), named.get("value")) {
+        // RFC 7643 s2.4: the combination of `type` and `value` appears once, so a home
+        // address may equal the work address. A client that omits the type means either.
         (Some(value), Some(other)) if value == other => match (element.get("type"), named.get("type")) {
             (Some(old), Some(new)) => old == new,
             (None, _) | (_, None) => true,
         },
         (Some(_), Some(_)) => false,
+        // Postal addresses have no `value`: everything that the client names must be equal.
         (None, _) | (_, None) => named.iter().all(|(name, value)| element.get(name) == Some(value)),
     }
 }
 
-/// s3.5.2: a value made primary takes that from the one that was, at `primary`.
+/// Takes `primary` from the element at that index if another one has become primary.
 fn demote(primary: Option<usize>, elements: &mut [Value]) {
     if elements.iter().filter(|element| is_primary(element)).count() < 2 {
         return;
     }
+    // s3.5.2: setting `primary` to true sets it to false for the other values. The index
+    // is still right: an assignment changes elements in place or appends one.
     if let Some(Value::Object(old)) = primary.and_then(|index| elements.get_mut(index)) {
         old.insert("primary".to_owned(), false.into());
     }

@@ -1,0 +1,271 @@
+//! The body of a PATCH, read against the schema.
+
+use serde_json::{Map, Value};
+
+use super::apply::{Change, Elements, Operation};
+use super::members::{only_id, touched};
+use super::path::Path;
+use super::{MESSAGE, Op, Patch};
+use crate::scim::decode::{Reader, excerpt, is_read_only, label};
+use crate::scim::error::{ErrorKind, Result};
+use crate::scim::message::{self, member};
+use crate::scim::quirks::{self, Tolerance};
+use crate::scim::schema::{Mutability, Place, ResourceType, Schema, Target, Type};
+
+/// The operations of one request: some clients send one operation per member, and a
+/// request may change this many members.
+const MAX_OPERATIONS: usize = 20_000;
+
+/// A body on its way to a [`Patch`].
+struct BodyReader<'a, 'r> {
+    reader: &'r Reader<'a>,
+    /// The id of the resource that the request names.
+    id: &'r str,
+    operations: Vec<Operation<'a>>,
+}
+
+/// The `op` and `value` of an operation.
+#[derive(Clone, Copy)]
+struct Sent<'v> {
+    op: Op,
+    value: Option<&'v Value>,
+}
+
+impl<'a> Patch<'a> {
+    /// Reads a body. `id` is the id of the resource that the request names.
+    pub fn parse(reader: &Reader<'a>, id: &str, body: &Value) -> Result<Self> {
+        message::check_schema(body, MESSAGE, reader.leeway)?;
+        let operations = member(body, "Operations")
+            .and_then(Value::as_array)
+            .filter(|operations| !operations.is_empty())
+            .ok_or_else(|| {
+                ErrorKind::InvalidSyntax.with("the body has to hold Operations, an array of at least one")
+            })?;
+        if operations.len() > MAX_OPERATIONS {
+            return Err(ErrorKind::TooLarge.with(format!(
+                "the body has {} Operations, at most {MAX_OPERATIONS} are allowed: send several requests",
+                operations.len()
+            )));
+        }
+        let mut body = BodyReader { reader, id, operations: Vec::with_capacity(operations.len()) };
+        for operation in operations {
+            body.operation(operation)?;
+        }
+        let touched = touched(reader.kind, &body.operations)?;
+        Ok(Self { kind: reader.kind, operations: body.operations, touched })
+    }
+}
+
+impl<'a> BodyReader<'a, '_> {
+    fn tolerates(&self, tolerance: Tolerance) -> bool {
+        self.reader.leeway.tolerates(tolerance)
+    }
+
+    fn operation(&mut self, operation: &Value) -> Result<()> {
+        let op = member(operation, "op")
+            .and_then(Value::as_str)
+            .and_then(|op| Op::parse(op, self.reader.leeway))
+            .ok_or_else(|| ErrorKind::InvalidSyntax.with("op has to be add, remove or replace"))?;
+        let sent = Sent { op, value: member(operation, "value") };
+        match member(operation, "path") {
+            None | Some(Value::Null) => self.without_path(sent),
+            Some(Value::String(path)) if path.is_empty() && self.tolerates(Tolerance::EmptyPath) => {
+                self.without_path(sent)
+            }
+            Some(Value::String(path)) => self.with_path(path, sent),
+            Some(_) => Err(ErrorKind::InvalidPath.with("path has to be a string")),
+        }
+    }
+
+    fn without_path(&mut self, sent: Sent<'_>) -> Result<()> {
+        match (sent.op, sent.value) {
+            (Op::Remove, _) => Err(ErrorKind::NoTarget.with("remove needs a path that says what to remove")),
+            (Op::Add | Op::Replace, Some(Value::Object(members))) => self.members(sent.op, None, members),
+            (Op::Add | Op::Replace, _) => Err(ErrorKind::InvalidValue
+                .with("an operation without path needs an object of attributes as its value")),
+        }
+    }
+
+    /// Reads an object of attributes: those of the resource, or of an extension.
+    fn members(&mut self, op: Op, extension: Option<&Schema>, members: &Map<String, Value>) -> Result<()> {
+        for (key, value) in members {
+            let sent = Sent { op, value: Some(value) };
+            match self.reader.resolve(extension, key)? {
+                Some(Target::Extension(schema)) => self.extension(schema, sent)?,
+                Some(Target::Attribute(place)) if self.is_ignored(&place) => {}
+                Some(Target::Attribute(place)) => self.attribute(place, None, sent)?,
+                None => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn is_ignored(&self, place: &Place<'_>) -> bool {
+        // Clients send back the answer that they got, `meta` and `groups` included. A
+        // foreign `id` among it is a mix-up of two resources, so that one is compared.
+        is_read_only(place) && place.attribute.name != "id" && self.tolerates(Tolerance::ReadOnlyIgnored)
+    }
+
+    fn with_path(&mut self, text: &str, sent: Sent<'_>) -> Result<()> {
+        let path: Path = text
+            .parse()
+            .map_err(|error| ErrorKind::InvalidPath.with(format!("path {}: {error}", excerpt(text))))?;
+        let Some(target) = resolve(self.reader.kind, &path) else {
+            if self.tolerates(Tolerance::UnknownAttributeIgnored) {
+                return Ok(());
+            }
+            return Err(ErrorKind::InvalidPath.with(format!(
+                "path {} names no attribute of {}: /Schemas lists what it has",
+                excerpt(text),
+                self.reader.kind.name
+            )));
+        };
+        match (target, path.filter) {
+            (Target::Attribute(place), None) => self.attribute(place, None, sent),
+            (Target::Attribute(place), Some(filter)) if path.attr.sub.is_none() => {
+                let elements = Elements::read(self.reader, sent.op, &place, filter)?;
+                self.attribute(place, Some(elements), sent)
+            }
+            (Target::Extension(schema), None) => self.extension(schema, sent),
+            (Target::Attribute(_) | Target::Extension(_), Some(_)) => {
+                Err(ErrorKind::InvalidPath.with(format!(
+                    "path {}: a filter stands behind the name of a multi-valued attribute",
+                    excerpt(text)
+                )))
+            }
+        }
+    }
+
+    /// Reads an operation on an extension as operations on its attributes.
+    fn extension(&mut self, schema: &'a Schema, sent: Sent<'_>) -> Result<()> {
+        match (sent.op, sent.value) {
+            (Op::Remove, _) | (Op::Add | Op::Replace, Some(Value::Null)) => {
+                let extension = Some(schema.id.as_str());
+                for attribute in schema.attributes.iter().filter(|a| a.mutability != Mutability::ReadOnly) {
+                    let place = Place { extension, attribute, sub: None };
+                    self.operations.push(Operation { place, elements: None, change: Change::Remove });
+                }
+                Ok(())
+            }
+            // `replace` keeps the attributes that the value does not name: an extension is
+            // a name space rather than a value, like the resource itself.
+            (Op::Add | Op::Replace, Some(Value::Object(members))) => {
+                self.members(sent.op, Some(schema), members)
+            }
+            (Op::Add | Op::Replace, _) => Err(ErrorKind::InvalidValue
+                .with(format!("{} needs an object of attributes as its value", schema.id))),
+        }
+    }
+
+    fn attribute(&mut self, place: Place<'a>, elements: Option<Elements<'a>>, sent: Sent<'_>) -> Result<()> {
+        if is_read_only(&place) {
+            return self.read_only(&place, sent);
+        }
+        let change = match (sent.op, sent.value) {
+            (Op::Remove, value) => Some(self.removal(&place, elements.is_some(), value)?),
+            (Op::Add | Op::Replace, None) => {
+                return Err(ErrorKind::InvalidValue.with(format!("{} needs a value", label(&place))));
+            }
+            (op, Some(value)) if elements.is_some() && place.sub.is_none() => {
+                self.element(op, &place, value)?
+            }
+            (op, Some(value)) if place.leaf().multi_valued => self.values(op, &place, value)?,
+            (Op::Add | Op::Replace, Some(value)) => self.value(&place, value)?,
+        };
+        self.operations.extend(change.map(|change| Operation { place, elements, change }));
+        Ok(())
+    }
+
+    fn read_only(&self, place: &Place<'_>, sent: Sent<'_>) -> Result<()> {
+        let name = place.attribute.name.as_str();
+        let is_own_id =
+            || sent.value.is_some_and(|id| id == self.id) && self.tolerates(Tolerance::ReadOnlyIgnored);
+        match sent.op {
+            // `schemas` follows from the attributes that a resource has, so a client that
+            // names an extension along with its attributes asks for nothing of its own.
+            Op::Add | Op::Replace if name == "schemas" || (name == "id" && is_own_id()) => return Ok(()),
+            Op::Add | Op::Replace | Op::Remove => {}
+        }
+        Err(ErrorKind::Mutability.with(format!("{} is read-only: take it out of the request", label(place))))
+    }
+
+    fn removal(&self, place: &Place<'_>, is_filtered: bool, value: Option<&Value>) -> Result<Change> {
+        let value = match value {
+            None | Some(Value::Null) => return Ok(Change::Remove),
+            Some(value) => value,
+        };
+        // Never ignored where it narrows the removal: without it, a request to remove one
+        // member would empty the group.
+        let is_narrower = place.attribute.multi_valued && place.sub.is_some() && !is_filtered;
+        if is_narrower || !self.tolerates(Tolerance::RemoveWithValue) {
+            return Err(ErrorKind::InvalidValue.with(format!(
+                "remove takes no value: say in the path what to remove, such as {}[value eq \"...\"]",
+                place.attribute.name
+            )));
+        }
+        if is_filtered || !place.leaf().multi_valued {
+            return Ok(Change::Remove);
+        }
+        let values = quirks::removed(place.leaf(), value, self.reader.leeway)
+            .iter()
+            .filter_map(|element| self.reader.element(place, element).transpose());
+        if self.reader.kind.is_members(place.attribute) {
+            let ids = values.map(|element| only_id(&element?));
+            return Ok(Change::RemoveValues(ids.collect::<Result<_>>()?));
+        }
+        Ok(Change::RemoveValues(values.collect::<Result<_>>()?))
+    }
+
+    /// Reads the new value of the elements that a filter selects.
+    fn element(&self, op: Op, place: &Place<'_>, value: &Value) -> Result<Option<Change>> {
+        if value.is_null() && op == Op::Replace {
+            return Ok(Some(Change::Remove));
+        }
+        let element = self.reader.element(place, value)?;
+        Ok(element.map(if op == Op::Add { Change::Add } else { Change::Set }))
+    }
+
+    /// Reads the value of a multi-valued attribute.
+    fn values(&self, op: Op, place: &Place<'_>, value: &Value) -> Result<Option<Change>> {
+        if op == Op::Replace {
+            return Ok(Some(self.reader.value(place, value)?.map_or(Change::Remove, Change::Set)));
+        }
+        // s3.5.2.1: "a new value is added", so one value needs no array. Here that is the
+        // RFC's own form, and not a tolerance.
+        let one;
+        let value = if value.is_array() || value.is_null() {
+            value
+        } else {
+            one = Value::Array(vec![value.clone()]);
+            &one
+        };
+        Ok(self.reader.value(place, value)?.map(Change::Add))
+    }
+
+    /// Reads the value of a single-valued attribute.
+    fn value(&self, place: &Place<'_>, value: &Value) -> Result<Option<Change>> {
+        // `op` plays no part: for a single value, s3.5.2.1 and s3.5.2.3 say the same of
+        // `add` and `replace`. A null unassigns (RFC 7643 s2.5), so it removes.
+        let leaf = place.leaf();
+        if leaf.kind == Type::Complex {
+            let members = self.reader.members(place, value)?;
+            return Ok(Some(members.map_or(Change::Remove, |members| Change::Set(members.into()))));
+        }
+        Ok(match self.reader.value(place, value)? {
+            Some(value) => Some(Change::Set(value)),
+            // A password was checked and dropped. There is nothing to remove in its place.
+            None if leaf.mutability == Mutability::WriteOnly => None,
+            None => Some(Change::Remove),
+        })
+    }
+}
+
+fn resolve<'a>(kind: &'a ResourceType, path: &Path) -> Option<Target<'a>> {
+    match (kind.resolve(&path.attr)?, &path.sub) {
+        (Target::Attribute(place), Some(name)) => {
+            let sub = place.attribute.sub_attribute(name)?;
+            Some(Target::Attribute(Place { sub: Some(sub), ..place }))
+        }
+        (target, _) => Some(target),
+    }
+}
