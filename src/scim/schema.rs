@@ -195,14 +195,6 @@ impl ResourceType {
             .find(|schema| schema.id.eq_ignore_ascii_case(urn))
     }
 
-    /// Whether the store keeps rows for values of this attribute.
-    pub fn has_rows(&self, attribute: &Attribute) -> bool {
-        self.unique.iter().chain(&self.look_up).any(|path| match self.resolve(path) {
-            Some(Target::Attribute(place)) => std::ptr::eq(place.attribute, attribute),
-            Some(Target::Extension(_)) | None => false,
-        })
-    }
-
     /// Whether this is the attribute `members`.
     pub fn is_members(&self, attribute: &Attribute) -> bool {
         self.is_named(attribute, self.members.as_deref())

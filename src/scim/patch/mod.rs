@@ -25,13 +25,6 @@ use crate::scim::quirks::{Leeway, Tolerance};
 use crate::scim::resource::Attributes;
 use crate::scim::schema::{Mutability, Place, ResourceType, Type};
 
-/// An expression of DynamoDB has at most 4 KB, and each attribute takes some 40 bytes.
-const MAX_SETS: usize = 20;
-
-/// Nobody measures the resource after such a write. What all of its attributes
-/// can grow by has to fit between the store's limit and that of DynamoDB.
-const MAX_SET_BYTES: usize = 256;
-
 const MESSAGE: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,14 +113,12 @@ impl Patch<'_> {
             let is_plain = !attribute.multi_valued
                 && attribute.kind != Type::Complex
                 && !attribute.required
-                && attribute.mutability == Mutability::ReadWrite
-                && !self.kind.has_rows(attribute)
-                && value.as_str().is_none_or(|text| text.len() <= MAX_SET_BYTES);
+                && attribute.mutability == Mutability::ReadWrite;
             if !is_plain || sets.iter().any(|(name, _)| *name == attribute.name) {
                 return None;
             }
             sets.push((&attribute.name, value));
         }
-        (1..=MAX_SETS).contains(&sets.len()).then_some(sets)
+        (!sets.is_empty()).then_some(sets)
     }
 }
