@@ -10,6 +10,7 @@ use crate::cursor::CursorKey;
 use crate::scim::policy::Policy;
 use crate::scim::registry::Registry;
 use crate::scim::registry::custom::{Definitions, Unsound};
+use crate::store::check_type_names;
 
 /// A body above this is refused with 413. Lambda takes 6 MB of event, in which
 /// a body can be base64 and the JSON around it escaped.
@@ -153,6 +154,7 @@ pub fn read_definitions(path: &Path) -> Result<Definitions, String> {
     for file in files {
         let error = |error: Unsound| format!("{}: {error}", file.display());
         definitions = definitions.and(Definitions::parse(&text(&file)?).map_err(error)?);
+        check_type_names(&definitions).map_err(error)?;
         Registry::with(&Policy::default(), &definitions).map_err(error)?;
     }
     Ok(definitions)

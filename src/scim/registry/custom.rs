@@ -27,20 +27,8 @@ const MAX_URN_BYTES: usize = 256;
 /// Attributes that every resource has (RFC 7643 s3.1).
 const COMMON: [&str; 4] = ["id", "externalId", "meta", "schemas"];
 
-/// Words of the store's keys (`store::table::keys`) in the place of a resource type, and the
-/// types of `assignables`.
-const RESERVED_NAMES: [&str; 10] = [
-    "census",
-    "changed",
-    "job",
-    "member",
-    "nesting",
-    "tenant",
-    "Role",
-    "Entitlement",
-    "OktaRole",
-    "OktaEntitlement",
-];
+/// The types of roles and entitlements. A tenant that declares none today may do so later.
+const RESERVED_NAMES: [&str; 4] = ["Role", "Entitlement", "OktaRole", "OktaEntitlement"];
 
 const RESERVED_ENDPOINTS: [&str; 10] = [
     "Bulk",
@@ -153,6 +141,11 @@ impl Definitions {
             return Err(unsound(format!("{attributes} attributes, at most {MAX_ATTRIBUTES} are allowed")));
         }
         Ok(Self { schemas, resource_types, roles, entitlements })
+    }
+
+    /// Returns the names of the resource types that are declared or extended.
+    pub fn type_names(&self) -> impl Iterator<Item = &str> {
+        self.resource_types.iter().map(|kind| kind.name.as_str())
     }
 
     /// With those of another document.
