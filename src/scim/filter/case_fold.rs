@@ -1,22 +1,24 @@
-//! How a value is compared whose case does not count.
+//! Comparison of values without regard to case.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::decompose_compatible;
 
-/// The mappings of RFC 8265 s3.3 (`UsernameCaseMapped`: width, case, NFC) without
-/// its prohibitions, for every attribute with `caseExact: false`. The filter
-/// evaluator and the rows of the store for unique and look-up values both
-/// compare what this returns, so what a row finds is what a filter matches.
+/// Maps a value of a `caseExact: false` attribute to the form in which it is
+/// compared: the mappings of RFC 8265 s3.3 (`UsernameCaseMapped`: width, case, NFC)
+/// without its prohibitions.
 ///
-/// It is lower case and not case folding: `STRASSE` and `Straße` stay two users.
+/// The filter evaluator and the index of unique and look-up values both compare this
+/// form, so the index finds what a filter matches.
 pub fn fold(text: &str) -> String {
     if text.is_ascii() {
         return text.to_ascii_lowercase();
     }
+    // Lower case rather than case folding, as RFC 8265 s3.3.1 has it: folding would make
+    // one user of `STRASSE` and `Straße`.
     text.chars().map(usual_width).collect::<String>().to_lowercase().nfc().collect()
 }
 
-/// Blocks of halfwidth Hangul: first, last, what the first maps to.
+/// The blocks of halfwidth Hangul: first, last, and the target of the first.
 const HANGUL: [(char, char, char); 6] = [
     ('\u{FFA0}', '\u{FFA0}', '\u{3164}'),
     ('\u{FFA1}', '\u{FFBE}', '\u{3131}'),
@@ -26,9 +28,11 @@ const HANGUL: [(char, char, char); 6] = [
     ('\u{FFDA}', '\u{FFDC}', '\u{3161}'),
 ];
 
-/// The decomposition mapping of a fullwidth or halfwidth character, one step
-/// of it: the compatibility decomposition goes further for Hangul and the macron.
+/// Maps a fullwidth or halfwidth character to its decomposition mapping.
 fn usual_width(c: char) -> char {
+    // RFC 8265 wants one step of the mapping. The compatibility decomposition of the
+    // crate goes further for Hangul (to conjoining jamo) and for the macron (to a space
+    // and a combining mark), so those are mapped by hand.
     match c {
         '\u{3000}' => ' ',
         '\u{FFE3}' => '\u{AF}',

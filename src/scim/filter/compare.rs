@@ -1,5 +1,5 @@
-//! One comparison of a filter (RFC 7644 s3.4.2.2): the operator and its value
-//! against a value of a resource, by the type of the attribute.
+//! A single comparison of a filter (RFC 7644 s3.4.2.2): an operator and its value
+//! against one value of a resource, by the type of the attribute.
 
 use std::cmp::Ordering;
 
@@ -14,6 +14,15 @@ use crate::scim::filter::{CompareOp, Filter};
 use crate::scim::quirks::{self, Leeway};
 use crate::scim::schema::{Attribute, Returned, Type};
 
+/// A condition on a path, before it is bound to an attribute.
+#[derive(Clone, Copy)]
+pub(crate) enum Predicate<'f> {
+    Present,
+    Compare(CompareOp, &'f Value),
+    Element(&'f Filter),
+}
+
+/// A condition bound to an attribute. Testing a value cannot fail.
 #[derive(Debug)]
 pub(crate) enum Test {
     Present,
@@ -22,7 +31,7 @@ pub(crate) enum Test {
 
 #[derive(Debug)]
 pub(crate) enum Operand {
-    /// With `exact` false the text is folded.
+    /// A text; it is folded unless `exact`.
     Text {
         text: String,
         exact: bool,
@@ -32,26 +41,19 @@ pub(crate) enum Operand {
     Boolean(bool),
 }
 
-/// What a filter asks of the attribute at a path.
-#[derive(Clone, Copy)]
-pub(crate) enum Asked<'f> {
-    Present,
-    Compare(CompareOp, &'f Value),
-    Element(&'f Filter),
-}
-
 impl Test {
+    /// Binds a condition to an attribute, which error texts call `name`.
     pub(crate) fn bind(
         name: &str,
         attribute: &Attribute,
-        asked: Asked<'_>,
+        predicate: Predicate<'_>,
         leeway: Leeway<'_>,
     ) -> Result<Self> {
         refuse_hidden(name, attribute)?;
-        let (op, value) = match asked {
-            Asked::Present => return Ok(Self::Present),
-            Asked::Compare(op, value) => (op, value),
-            Asked::Element(_) => {
+        let (op, value) = match predicate {
+            Predicate::Present => return Ok(Self::Present),
+            Predicate::Compare(op, value) => (op, value),
+            Predicate::Element(_) => {
                 return Err(invalid(format!("{name} has no sub-attributes: leave out the brackets")));
             }
         };
@@ -69,8 +71,8 @@ impl Test {
                 )));
             }
         };
-        // RFC 7644 Table 3 refuses order for boolean and binary; parts of
-        // anything but text have no meaning.
+        // RFC 7644 Table 3 fails order for boolean and binary. `co`, `sw` and `ew` it leaves
+        // open for numbers and dates, but a part of `42` depends on how it is written.
         let others = match attribute.kind {
             Type::Boolean | Type::Binary if !matches!(op, CompareOp::Eq | CompareOp::Ne) => "eq, ne or pr",
             Type::Decimal | Type::Integer | Type::DateTime if is_part(op) => "eq, ne, gt, ge, lt, le or pr",
@@ -85,10 +87,11 @@ impl Test {
         Err(invalid(format!("{name} is {a_kind}: use {others} instead of {op}")))
     }
 
-    /// `value` is one value, or what a resource does not have.
+    /// Tests one value, or `None` for an attribute that a resource does not have.
     pub(crate) fn accepts(&self, value: Option<&Value>) -> bool {
         match (self, value) {
             (Self::Present, value) => value.is_some_and(is_present),
+            // An absent value equals nothing, so only `ne` holds for it.
             (Self::Compare(op, _), None) => *op == CompareOp::Ne,
             (Self::Compare(op, operand), Some(value)) => operand.compares(*op, value),
         }
@@ -96,7 +99,7 @@ impl Test {
 }
 
 impl Operand {
-    /// `None`: not a value of the attribute's type.
+    /// Reads a value of the attribute's type; `None` for any other value.
     fn of(attribute: &Attribute, op: CompareOp, value: &Value, leeway: Leeway<'_>) -> Option<Self> {
         match (attribute.kind, value) {
             (Type::String | Type::Reference | Type::Binary, Value::String(text)) => {
@@ -104,6 +107,7 @@ impl Operand {
                 Some(Self::Text { text: comparable(text, exact, op), exact })
             }
             (Type::Boolean, Value::Bool(value)) => Some(Self::Boolean(*value)),
+            // Entra ID filters by `roles[primary eq "True"]`.
             (Type::Boolean, Value::String(text)) => quirks::boolean(text, leeway).map(Self::Boolean),
             (Type::Decimal | Type::Integer, Value::Number(number)) => Some(Self::Number(number.clone())),
             (Type::DateTime, Value::String(text)) => instant(text).map(Self::Instant),
@@ -125,6 +129,8 @@ impl Operand {
             (Self::Instant(limit), Value::String(value)) => instant(value).map(|value| value.cmp(limit)),
             (Self::Number(number), Value::Number(value)) => order(value, number),
             (Self::Boolean(boolean), Value::Bool(value)) => Some(value.cmp(boolean)),
+            // The value has another type than the schema says: a tenant has redefined the
+            // attribute since it was stored. Such a value is unequal to any operand.
             _ => None,
         };
         match op {
@@ -143,33 +149,34 @@ fn is_part(op: CompareOp) -> bool {
     matches!(op, CompareOp::Co | CompareOp::Sw | CompareOp::Ew)
 }
 
-/// The lower case of a sigma depends on whether its word ends there, and a part
-/// of a text ends elsewhere than the text: `sw "ΟΔΥΣ"` finds `Οδυσσέας`.
 fn comparable(text: &str, exact: bool, op: CompareOp) -> String {
     match (exact, is_part(op)) {
         (true, _) => text.to_owned(),
         (false, false) => fold(text),
+        // A capital sigma becomes `ς` at the end of a word and `σ` elsewhere, and a part
+        // ends elsewhere than the whole: `sw "ΟΔΥΣ"` must match `Οδυσσέας`.
         (false, true) => fold(text).replace('ς', "σ"),
     }
 }
 
-/// xsd:dateTime; one without an offset is taken as UTC.
+/// Reads an xsd:dateTime. UTC is assumed if the text has no offset.
 pub(crate) fn instant(text: &str) -> Option<Timestamp> {
+    // jiff would also read a date without a time, which is no dateTime.
     if !text.contains(['T', 't']) {
         return None;
     }
     text.parse::<Timestamp>().ok().or_else(|| Offset::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok())
 }
 
-/// Integers are not rounded to compare them.
 fn order(one: &Number, other: &Number) -> Option<Ordering> {
+    // As floats, 9007199254740992 and 9007199254740993 would be equal.
     match (one.as_i128(), other.as_i128()) {
         (Some(one), Some(other)) => Some(one.cmp(&other)),
         _ => one.as_f64()?.partial_cmp(&other.as_f64()?),
     }
 }
 
-/// `pr`: "a non-empty or non-null value, or a non-empty node".
+/// Returns true if `pr` holds: "a non-empty or non-null value, or a non-empty node".
 pub(crate) fn is_present(value: &Value) -> bool {
     match value {
         Value::Null => false,
@@ -180,9 +187,9 @@ pub(crate) fn is_present(value: &Value) -> bool {
     }
 }
 
-/// A comparison would tell, guess by guess, what is never returned.
 pub(crate) fn refuse_hidden(name: &str, attribute: &Attribute) -> Result<()> {
     match attribute.returned {
+        // Comparisons would reveal the value, guess by guess.
         Returned::Never => Err(invalid(format!("{name} is never returned and cannot be filtered by"))),
         Returned::Always | Returned::Default | Returned::Request => Ok(()),
     }

@@ -1,13 +1,13 @@
-//! Filters against resources (RFC 7644 s3.4.2.2). Names, operators and values
-//! are judged once, when a filter is bound to the schema; matching cannot fail.
+//! Filters against resources (RFC 7644 s3.4.2.2). Names, operators and values are
+//! checked once, when a filter is bound to the schema; matching cannot fail.
 //!
 //! Where the RFC is silent:
-//! - a multi-valued attribute matches when one of its elements does, for `ne`
-//!   too: `emails.type ne "work"` asks for an element that is not of type work,
-//!   `not (emails.type eq "work")` for a resource without such an element;
+//! - a multi-valued attribute matches when one of its elements does, for `ne` too:
+//!   `emails.type ne "work"` matches an element that is not of type work,
+//!   `not (emails.type eq "work")` a resource without such an element;
 //! - `ne` holds for what is absent, every other comparison fails;
 //! - `eq null` means absent, `ne null` present;
-//! - a complex attribute that is compared as a whole stands for its `value`:
+//! - a complex attribute that is compared as a whole means its `value`:
 //!   `emails co "x"` in the RFC's examples, `manager eq "id"` from Entra ID.
 
 use std::sync::Arc;
@@ -16,20 +16,20 @@ use serde_json::Value;
 
 use crate::scim::attr_path::AttrPath;
 use crate::scim::error::{Error, Result};
-use crate::scim::filter::compare::{Asked, Test, invalid, is_present, refuse_hidden};
+use crate::scim::filter::compare::{Predicate, Test, invalid, is_present, refuse_hidden};
 use crate::scim::filter::{CompareOp, Filter};
 use crate::scim::quirks::{Leeway, Tolerance};
 use crate::scim::resource::Resource;
 use crate::scim::schema::{Attribute, Place, ResourceType, Target, Type};
 
-/// A filter on the resources of one type.
+/// A filter bound to the resources of one type.
 #[derive(Debug)]
 pub struct Matcher<'a> {
     kind: &'a ResourceType,
     tree: Tree<Condition<'a>>,
 }
 
-/// A value filter: what stands in the brackets of `emails[type eq "work"]`.
+/// A value filter, the part in the brackets of `emails[type eq "work"]`.
 #[derive(Debug)]
 pub struct ElementMatcher<'a> {
     tree: Tree<Member<'a>>,
@@ -45,20 +45,27 @@ enum Tree<L> {
 
 #[derive(Debug)]
 enum Condition<'a> {
-    /// Of an attribute that no resource of the type can have: whether it holds.
+    /// A condition on an attribute that no resource of the type can have, and its result.
     Absent(bool),
-    /// The URN of an extension that has attributes.
+    /// The presence of an extension, by its URN.
     Extension(&'a str),
     Values(Place<'a>, Test),
     Element(Place<'a>, ElementMatcher<'a>),
 }
 
-/// A condition on a sub-attribute; `sub` is `None` where the elements are
-/// simple values.
+/// A condition on a sub-attribute; `sub` is `None` if the elements are simple values.
 #[derive(Debug)]
 struct Member<'a> {
     sub: Option<&'a Attribute>,
     test: Test,
+}
+
+/// The resource types of a query: the filter is bound to `kind`, one of `kinds`.
+#[derive(Clone, Copy)]
+struct Scope<'a, 'k> {
+    kind: &'a ResourceType,
+    kinds: &'k [Arc<ResourceType>],
+    leeway: Leeway<'k>,
 }
 
 impl<'a> Matcher<'a> {
@@ -66,15 +73,16 @@ impl<'a> Matcher<'a> {
         Self::among(filter, kind, &[], Leeway::default())
     }
 
-    /// For a query of several types: an attribute that `kind` does not have and
-    /// another of `kinds` has is absent (s3.4.2.1).
+    /// Binds a filter of a query of several types. An attribute that another type has,
+    /// but not `kind`, is absent (s3.4.2.1).
     pub fn among(
         filter: &Filter,
         kind: &'a ResourceType,
         kinds: &[Arc<ResourceType>],
         leeway: Leeway<'_>,
     ) -> Result<Self> {
-        let tree = Tree::bind(filter, &|path, asked| Condition::bind(kind, kinds, path, asked, leeway))?;
+        let scope = Scope { kind, kinds, leeway };
+        let tree = Tree::bind(filter, &|path, predicate| scope.bind(path, predicate))?;
         Ok(Self { kind, tree })
     }
 
@@ -88,7 +96,7 @@ impl<'a> ElementMatcher<'a> {
         if attribute.sub_attributes.is_empty() && !attribute.multi_valued {
             return Err(invalid(format!("{} has no sub-attributes: leave out the brackets", attribute.name)));
         }
-        let tree = Tree::bind(filter, &|path, asked| Member::bind(attribute, path, asked, leeway))?;
+        let tree = Tree::bind(filter, &|path, predicate| Member::bind(attribute, path, predicate, leeway))?;
         Ok(Self { tree })
     }
 
@@ -98,21 +106,22 @@ impl<'a> ElementMatcher<'a> {
 }
 
 impl<L> Tree<L> {
-    fn bind(filter: &Filter, leaf: &impl Fn(&AttrPath, Asked<'_>) -> Result<L>) -> Result<Self> {
+    fn bind(filter: &Filter, leaf: &impl Fn(&AttrPath, Predicate<'_>) -> Result<L>) -> Result<Self> {
         let legs = |legs: &[Filter]| legs.iter().map(|leg| Self::bind(leg, leaf)).collect::<Result<_>>();
-        let present = |path| leaf(path, Asked::Present).map(Self::Leaf);
+        let present = |path| leaf(path, Predicate::Present).map(Self::Leaf);
         match filter {
             Filter::All(all) => legs(all).map(Self::All),
             Filter::Any(any) => legs(any).map(Self::Any),
             Filter::Not(inner) => Ok(Self::Not(Box::new(Self::bind(inner, leaf)?))),
+            // Null is no value (RFC 7643 s2.5), so comparing with it can only ask for presence.
             Filter::Present(path) | Filter::Compare { path, op: CompareOp::Ne, value: Value::Null } => {
                 present(path)
             }
             Filter::Compare { path, op: CompareOp::Eq, value: Value::Null } => {
                 Ok(Self::Not(Box::new(present(path)?)))
             }
-            Filter::Compare { path, op, value } => leaf(path, Asked::Compare(*op, value)).map(Self::Leaf),
-            Filter::Element { path, filter } => leaf(path, Asked::Element(filter)).map(Self::Leaf),
+            Filter::Compare { path, op, value } => leaf(path, Predicate::Compare(*op, value)).map(Self::Leaf),
+            Filter::Element { path, filter } => leaf(path, Predicate::Element(filter)).map(Self::Leaf),
         }
     }
 
@@ -126,63 +135,73 @@ impl<L> Tree<L> {
     }
 }
 
-impl<'a> Condition<'a> {
-    fn bind(
-        kind: &'a ResourceType,
-        kinds: &[Arc<ResourceType>],
-        path: &AttrPath,
-        asked: Asked<'_>,
-        leeway: Leeway<'_>,
-    ) -> Result<Self> {
-        let is_borne = |target: &Target<'_>| match target {
-            Target::Attribute(place) if place.extension.is_some() && path.schema.is_none() => {
-                leeway.tolerates(Tolerance::ExtensionWithoutUrn)
-            }
-            Target::Attribute(_) | Target::Extension(_) => true,
-        };
-        let place = match resolve(kind, path).filter(is_borne) {
+impl<'a> Scope<'a, '_> {
+    fn bind(self, path: &AttrPath, predicate: Predicate<'_>) -> Result<Condition<'a>> {
+        let Self { kind, kinds, leeway } = self;
+        let place = match resolve(kind, path).filter(|target| self.admits(path, target)) {
             Some(Target::Attribute(place)) => place,
-            None if kinds.iter().filter_map(|other| resolve(other, path)).any(|target| is_borne(&target)) => {
-                return Ok(Self::Absent(matches!(asked, Asked::Compare(CompareOp::Ne, _))));
+            None if self.is_of_another_type(path) => {
+                return Ok(Condition::Absent(matches!(predicate, Predicate::Compare(CompareOp::Ne, _))));
             }
             None => return Err(unknown(kind, kinds, path)),
             Some(Target::Extension(schema)) => {
-                return match asked {
-                    Asked::Present => Ok(Self::Extension(&schema.id)),
-                    Asked::Compare(..) | Asked::Element(_) => {
+                return match predicate {
+                    Predicate::Present => Ok(Condition::Extension(&schema.id)),
+                    Predicate::Compare(..) | Predicate::Element(_) => {
                         Err(invalid(format!("{path} is a schema: compare one of its attributes")))
                     }
                 };
             }
         };
+        // Before the sub-attribute: `returned: never` of a complex attribute covers its parts.
         refuse_hidden(&place.attribute.name, place.attribute)?;
-        let place = match (asked, place.leaf().kind) {
-            (Asked::Element(filter), _) if place.sub.is_none() => {
+        let place = match (predicate, place.leaf().kind) {
+            (Predicate::Element(filter), _) if place.sub.is_none() => {
                 return ElementMatcher::new(filter, place.attribute, leeway)
-                    .map(|elements| Self::Element(place, elements));
+                    .map(|elements| Condition::Element(place, elements));
             }
-            (Asked::Compare(..), Type::Complex) => {
+            // The RFC's own examples compare `emails` for `emails.value`. A single complex
+            // value in that form is Entra ID's.
+            (Predicate::Compare(..), Type::Complex) => {
                 let value = place.attribute.sub_attribute("value");
-                let is_borne = |_: &&Attribute| {
+                let is_meant = |_: &&Attribute| {
                     place.attribute.multi_valued || leeway.tolerates(Tolerance::ComplexAsValue)
                 };
-                Place { sub: value.filter(is_borne), ..place }
+                Place { sub: value.filter(is_meant), ..place }
             }
             _ => place,
         };
         let name = name(&place);
-        // Nobody keeps it: it depends on the address that the request came to.
+        // No resource has it: it follows from the host that a request was sent to.
         if name == "meta.location" {
             return Err(invalid("meta.location cannot be filtered by: use id".to_owned()));
         }
-        Test::bind(&name, place.leaf(), asked, leeway).map(|test| Self::Values(place, test))
+        Test::bind(&name, place.leaf(), predicate, leeway).map(|test| Condition::Values(place, test))
     }
 
+    /// Returns true unless the path lacks the URN of an extension and must have it.
+    fn admits(self, path: &AttrPath, target: &Target<'_>) -> bool {
+        match target {
+            Target::Attribute(place) if place.extension.is_some() && path.schema.is_none() => {
+                self.leeway.tolerates(Tolerance::ExtensionWithoutUrn)
+            }
+            Target::Attribute(_) | Target::Extension(_) => true,
+        }
+    }
+
+    fn is_of_another_type(self, path: &AttrPath) -> bool {
+        let mut targets = self.kinds.iter().filter_map(|other| resolve(other, path));
+        targets.any(|target| self.admits(path, &target))
+    }
+}
+
+impl Condition<'_> {
     fn holds(&self, kind: &ResourceType, resource: &Resource) -> bool {
         match self {
             Self::Absent(holds) => *holds,
             Self::Extension(urn) => resource.attributes.get(*urn).is_some_and(is_present),
             Self::Values(place, test) => match elements(resource.get(kind, place).as_deref()) {
+                // An empty array has no element that could match, but `ne` holds for it.
                 [] => test.accepts(None),
                 values => values.iter().any(|value| test.accepts(value_at(value, place.sub))),
             },
@@ -193,11 +212,12 @@ impl<'a> Condition<'a> {
     }
 }
 
-/// RFC 7644 s3.10 wants the attributes of an extension with its URN. Entra ID
-/// asks for `manager eq "id"` without; the core schema goes first.
+/// Resolves a path, in the extensions too if it has no URN.
 pub(crate) fn resolve<'a>(kind: &'a ResourceType, path: &AttrPath) -> Option<Target<'a>> {
-    let extensions = kind.extensions.iter().filter(|_| path.schema.is_none());
+    // The core schema goes first, so that adding an extension cannot change the meaning
+    // of a filter that worked before.
     kind.resolve(path).or_else(|| {
+        let extensions = kind.extensions.iter().filter(|_| path.schema.is_none());
         extensions.into_iter().find_map(|extension| {
             kind.resolve(&AttrPath { schema: Some(extension.schema.id.clone()), ..path.clone() })
         })
@@ -205,7 +225,12 @@ pub(crate) fn resolve<'a>(kind: &'a ResourceType, path: &AttrPath) -> Option<Tar
 }
 
 impl<'a> Member<'a> {
-    fn bind(attribute: &'a Attribute, path: &AttrPath, asked: Asked<'_>, leeway: Leeway<'_>) -> Result<Self> {
+    fn bind(
+        attribute: &'a Attribute,
+        path: &AttrPath,
+        predicate: Predicate<'_>,
+        leeway: Leeway<'_>,
+    ) -> Result<Self> {
         let name = &attribute.name;
         if path.schema.is_some() || path.sub.is_some() {
             return Err(invalid(format!(
@@ -214,12 +239,14 @@ impl<'a> Member<'a> {
         }
         let (sub, leaf) = match attribute.sub_attribute(&path.attr) {
             Some(sub) => (Some(sub), sub),
+            // A simple element has no sub-attributes, but the grammar wants a name: it goes by
+            // `value`, as the main part of a complex element does (RFC 7643 s2.4).
             None if attribute.sub_attributes.is_empty() && path.attr.eq_ignore_ascii_case("value") => {
                 (None, attribute)
             }
             None => return Err(no_sub_attribute(attribute, &path.attr)),
         };
-        let test = Test::bind(&format!("{name}.{}", path.attr), leaf, asked, leeway)?;
+        let test = Test::bind(&format!("{name}.{}", path.attr), leaf, predicate, leeway)?;
         Ok(Self { sub, test })
     }
 }
@@ -245,6 +272,7 @@ fn name(place: &Place<'_>) -> String {
 }
 
 fn unknown(kind: &ResourceType, kinds: &[Arc<ResourceType>], path: &AttrPath) -> Error {
+    // A misspelled sub-attribute of a known attribute is answered with those that exist.
     let whole = AttrPath { sub: None, ..path.clone() };
     let mut wholes = std::iter::once(kind).chain(kinds.iter().map(Arc::as_ref));
     let whole = wholes.find_map(|kind| resolve(kind, &whole));
