@@ -15,7 +15,7 @@ use crate::lambda::{Payload, Request, Response};
 use crate::route::{Location, Route};
 use crate::scim::bulk::bulk_id;
 use crate::scim::bulk::schedule::{Schedule, Step};
-use crate::scim::bulk::{self, Asked, Bulk, Operation, Outcome};
+use crate::scim::bulk::{self, Bulk, Operation, Outcome, SubRequest};
 use crate::scim::decode::excerpt;
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::patch;
@@ -82,7 +82,7 @@ impl RequestContext<'_> {
         Ok(Response::json(200, &bulk::response(&job.answers())))
     }
 
-    async fn carry_out(&self, step: Step, asked: Result<Asked>, end: Instant) -> Done {
+    async fn carry_out(&self, step: Step, asked: Result<SubRequest>, end: Instant) -> Done {
         let (asked, route) = match asked.and_then(|asked| Ok((self.operation_route(&asked)?, asked))) {
             Ok((route, asked)) => (asked, route),
             Err(error) => return Done { step, location: None, answer: Err(error) },
@@ -99,7 +99,7 @@ impl RequestContext<'_> {
         Done { step, location, answer }
     }
 
-    async fn operate(&self, route: Route, asked: Asked) -> Result<Response> {
+    async fn operate(&self, route: Route, asked: SubRequest) -> Result<Response> {
         let mut headers = HeaderMap::new();
         if let Some(version) = &asked.version {
             // A text that cannot be a header is not a version that we issued, and neither is
@@ -128,7 +128,7 @@ impl RequestContext<'_> {
         }
     }
 
-    fn operation_route(&self, asked: &Asked) -> Result<Route> {
+    fn operation_route(&self, asked: &SubRequest) -> Result<Route> {
         let location = Location::parse(&asked.path, None);
         match Route::parse(&method(asked.method), &location, &self.tenant.registry)? {
             route @ (Route::Create(_) | Route::Replace(..) | Route::Patch(..) | Route::Delete(..)) => {
@@ -159,16 +159,16 @@ impl<'a> Job<'a> {
     }
 
     /// Makes the request of a step.
-    fn prepare(&mut self, step: Step) -> Result<Asked> {
+    fn prepare(&mut self, step: Step) -> Result<SubRequest> {
         let (Step::Whole(index) | Step::Create(index) | Step::Link(index)) = step;
         let operation = self.bulk.operations.get(index).ok_or_else(not_begun)?;
-        let mut asked = operation.asked.clone()?;
+        let mut asked = operation.request.clone()?;
         match step {
             Step::Whole(_) => {}
             Step::Create(_) => {
                 let is_open =
                     |bulk_id: &str| self.creators.contains(bulk_id) && !self.created.contains_key(bulk_id);
-                let (now, later) = bulk_id::split(&asked.data, &is_open);
+                let (now, later) = bulk_id::split(std::mem::take(&mut asked.data), &is_open);
                 self.later.insert(index, later);
                 asked.data = now;
             }
@@ -176,7 +176,7 @@ impl<'a> Job<'a> {
                 let bulk_id = operation.bulk_id.as_deref().unwrap_or_default();
                 let path = format!("{}/{}", asked.path.trim_end_matches('/'), self.id_of(bulk_id)?);
                 let later = self.later.remove(&index).unwrap_or_default();
-                asked = Asked { method: bulk::Method::Patch, path, version: None, data: patch::add(&later) };
+                asked = SubRequest { method: bulk::Method::Patch, path, version: None, data: patch::add(&later) };
             }
         }
         asked.resolved(|bulk_id| self.id_of(bulk_id))
@@ -199,7 +199,7 @@ impl<'a> Job<'a> {
     fn note(&mut self, done: Done, schedule: &mut Schedule) {
         let (Step::Whole(index) | Step::Create(index) | Step::Link(index)) = done.step;
         let is_taken = done.answer.as_ref().is_err_and(|error| error.kind == ErrorKind::Uniqueness);
-        if is_taken && self.repeated.insert(index) && schedule.again(index) {
+        if is_taken && self.repeated.insert(index) && schedule.requeue(index) {
             return;
         }
         let Some(operation) = self.bulk.operations.get(index) else { return };
@@ -271,7 +271,7 @@ impl<'a> Job<'a> {
 
 /// Returns the location of the resource that an operation names.
 fn named(base: &str, operation: &Operation) -> Option<String> {
-    let asked = operation.asked.as_ref().ok().filter(|_| !operation.creates())?;
+    let asked = operation.request.as_ref().ok().filter(|_| !operation.creates())?;
     Some(format!("{base}/{}", asked.path.trim_start_matches('/')))
 }
 

@@ -25,6 +25,15 @@ pub(crate) const MAX_STATEMENTS: usize = 25;
 /// Operands of one `IN` in a condition.
 pub(crate) const MAX_OPERANDS: usize = 100;
 
+/// Attributes that a blind write may set. An expression of DynamoDB has at most 4 KB, and
+/// each attribute takes about 40 bytes of it.
+pub(crate) const MAX_BLIND_VALUES: usize = 20;
+
+/// Bytes of each value that a blind write sets. Such a write does not measure the resource,
+/// so the growth of all attributes of a type must fit between the limit of the store and
+/// that of DynamoDB.
+pub(crate) const MAX_BLIND_VALUE_BYTES: usize = 256;
+
 /// Batches in flight at the same time.
 pub(crate) const BATCHES_AT_ONCE: usize = 16;
 

@@ -51,6 +51,7 @@ pub use self::limits::{MAX_INDEX_ROWS, MAX_RESOURCE_BYTES, RETRY_AFTER};
 pub use self::resource::{Blind, Change, Created};
 pub use self::table::audit_trail::{Action, AuditTrail, Changed};
 pub use self::table::directory::{Collection, Directory, TenantName};
+pub use self::table::keys::check_type_names;
 pub use self::table::tenant_record::{Algorithm, Keys, Oauth, Scope, TenantRecord, TokenRecord};
 pub use self::table::write_context::{WriteContext, Writer};
 pub use self::tokens::Rotated;

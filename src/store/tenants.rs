@@ -15,7 +15,7 @@ use crate::store::dynamo::transaction::Action;
 use crate::store::error::Error;
 use crate::store::resource::Created;
 use crate::store::table::directory::TenantName;
-use crate::store::table::keys::{TENANTS, listed_tenant};
+use crate::store::table::keys::{TENANTS, check_type_names, listed_tenant};
 use crate::store::table::tenant_record::{Oauth, TenantRecord};
 
 impl Store {
@@ -89,7 +89,10 @@ impl Store {
     /// are refused.
     pub async fn set_definitions(&self, tenant: &TenantName, text: &str) -> Result<(), Error> {
         Definitions::parse(text)
-            .and_then(|definitions| Registry::with(&Policy::default(), &definitions))
+            .and_then(|definitions| {
+                check_type_names(&definitions)?;
+                Registry::with(&Policy::default(), &definitions)
+            })
             .map_err(|error| Error::Refused(ErrorKind::InvalidValue.with(error.to_string())))?;
         self.set(tenant, "definitions", Some(&text)).await
     }

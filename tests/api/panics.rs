@@ -6,7 +6,7 @@ use std::panic::AssertUnwindSafe;
 
 use bolero::check;
 use scim_lambda::lambda::Event;
-use scim_lambda::scim::attr_path::Path;
+use scim_lambda::scim::patch::path::Path;
 use scim_lambda::scim::decode::Reader;
 use scim_lambda::scim::filter::Filter;
 use scim_lambda::scim::filter::evaluate::Matcher;

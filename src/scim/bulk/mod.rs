@@ -1,4 +1,8 @@
-//! A bulk request and the answer to it (RFC 7644 s3.7).
+//! Bulk requests (RFC 7644 s3.7). In reading order:
+//!
+//! - this file: [`Bulk`], a request that was read, and the answer to it;
+//! - [`bulk_id`]: references to resources that the request itself creates;
+//! - [`schedule`]: the order in which the operations may be carried out.
 
 pub mod bulk_id;
 pub mod schedule;
@@ -18,27 +22,28 @@ const RESPONSE: &str = "urn:ietf:params:scim:api:messages:2.0:BulkResponse";
 
 #[derive(Debug)]
 pub struct Bulk {
-    /// After so many errors nothing more is begun.
+    /// The number of errors after which no further operation is begun.
     pub fail_on_errors: Option<usize>,
     pub operations: Vec<Operation>,
 }
 
-/// One request within the request.
+/// An element of `Operations`.
 #[derive(Debug)]
 pub struct Operation {
-    /// As it was sent: the answer repeats it.
+    /// The method as it was sent, which the answer repeats.
     pub method: Value,
     pub bulk_id: Option<String>,
-    /// An operation that cannot be understood fails alone.
-    pub asked: Result<Asked>,
+    /// The request that the operation makes. One that cannot be read fails alone.
+    pub request: Result<SubRequest>,
 }
 
+/// A request within the bulk request.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Asked {
+pub struct SubRequest {
     pub method: Method,
-    /// Below the base of the endpoint.
+    /// The path below the base of the endpoint.
     pub path: String,
-    /// What `If-Match` would say.
+    /// The value in the place of an `If-Match` header.
     pub version: Option<String>,
     pub data: Value,
 }
@@ -51,7 +56,7 @@ pub enum Method {
     Delete,
 }
 
-/// What has become of an operation.
+/// The result of an operation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outcome {
     pub status: u16,
@@ -67,30 +72,27 @@ impl Bulk {
         let operations = member(body, "Operations")
             .and_then(Value::as_array)
             .ok_or_else(|| ErrorKind::InvalidSyntax.with("the body has to hold Operations, an array"))?;
+        // Before any of them is read: s3.7.4 makes it an error of the request as a whole.
         if operations.len() > max_operations {
             return Err(ErrorKind::TooLarge.with(format!(
                 "the request has {} operations, which exceeds maxOperations ({max_operations}): send several requests",
                 operations.len()
             )));
         }
-        let fail_on_errors = match member(body, "failOnErrors") {
-            None | Some(Value::Null) => None,
-            Some(limit) => Some(
-                limit
-                    .as_u64()
-                    .and_then(|limit| usize::try_from(limit).ok())
-                    .filter(|limit| *limit > 0)
-                    .ok_or_else(|| {
-                        ErrorKind::InvalidValue.with("failOnErrors has to be an integer from 1")
-                    })?,
-            ),
+        let bulk = Self {
+            fail_on_errors: fail_on_errors(body)?,
+            operations: operations.iter().map(|operation| Operation::parse(operation, leeway)).collect(),
         };
+        bulk.check_bulk_ids()?;
+        Ok(bulk)
+    }
+
+    fn check_bulk_ids(&self) -> Result<()> {
         let mut creators = HashMap::new();
-        let mut parsed = Vec::with_capacity(operations.len());
-        for (index, operation) in operations.iter().enumerate() {
-            let operation = Operation::parse(operation, leeway);
-            if let Some(bulk_id) = &operation.bulk_id
-                && let Some(first) = creators.insert(bulk_id.clone(), index)
+        for (index, operation) in self.operations.iter().enumerate() {
+            // Of any method: a client that reuses an id cannot tell the two answers apart.
+            if let Some(bulk_id) = operation.bulk_id.as_deref()
+                && let Some(first) = creators.insert(bulk_id, index)
             {
                 return Err(ErrorKind::InvalidValue.with(format!(
                     "the bulkId {} is used by the operations {} and {}: give each its own",
@@ -99,12 +101,11 @@ impl Bulk {
                     index + 1
                 )));
             }
-            parsed.push(operation);
         }
-        Ok(Self { fail_on_errors, operations: parsed })
+        Ok(())
     }
 
-    /// Who creates what a `bulkId` stands for.
+    /// Returns by `bulkId` the operation that creates the resource it stands for.
     pub fn creators(&self) -> HashMap<&str, usize> {
         self.operations
             .iter()
@@ -115,11 +116,23 @@ impl Bulk {
     }
 }
 
+fn fail_on_errors(body: &Value) -> Result<Option<usize>> {
+    let limit = match member(body, "failOnErrors") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(limit) => limit.as_u64().and_then(|limit| usize::try_from(limit).ok()),
+    };
+    // 0 is no limit that s3.7 knows, and would begin nothing.
+    match limit.filter(|limit| *limit > 0) {
+        None => Err(ErrorKind::InvalidValue.with("failOnErrors has to be an integer from 1")),
+        limit => Ok(limit),
+    }
+}
+
 impl Operation {
     fn parse(operation: &Value, leeway: Leeway<'_>) -> Self {
         let text = |name| member(operation, name).and_then(Value::as_str).filter(|text| !text.is_empty());
         let bulk_id = text("bulkId").map(str::to_owned);
-        let asked = || {
+        let request = || {
             let method =
                 text("method").and_then(|method| Method::parse(method, leeway)).ok_or_else(|| {
                     ErrorKind::InvalidSyntax.with("method has to be POST, PUT, PATCH or DELETE")
@@ -137,34 +150,40 @@ impl Operation {
                 (_, Some(data)) => data.clone(),
                 (_, None) => return Err(ErrorKind::InvalidSyntax.with(format!("{method} needs data"))),
             };
-            Ok(Asked { method, path: path.to_owned(), version: text("version").map(str::to_owned), data })
+            Ok(SubRequest {
+                method,
+                path: path.to_owned(),
+                version: text("version").map(str::to_owned),
+                data,
+            })
         };
-        Self { method: member(operation, "method").cloned().unwrap_or_default(), asked: asked(), bulk_id }
+        Self { method: member(operation, "method").cloned().unwrap_or_default(), request: request(), bulk_id }
     }
 
     pub fn creates(&self) -> bool {
-        self.asked.as_ref().is_ok_and(|asked| asked.method == Method::Post)
+        self.request.as_ref().is_ok_and(|request| request.method == Method::Post)
     }
 
-    /// As an element of the answer.
+    /// Returns the element of the answer for this operation.
     pub fn answer(&self, outcome: Outcome) -> Value {
         let mut answer = Map::new();
         let mut put = |name: &str, value: Option<Value>| {
             answer.extend(value.map(|value| (name.to_owned(), value)));
         };
         put("location", outcome.location.map(Value::from));
-        put("method", Some(self.method.clone()).filter(|method| !method.is_null()));
-        put("bulkId", self.bulk_id.clone().map(Value::from));
+        put("method", Some(&self.method).filter(|method| !method.is_null()).cloned());
+        put("bulkId", self.bulk_id.as_deref().map(Value::from));
         put("version", outcome.version.map(Value::from));
+        // A string, as in the examples of s3.7. The `{"code": ...}` of one of them is an erratum.
         put("status", Some(outcome.status.to_string().into()));
         put("response", outcome.response);
         Value::Object(answer)
     }
 }
 
-impl Asked {
-    /// With permanent ids in the place of each `bulkId`.
-    pub fn resolved(&self, mut id_of: impl FnMut(&str) -> Result<String>) -> Result<Self> {
+impl SubRequest {
+    /// Replaces each `bulkId` by the permanent id of its resource.
+    pub fn resolved(self, mut id_of: impl FnMut(&str) -> Result<String>) -> Result<Self> {
         let mut failed = None;
         let mut name = |bulk_id: &str| match id_of(bulk_id) {
             Ok(id) => Some(id),
@@ -173,11 +192,11 @@ impl Asked {
                 None
             }
         };
-        let path = bulk_id::rewrite_text(&self.path, false, &mut name).unwrap_or_else(|| self.path.clone());
-        let data = bulk_id::rewrite(&self.data, &mut name);
+        let path = bulk_id::rewrite_text(&self.path, false, &mut name).unwrap_or(self.path);
+        let data = bulk_id::rewrite(self.data, &mut name);
         match failed {
             Some(error) => Err(error),
-            None => Ok(Self { path, data, ..self.clone() }),
+            None => Ok(Self { path, data, ..self }),
         }
     }
 }

@@ -1,221 +1,239 @@
-//! In which order the operations of a bulk request may happen (RFC 7644 s3.7).
+//! The order in which the operations of a bulk request may be carried out (RFC 7644
+//! s3.7).
 //!
-//! As many as possible at once, so long as what comes of it is what would come of
-//! one after the other. An operation waits
-//! * until the resources exist that it names by their `bulkId`, be they created by
-//!   operations before it or after it,
-//! * for each operation before it which touches the same resource, or claims the
-//!   same unique value.
+//! As many as possible run at the same time, as long as the result is that of running
+//! them one by one. An operation waits
+//! * until the resources exist that it refers to by `bulkId`, no matter whether
+//!   earlier or later operations create them,
+//! * for each earlier operation that touches the same resource or claims the same
+//!   unique value.
 //!
-//! Where operations wait for each other in a circle (s3.7.1), one of them creates
-//! its resource without what it cannot name yet, and adds that later.
+//! Where operations wait for each other in a circle (s3.7.1), one of them creates its
+//! resource without the references that cannot be resolved yet, and adds them later.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use serde_json::Value;
 
+use crate::scim::attr_path::AttrPath;
 use crate::scim::bulk::bulk_id;
 use crate::scim::bulk::{Bulk, Method, Operation};
 use crate::scim::message::member;
 use crate::scim::registry::Registry;
 use crate::scim::schema::ResourceType;
 
-/// What is to be done next; the number is that of the operation.
+/// The next piece of work, with the number of its operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
+    /// The operation as it was sent.
     Whole(usize),
-    /// The resource alone, without attributes that name what does not exist yet.
+    /// The creation of a resource without attributes that refer to a missing one.
     Create(usize),
-    /// Those attributes.
+    /// The addition of those attributes.
     Link(usize),
 }
 
+/// A dependency graph of the operations.
 #[derive(Debug)]
 pub struct Schedule {
-    entries: Vec<Entry>,
+    nodes: Vec<Node>,
     ready: BTreeSet<usize>,
 }
 
 #[derive(Debug, Default)]
-struct Entry {
+struct Node {
     state: State,
     creates: bool,
-    /// How many resources it names that do not exist yet.
-    names: usize,
-    /// How many operations before it are not done.
-    follows: usize,
-    /// Who names the resource that it creates.
-    named_by: Vec<usize>,
-    followed_by: Vec<usize>,
+    /// The number of resources that it refers to and that do not exist yet.
+    missing: usize,
+    /// The number of earlier operations that it waits for.
+    waits_for: usize,
+    /// The operations that refer to the resource that it creates.
+    referrers: Vec<usize>,
+    /// The later operations that wait for it.
+    followers: Vec<usize>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum State {
     #[default]
     Waiting,
-    UnderWay,
-    /// Has created its resource, and what is missing in it waits.
+    Running,
+    /// The resource was created, and its references wait.
     Created,
     Done,
 }
 
-/// What an operation touches; two that touch the same are kept in order.
+/// An object that operations compete for.
 #[derive(Debug, PartialEq, Eq, Hash)]
-enum Thing {
-    Resource(String),
+enum Object<'a> {
+    /// A resource, by its id in lower case.
+    Resource(&'a str),
     /// The resource that the operation of this number creates.
     Created(usize),
     /// A unique value: resource type, attribute, value.
-    Value(String, String, String),
+    Value(&'a str, &'a AttrPath, String),
     /// All the unique values of a resource type.
-    Values(String),
+    Values(&'a str),
 }
 
-/// How it touches it. Operations that do the same may do it at once, unless they
-/// change it.
+/// The mode in which an operation uses an object. Operations of the same mode may run
+/// at the same time, unless they change the object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Touch {
-    Changes,
-    Names,
-    Claims,
-    Frees,
+enum Access {
+    Change,
+    Refer,
+    Claim,
+    Release,
 }
 
 impl Schedule {
     pub fn new(bulk: &Bulk, registry: &Registry) -> Self {
-        let creators = bulk.creators();
         let targets: HashSet<String> = bulk.operations.iter().filter_map(target).collect();
-        let mut entries: Vec<Entry> = Vec::with_capacity(bulk.operations.len());
-        entries.resize_with(bulk.operations.len(), Entry::default);
-        let mut touched: HashMap<Thing, Vec<(usize, Touch)>> = HashMap::new();
+        let uses = Uses { targets: &targets, creators: &bulk.creators(), registry };
+        let mut nodes: Vec<Node> = Vec::with_capacity(bulk.operations.len());
+        nodes.resize_with(bulk.operations.len(), Node::default);
+        let mut users: HashMap<Object<'_>, Vec<(usize, Access)>> = HashMap::new();
         for (index, operation) in bulk.operations.iter().enumerate() {
-            let named = names(operation, &creators);
-            for creator in &named {
-                if let Some(creator) = entries.get_mut(*creator) {
-                    creator.named_by.push(index);
+            let referred = uses.referred(operation);
+            for creator in &referred {
+                if let Some(creator) = nodes.get_mut(*creator) {
+                    creator.referrers.push(index);
                 }
             }
-            let mut follows = BTreeSet::new();
-            for (thing, touch) in touches(operation, &named, &targets, &creators, registry) {
-                let others = touched.entry(thing).or_default();
-                let before = others.iter().filter(|(_, other)| *other != touch || touch == Touch::Changes);
-                follows.extend(before.map(|(other, _)| *other).filter(|other| *other != index));
-                others.push((index, touch));
+            // A set: two operations may share several objects, and one of them is done once.
+            let mut earlier = BTreeSet::new();
+            for (object, access) in uses.of(operation, &referred) {
+                let others = users.entry(object).or_default();
+                let rivals = others.iter().filter(|(_, other)| *other != access || access == Access::Change);
+                earlier.extend(rivals.map(|(other, _)| *other).filter(|other| *other != index));
+                others.push((index, access));
             }
-            for before in &follows {
-                if let Some(before) = entries.get_mut(*before) {
-                    before.followed_by.push(index);
+            for other in &earlier {
+                if let Some(other) = nodes.get_mut(*other) {
+                    other.followers.push(index);
                 }
             }
-            if let Some(entry) = entries.get_mut(index) {
-                (entry.names, entry.follows, entry.creates) =
-                    (named.len(), follows.len(), operation.creates());
+            if let Some(node) = nodes.get_mut(index) {
+                (node.missing, node.waits_for, node.creates) =
+                    (referred.len(), earlier.len(), operation.creates());
             }
         }
-        let mut schedule = Self { entries, ready: BTreeSet::new() };
-        for index in 0..schedule.entries.len() {
+        let mut schedule = Self { nodes, ready: BTreeSet::new() };
+        for index in 0..schedule.nodes.len() {
             schedule.consider(index);
         }
         schedule
     }
 
-    /// The first that can be begun. `idle` says that nothing is under way: then
-    /// there is always something, until all is done.
+    /// Returns the first step that can be begun. If nothing is running (`idle`), there
+    /// is one until all operations are done.
     pub fn next(&mut self, idle: bool) -> Option<Step> {
         let index = self.ready.pop_first();
-        let entry = index.and_then(|index| Some((index, self.entries.get_mut(index)?)));
-        let step = match entry {
-            Some((index, Entry { state: State::Created, .. })) => Some(Step::Link(index)),
+        let node = index.and_then(|index| Some((index, self.nodes.get_mut(index)?)));
+        let step = match node {
+            Some((index, Node { state: State::Created, .. })) => Some(Step::Link(index)),
             Some((index, _)) => Some(Step::Whole(index)),
-            None if idle => self.way_out(),
+            // Only when idle: a running operation may still resolve what others wait for.
+            None if idle => self.break_circle(),
             None => None,
         }?;
         let (Step::Whole(index) | Step::Create(index) | Step::Link(index)) = step;
-        self.entries.get_mut(index)?.state = State::UnderWay;
+        self.nodes.get_mut(index)?.state = State::Running;
         Some(step)
     }
 
-    /// All wait for each other. A circle of names is broken where nothing is to be
-    /// followed; to follow is given up before a resource is created in two steps
-    /// out of its order.
-    fn way_out(&self) -> Option<Step> {
-        let waiting = || self.entries.iter().enumerate().filter(|(_, entry)| entry.state == State::Waiting);
-        let circular = |leads: bool| {
-            let mut creators = waiting().filter(|(_, entry)| entry.creates && (!leads || entry.follows == 0));
-            creators.find(|(index, _)| self.names_itself(*index)).map(|(index, _)| Step::Create(index))
+    /// Returns a step for the case that all operations wait for each other.
+    fn break_circle(&self) -> Option<Step> {
+        let waiting = || self.nodes.iter().enumerate().filter(|(_, node)| node.state == State::Waiting);
+        let circular = |in_order: bool| {
+            let mut creators =
+                waiting().filter(|(_, node)| node.creates && (!in_order || node.waits_for == 0));
+            creators.find(|(index, _)| self.refers_to_itself(*index)).map(|(index, _)| Step::Create(index))
         };
-        let nameable = || waiting().find(|(_, entry)| entry.names == 0).map(|(index, _)| Step::Whole(index));
-        circular(true).or_else(nameable).or_else(|| circular(false))
+        let resolved = || waiting().find(|(_, node)| node.missing == 0).map(|(index, _)| Step::Whole(index));
+        // From the least harm to the greatest: a creation in two steps in its turn, then a
+        // whole operation out of its turn, then a creation in two steps out of its turn.
+        circular(true).or_else(resolved).or_else(|| circular(false))
     }
 
-    /// Directly or through others.
-    fn names_itself(&self, index: usize) -> bool {
+    /// Returns true if the operation refers to its own resource, directly or through
+    /// others.
+    fn refers_to_itself(&self, index: usize) -> bool {
         let mut visited = HashSet::new();
         let mut next = vec![index];
-        while let Some(entry) = next.pop().and_then(|index| self.entries.get(index)) {
-            for by in &entry.named_by {
-                if *by == index {
+        while let Some(node) = next.pop().and_then(|index| self.nodes.get(index)) {
+            for referrer in &node.referrers {
+                if *referrer == index {
                     return true;
                 }
-                if visited.insert(*by) {
-                    next.push(*by);
+                if visited.insert(*referrer) {
+                    next.push(*referrer);
                 }
             }
         }
         false
     }
 
-    /// The resource of a [`Step::Create`] exists.
+    /// Notes that the resource of a [`Step::Create`] exists.
     pub fn created(&mut self, index: usize) {
-        if let Some(entry) = self.entries.get_mut(index) {
-            entry.state = State::Created;
-            self.release_name(index);
+        if let Some(node) = self.nodes.get_mut(index) {
+            node.state = State::Created;
+            self.release_referrers(index);
             self.consider(index);
         }
     }
 
-    /// The operation is over, well or not.
+    /// Notes that an operation is over, successfully or not.
     pub fn done(&mut self, index: usize) {
-        let Some(entry) = self.entries.get_mut(index) else { return };
-        entry.state = State::Done;
-        let followers = std::mem::take(&mut entry.followed_by);
-        self.release_name(index);
+        let Some(node) = self.nodes.get_mut(index) else { return };
+        node.state = State::Done;
+        let followers = std::mem::take(&mut node.followers);
+        // After a failure, too: the referrers then fail by themselves, with an error that
+        // names the `bulkId`. Left waiting, they would never be answered.
+        self.release_referrers(index);
         for follower in followers {
-            if let Some(entry) = self.entries.get_mut(follower) {
-                entry.follows = entry.follows.saturating_sub(1);
+            if let Some(node) = self.nodes.get_mut(follower) {
+                // Saturating: `break_circle` may have begun a follower that still waited.
+                node.waits_for = node.waits_for.saturating_sub(1);
             }
             self.consider(follower);
         }
     }
 
-    /// To be done once more when all before it is done; `false` if that is so.
-    pub fn again(&mut self, index: usize) -> bool {
-        let mut follows = 0;
-        for before in self.entries.iter_mut().take(index).filter(|before| before.state != State::Done) {
-            before.followed_by.push(index);
-            follows += 1;
+    /// Schedules an operation again, after all earlier ones. Returns false if those are
+    /// done.
+    pub fn requeue(&mut self, index: usize) -> bool {
+        let mut earlier = 0;
+        for node in self.nodes.iter_mut().take(index).filter(|node| node.state != State::Done) {
+            // It may follow some of them already, and must wait for each of them once.
+            if !node.followers.contains(&index) {
+                node.followers.push(index);
+            }
+            earlier += 1;
         }
-        if let Some(entry) = self.entries.get_mut(index).filter(|_| follows > 0) {
-            (entry.state, entry.follows) = (State::Waiting, follows);
+        if let Some(node) = self.nodes.get_mut(index).filter(|_| earlier > 0) {
+            (node.state, node.waits_for) = (State::Waiting, earlier);
         }
-        follows > 0
+        earlier > 0
     }
 
-    fn release_name(&mut self, index: usize) {
-        let waiting = self.entries.get_mut(index).map(|entry| std::mem::take(&mut entry.named_by));
-        for waiting in waiting.unwrap_or_default() {
-            if let Some(entry) = self.entries.get_mut(waiting) {
-                entry.names = entry.names.saturating_sub(1);
+    fn release_referrers(&mut self, index: usize) {
+        let referrers = self.nodes.get_mut(index).map(|node| std::mem::take(&mut node.referrers));
+        for referrer in referrers.unwrap_or_default() {
+            if let Some(node) = self.nodes.get_mut(referrer) {
+                node.missing = node.missing.saturating_sub(1);
             }
-            self.consider(waiting);
+            self.consider(referrer);
         }
     }
 
     fn consider(&mut self, index: usize) {
-        let is_ready = self.entries.get(index).is_some_and(|entry| match entry.state {
-            State::Waiting => entry.names == 0 && entry.follows == 0,
-            State::Created => entry.names == 0,
-            State::UnderWay | State::Done => false,
+        let is_ready = self.nodes.get(index).is_some_and(|node| match node.state {
+            State::Waiting => node.missing == 0 && node.waits_for == 0,
+            // Its turn came before it created the resource: earlier operations do not count.
+            State::Created => node.missing == 0,
+            State::Running | State::Done => false,
         });
         if is_ready {
             self.ready.insert(index);
@@ -223,66 +241,77 @@ impl Schedule {
     }
 }
 
-/// The operations that create what this one names.
-fn names(operation: &Operation, creators: &HashMap<&str, usize>) -> BTreeSet<usize> {
-    let Ok(asked) = &operation.asked else { return BTreeSet::new() };
-    let named = bulk_id::named(&asked.path, &asked.data);
-    named.iter().filter_map(|bulk_id| creators.get(bulk_id.as_str()).copied()).collect()
+/// The data by which the objects of an operation are found.
+struct Uses<'a> {
+    /// The resources that the paths of the request name.
+    targets: &'a HashSet<String>,
+    creators: &'a HashMap<&'a str, usize>,
+    registry: &'a Registry,
 }
 
-/// The resource that an operation names in its path.
-fn target(operation: &Operation) -> Option<String> {
-    let asked = operation.asked.as_ref().ok().filter(|asked| asked.method != Method::Post)?;
-    asked.path.trim_end_matches('/').rsplit('/').next().map(str::to_ascii_lowercase)
-}
-
-fn touches(
-    operation: &Operation,
-    named: &BTreeSet<usize>,
-    targets: &HashSet<String>,
-    creators: &HashMap<&str, usize>,
-    registry: &Registry,
-) -> Vec<(Thing, Touch)> {
-    let Ok(asked) = &operation.asked else { return Vec::new() };
-    let target = target(operation);
-    let of_bulk_id = target.as_ref().and_then(|_| bulk_id::named(&asked.path, &Value::Null).pop());
-    let created = of_bulk_id.and_then(|bulk_id| creators.get(bulk_id.as_str()).copied());
-    let mut touches: Vec<(Thing, Touch)> = Vec::new();
-    touches.extend(
-        named
-            .iter()
-            .filter(|creator| Some(**creator) != created)
-            .map(|creator| (Thing::Created(*creator), Touch::Names)),
-    );
-    match (created, &target) {
-        (Some(created), _) => touches.push((Thing::Created(created), Touch::Changes)),
-        (None, Some(target)) => touches.push((Thing::Resource(target.clone()), Touch::Changes)),
-        (None, None) => {}
+impl<'a> Uses<'a> {
+    /// Returns the operations that create the resources that this one refers to.
+    fn referred(&self, operation: &Operation) -> BTreeSet<usize> {
+        let Ok(request) = &operation.request else { return BTreeSet::new() };
+        let named = bulk_id::named(&request.path, &request.data);
+        named.iter().filter_map(|bulk_id| self.creator(bulk_id)).collect()
     }
-    let mut mentioned = HashSet::new();
-    mentions(&asked.data, targets, &mut mentioned);
-    mentioned.retain(|id| Some(id) != target.as_ref());
-    touches.extend(mentioned.into_iter().map(|id| (Thing::Resource(id), Touch::Names)));
-    let endpoint = asked.path.trim_start_matches('/').split('/').next().unwrap_or_default();
-    let Some(kind) = registry.at(endpoint) else { return touches };
-    match asked.method {
-        Method::Post | Method::Put => {
-            touches.push((Thing::Values(kind.name.clone()), Touch::Claims));
-            let values = claims(kind, &asked.data);
-            touches.extend(values.into_iter().map(|value| (value, Touch::Changes)));
+
+    fn creator(&self, bulk_id: &str) -> Option<usize> {
+        self.creators.get(bulk_id).copied()
+    }
+
+    fn of(&self, operation: &Operation, referred: &BTreeSet<usize>) -> Vec<(Object<'a>, Access)> {
+        let Ok(request) = &operation.request else { return Vec::new() };
+        let target = target(operation).and_then(|id| self.targets.get(&id)).map(String::as_str);
+        let bulk_id = target.and_then(|_| bulk_id::named(&request.path, &Value::Null).pop());
+        let created = bulk_id.and_then(|bulk_id| self.creator(&bulk_id));
+        let mut uses: Vec<(Object<'a>, Access)> = Vec::new();
+        let others = referred.iter().filter(|creator| Some(**creator) != created);
+        uses.extend(others.map(|creator| (Object::Created(*creator), Access::Refer)));
+        match (created, target) {
+            (Some(created), _) => uses.push((Object::Created(created), Access::Change)),
+            (None, Some(target)) => uses.push((Object::Resource(target), Access::Change)),
+            (None, None) => {}
         }
-        Method::Delete => touches.push((Thing::Values(kind.name.clone()), Touch::Frees)),
-        Method::Patch => {}
+        let mut mentioned = HashSet::new();
+        mentions(&request.data, self.targets, &mut mentioned);
+        mentioned.retain(|id| Some(*id) != target);
+        uses.extend(mentioned.into_iter().map(|id| (Object::Resource(id), Access::Refer)));
+        let endpoint = request.path.trim_start_matches('/').split('/').next().unwrap_or_default();
+        let Some(kind) = self.registry.at(endpoint) else { return uses };
+        match request.method {
+            Method::Post | Method::Put => {
+                uses.push((Object::Values(&kind.name), Access::Claim));
+                let values = claims(kind, &request.data);
+                uses.extend(values.into_iter().map(|value| (value, Access::Change)));
+            }
+            // Only the directory knows which values a deletion releases, so it is kept in
+            // order with every claim of its type.
+            Method::Delete => uses.push((Object::Values(&kind.name), Access::Release)),
+            // A PATCH may claim a value, too, but seldom does. If it loses to an earlier
+            // operation that is still running, it is requeued.
+            Method::Patch => {}
+        }
+        uses
     }
-    touches
 }
 
-/// Those of `targets` that the texts of a value mention, wherever in them.
-fn mentions(value: &Value, targets: &HashSet<String>, found: &mut HashSet<String>) {
+/// Returns the resource that an operation names in its path.
+fn target(operation: &Operation) -> Option<String> {
+    let request = operation.request.as_ref().ok().filter(|request| request.method != Method::Post)?;
+    request.path.trim_end_matches('/').rsplit('/').next().map(str::to_ascii_lowercase)
+}
+
+/// Finds the `targets` that the texts of a value mention.
+fn mentions<'a>(value: &Value, targets: &'a HashSet<String>, found: &mut HashSet<&'a str>) {
     match value {
+        // Word by word, since an id may be within a filter or at the end of a URI. A text
+        // that holds one by chance costs an unnecessary wait, and nothing else.
         Value::String(text) => {
             let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '-');
-            found.extend(words.map(str::to_ascii_lowercase).filter(|word| targets.contains(word)));
+            found
+                .extend(words.filter_map(|word| targets.get(&word.to_ascii_lowercase()).map(String::as_str)));
         }
         Value::Array(elements) => elements.iter().for_each(|element| mentions(element, targets, found)),
         Value::Object(members) => members.values().for_each(|value| mentions(value, targets, found)),
@@ -290,16 +319,17 @@ fn mentions(value: &Value, targets: &HashSet<String>, found: &mut HashSet<String
     }
 }
 
-/// The unique values of a resource as it was sent. Spelt otherwise they may still
-/// be the same; then the later of two operations is done again, after the earlier.
-fn claims(kind: &ResourceType, data: &Value) -> Vec<Thing> {
+/// Returns the unique values that a resource has as it was sent.
+fn claims<'a>(kind: &'a ResourceType, data: &Value) -> Vec<Object<'a>> {
     let unique = kind.unique.iter().filter_map(|path| {
         let object = match &path.schema {
             Some(urn) => member(data, urn)?,
             None => data,
         };
+        // Lower case is not all of `fold`, so two equal values may seem different here. The
+        // later operation then fails by the earlier one's value, and is requeued.
         let value = member(object, &path.attr)?.as_str()?;
-        Some(Thing::Value(kind.name.clone(), path.to_string(), value.to_lowercase()))
+        Some(Object::Value(&kind.name, path, value.to_lowercase()))
     });
     unique.collect()
 }

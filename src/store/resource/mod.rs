@@ -11,7 +11,10 @@ mod update;
 use serde_json::Value;
 
 use crate::scim::resource::Attributes;
+use crate::scim::schema::ResourceType;
 use crate::store::group::change::Apply;
+use crate::store::limits::{MAX_BLIND_VALUE_BYTES, MAX_BLIND_VALUES};
+use crate::store::table::keys::has_rows;
 
 pub use self::create::Created;
 
@@ -27,6 +30,24 @@ pub struct Change<'a> {
 pub enum Blind<'a> {
     /// These attributes in place of all others.
     Replace(&'a Attributes),
-    /// These values of attributes that have no index rows.
+    /// These values of top-level attributes, which no state of the resource can refuse.
     Set(Vec<(&'a str, &'a Value)>),
+}
+
+impl Blind<'_> {
+    /// Whether one write without a read can carry the change out.
+    fn is_expressible(&self, kind: &ResourceType) -> bool {
+        match self {
+            Self::Replace(_) => true,
+            Self::Set(sets) => {
+                // The rows of a value depend on the value before it, which a blind write does
+                // not know.
+                let fits = |(name, value): &(&str, &Value)| {
+                    !has_rows(kind, name)
+                        && value.as_str().is_none_or(|text| text.len() <= MAX_BLIND_VALUE_BYTES)
+                };
+                sets.len() <= MAX_BLIND_VALUES && sets.iter().all(fits)
+            }
+        }
+    }
 }

@@ -35,6 +35,7 @@ use sha2::{Digest, Sha256};
 
 use crate::scim::attr_path::AttrPath;
 use crate::scim::filter::case_fold::fold;
+use crate::scim::registry::custom::{Definitions, Unsound, unsound};
 use crate::scim::schema::{ResourceType, Target};
 use crate::store::digest::hex;
 use crate::store::dynamo::item::Key;
@@ -162,6 +163,23 @@ impl Collection<'_> {
     pub(crate) fn look_up_key(self, path: &AttrPath, value: &str) -> Key {
         Key { pk: self.values_partition(path), sk: format!("{}#", value_key(self.kind, path, value)) }
     }
+}
+
+/// Names that stand in the place of a resource type in the keys of other items.
+const RESERVED: [&str; 6] = ["census", "changed", "job", "member", "nesting", "tenant"];
+
+/// Refuses a resource type that would share its partition with other items.
+pub fn check_type_names(definitions: &Definitions) -> Result<(), Unsound> {
+    let is_reserved = |name: &&str| RESERVED.iter().any(|word| word.eq_ignore_ascii_case(name));
+    match definitions.type_names().find(is_reserved) {
+        Some(name) => Err(unsound(format!("resource type {name}: the name is reserved: choose another"))),
+        None => Ok(()),
+    }
+}
+
+/// Whether values of the top-level attribute of this name have index rows.
+pub(crate) fn has_rows(kind: &ResourceType, name: &str) -> bool {
+    kind.unique.iter().chain(&kind.look_up).any(|path| path.schema.is_none() && path.attr == name)
 }
 
 fn value_key(kind: &ResourceType, path: &AttrPath, value: &str) -> String {

@@ -7,6 +7,7 @@ use crate::scim::policy::Policy;
 use crate::scim::registry::Registry;
 use crate::scim::registry::custom::{Definitions, Unsound};
 use crate::store::digest::sha256;
+use crate::store::table::keys::check_type_names;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TenantRecord {
@@ -95,7 +96,10 @@ impl TenantRecord {
     /// Returns the schemas and resource types of the tenant: the packaged ones and its own.
     pub fn registry(&self, packaged: &Definitions) -> Result<Registry, Unsound> {
         let own = self.definitions.as_deref().map_or_else(|| Ok(Definitions::default()), Definitions::parse);
-        own.and_then(|own| Registry::with(&self.policy, &packaged.clone().and(own)))
+        own.and_then(|own| {
+            check_type_names(&own)?;
+            Registry::with(&self.policy, &packaged.clone().and(own))
+        })
     }
 
     pub fn new(created: Timestamp) -> Self {
