@@ -97,7 +97,7 @@ fn a_resource_type_that_cannot_be_served_is_refused() {
         document
     };
     let documents = [
-        kind(json!({ "name": "Job", "endpoint": "/Jobs", "schema": "urn:example:S" })),
+        kind(json!({ "name": "role", "endpoint": "/Jobs", "schema": "urn:example:S" })),
         kind(json!({ "name": "a#b", "endpoint": "/Things", "schema": "urn:example:S" })),
         kind(json!({ "name": "Thing", "endpoint": "/a/b", "schema": "urn:example:S" })),
         kind(json!({ "name": "Thing", "endpoint": "/bulk", "schema": "urn:example:S" })),
@@ -121,7 +121,7 @@ fn a_resource_type_that_cannot_be_served_is_refused() {
         ),
     ];
     assert_snapshot!(sentences(&documents), @"
-    resource type Job: the name is reserved: choose another
+    resource type role: the name is reserved: choose another
     resource type a#b: a name is a letter, followed by letters and digits, 64 at most
     resource type Thing: its endpoint has to be one segment of a path, such as /Devices
     resource type Thing: the endpoint /bulk is taken: choose another

@@ -205,3 +205,12 @@ fn a_folder_of_documents_is_read_and_a_bad_one_named() {
     let code = read_definitions(&folder.with_file_name("main.rs")).unwrap_err();
     assert!(code.ends_with("main.rs: expected value at line 1 column 1"), "{code}");
 }
+
+#[tokio::test]
+async fn a_resource_type_does_not_have_the_name_of_a_key() {
+    let directory = Directory::new().await;
+    let document = r#"{"schemas":[{"id":"urn:example:S","name":"S","attributes":[{"name":"a"}]}],
+        "resourceTypes":[{"name":"Job","endpoint":"/Jobs","schema":"urn:example:S"}]}"#;
+    let error = directory.set_definitions("demo", document).await.unwrap_err();
+    assert_snapshot!(error, @"resource type Job: the name is reserved: choose another");
+}
