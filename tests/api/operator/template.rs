@@ -9,7 +9,7 @@ use scim_lambda::config::Config;
 use crate::support::directory::Directory;
 
 const TEMPLATE: &str = include_str!("../../../template.yaml");
-const README: &str = include_str!("../../../README.md");
+const README: &str = include_str!("../../../docs/configuration.md");
 
 /// Returns the environment that the template gives to the function.
 fn environment() -> BTreeMap<&'static str, &'static str> {
