@@ -176,7 +176,8 @@ impl<'a> Job<'a> {
                 let bulk_id = operation.bulk_id.as_deref().unwrap_or_default();
                 let path = format!("{}/{}", asked.path.trim_end_matches('/'), self.id_of(bulk_id)?);
                 let later = self.later.remove(&index).unwrap_or_default();
-                asked = SubRequest { method: bulk::Method::Patch, path, version: None, data: patch::add(&later) };
+                asked =
+                    SubRequest { method: bulk::Method::Patch, path, version: None, data: patch::add(&later) };
             }
         }
         asked.resolved(|bulk_id| self.id_of(bulk_id))

@@ -32,7 +32,8 @@ impl Store {
     }
 
     pub async fn tenant(&self, tenant: &TenantName) -> Result<Option<TenantRecord>, Error> {
-        self.table.get(self.directory(tenant).tenant_key()).await?.map(read).transpose()
+        let key = self.directory(tenant).tenant_key();
+        self.table.get_all(vec![key.clone()]).await?.remove(&key).map(read).transpose()
     }
 
     /// Creates a tenant and its place in the list of all by one transaction.

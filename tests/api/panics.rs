@@ -6,11 +6,11 @@ use std::panic::AssertUnwindSafe;
 
 use bolero::check;
 use scim_lambda::lambda::Event;
-use scim_lambda::scim::patch::path::Path;
 use scim_lambda::scim::decode::Reader;
 use scim_lambda::scim::filter::Filter;
 use scim_lambda::scim::filter::evaluate::Matcher;
 use scim_lambda::scim::patch::Patch;
+use scim_lambda::scim::patch::path::Path;
 use scim_lambda::scim::policy::{Interpretation, Policy};
 use scim_lambda::scim::quirks::Leeway;
 use scim_lambda::scim::registry::Registry;

@@ -28,7 +28,10 @@ impl Writer<'_> {
     ) -> Result<Resource, Error> {
         let mut edit = self.edit(id, precondition)?;
         let mut observed = None;
-        if let Some(blind) = change.blind.filter(|blind| blind.is_expressible(self.collection.kind) && is_expressible(precondition)) {
+        if let Some(blind) = change
+            .blind
+            .filter(|blind| blind.is_expressible(self.collection.kind) && is_expressible(precondition))
+        {
             match edit.write_blind(&blind).await {
                 Ok(Attempt::Applied(resource)) => return Ok(resource),
                 Ok(Attempt::Conflict(None)) => return Err(Error::NotFound),

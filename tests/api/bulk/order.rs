@@ -77,7 +77,7 @@ async fn what_the_time_does_not_suffice_for_is_told() {
     assert_eq!(statuses.len(), 1_000);
     assert!(done > 0 && statuses[done..].iter().all(|status| *status == "503"), "{statuses:?}");
     let last = &answer.body["Operations"][999];
-    assert_snapshot!(last["response"]["detail"].as_str().unwrap(), @"the request took so long that this was not begun: send it again");
+    assert_snapshot!(last["response"]["detail"].as_str().unwrap(), @"the request took too long to begin this operation: send it again");
     assert_eq!(last["location"].as_str().unwrap(), format!("https://example.com/scim/v2{}", group.path()));
     // The interrupted operation may have been applied.
     let version = client.get(&group.path()).await;

@@ -68,7 +68,7 @@ async fn what_names_a_resource_that_was_not_created_is_not_done() {
     POST nobody 400 userName is required and cannot be empty
     POST crew 409 bulkId:nobody was not created: see the error of its operation
     PATCH 409 bulkId:nobody was not created: see the error of its operation
-    POST x 400 bulkId:stranger is the bulkId of no POST in this request
+    POST x 400 bulkId:stranger does not match the bulkId of a POST in this request
     ");
     assert_eq!(client.get("/").await.body["totalResults"], 0);
 }

@@ -89,14 +89,14 @@ async fn an_operation_that_fails_says_why_and_the_others_are_done() {
     .await;
     assert_snapshot!(outcomes(&answer), @r#"
     POST 1 400 userName is required and cannot be empty
-    PUT 412 the resource has changed since the version in If-Match: read it again and repeat the change
-    PATCH 412 the resource has changed since the version in If-Match: read it again and repeat the change
-    DELETE 404 there is no such resource: it was deleted, or never existed
+    PUT 412 the resource has changed since the version in If-Match: read it and repeat the change
+    PATCH 412 the resource has changed since the version in If-Match: read it and repeat the change
+    DELETE 404 the resource does not exist: it was deleted or never created
     POST 2 404 there is no endpoint /Printers: check the base URL, which ends in /scim/v2
     POST 3 405 POST is not allowed here: use GET, HEAD, PUT, PATCH, DELETE, OPTIONS
     DELETE 405 DELETE is not allowed here: use GET, HEAD, POST, OPTIONS
-    POST 4 400 /Users/.search cannot be part of a bulk request: send a request of its own
-    POST 5 400 /Bulk cannot be part of a bulk request: send a request of its own
+    POST 4 400 /Users/.search is not available in a bulk request: send a separate request
+    POST 5 400 /Bulk is not available in a bulk request: send a separate request
     GET 400 method has to be POST, PUT, PATCH or DELETE
     PUT 400 PUT needs data
     DELETE 400 path has to name an endpoint, such as /Users, or a resource below one
@@ -113,7 +113,7 @@ async fn an_operation_that_fails_says_why_and_the_others_are_done() {
           "urn:ietf:params:scim:api:messages:2.0:Error"
         ],
         "status": "412",
-        "detail": "the resource has changed since the version in If-Match: read it again and repeat the change"
+        "detail": "the resource has changed since the version in If-Match: read it and repeat the change"
       }
     }
     "#);
@@ -151,7 +151,7 @@ async fn a_request_that_is_no_bulk_request_is_refused_as_a_whole() {
     400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"failOnErrors has to be an integer from 1"}
     400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"the bulkId a is used by the operations 1 and 3: give each its own"}
     413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the request has 1001 operations, which exceeds maxOperations (1000): send several requests"}
-    413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the bulk request has 1048726 bytes, which exceeds maxPayloadSize (1048576): send several requests"}
+    413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the bulk request has 1048726 bytes, the limit is 1048576 (maxPayloadSize): send several requests"}
     200 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:BulkResponse"],"Operations":[]}
     "#);
     assert_eq!(client.get("/Users").await.body["totalResults"], 0);
@@ -170,7 +170,7 @@ async fn the_limits_are_those_that_the_configuration_tells() {
     let three = client.post("/Bulk", &json!({ "Operations": [0, 0, 0] }).to_string()).await;
     assert_snapshot!(three, @r#"413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the request has 3 operations, which exceeds maxOperations (2): send several requests"}"#);
     let long = client.post("/Bulk", &format!("{}{}", json!({ "Operations": [] }), " ".repeat(300))).await;
-    assert_snapshot!(long, @r#"413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the bulk request has 317 bytes, which exceeds maxPayloadSize (300): send several requests"}"#);
+    assert_snapshot!(long, @r#"413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the bulk request has 317 bytes, the limit is 300 (maxPayloadSize): send several requests"}"#);
 }
 
 #[tokio::test]

@@ -139,11 +139,11 @@ async fn a_description_is_read_whole_and_only_read() {
         }
     }
     assert_snapshot!(table, @"
-    403 /ServiceProviderConfig?filter=id+pr this endpoint takes no filter: read it whole
-    403 /ResourceTypes?filter=id+pr this endpoint takes no filter: read it whole
-    403 /ResourceTypes/User?filter=id+pr this endpoint takes no filter: read it whole
-    403 /Schemas?filter=id+pr this endpoint takes no filter: read it whole
-    403 /Schemas/urn:ietf:params:scim:schemas:core:2.0:User?filter=id+pr this endpoint takes no filter: read it whole
+    403 /ServiceProviderConfig?filter=id+pr filter is not supported on this endpoint
+    403 /ResourceTypes?filter=id+pr filter is not supported on this endpoint
+    403 /ResourceTypes/User?filter=id+pr filter is not supported on this endpoint
+    403 /Schemas?filter=id+pr filter is not supported on this endpoint
+    403 /Schemas/urn:ietf:params:scim:schemas:core:2.0:User?filter=id+pr filter is not supported on this endpoint
     ");
 }
 

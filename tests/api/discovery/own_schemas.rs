@@ -53,7 +53,7 @@ async fn an_extension_of_users_is_obeyed_everywhere() {
         refused.push(client.post("/Users", &body).await.to_string());
     }
     assert_snapshot!(refused.join("\n"), @r#"
-    409 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"409","scimType":"uniqueness","detail":"urn:example:params:scim:schemas:extension:badge:2.0:User:badgeNumber is already taken by the resource with id 00000000-0000-4000-8000-000000000001: choose another or update that one"}
+    409 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"409","scimType":"uniqueness","detail":"urn:example:params:scim:schemas:extension:badge:2.0:User:badgeNumber is already used by the resource with the id 00000000-0000-4000-8000-000000000001: choose another value or update that resource"}
     400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"urn:example:params:scim:schemas:extension:badge:2.0:User:site is required and cannot be empty"}
     400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"urn:example:params:scim:schemas:extension:badge:2.0:User:site has to be a string"}
     400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"urn:example:params:scim:schemas:extension:badge:2.0:User:issued has to be a date and time such as 2026-01-31T09:30:00Z"}
@@ -108,7 +108,7 @@ async fn a_resource_type_of_ones_own_is_like_any_other() {
     let path = made.path();
     assert_eq!(client.get(&path).await.body, made.body);
     let taken = client.post("/Devices", &device("Plug", "2c:54").to_string()).await;
-    assert_snapshot!(taken, @r#"409 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"409","scimType":"uniqueness","detail":"urn:ietf:params:scim:schemas:extension:ethernet-mab:2.0:Device:deviceMacAddress is already taken by the resource with id 00000000-0000-4000-8000-000000000001: choose another or update that one"}"#);
+    assert_snapshot!(taken, @r#"409 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"409","scimType":"uniqueness","detail":"urn:ietf:params:scim:schemas:extension:ethernet-mab:2.0:Device:deviceMacAddress is already used by the resource with the id 00000000-0000-4000-8000-000000000001: choose another value or update that resource"}"#);
     let bare = client.post("/Devices", r#"{"active":true}"#).await;
     assert_snapshot!(bare, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"urn:ietf:params:scim:schemas:extension:ethernet-mab:2.0:Device is required and cannot be empty"}"#);
 

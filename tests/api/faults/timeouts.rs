@@ -64,6 +64,6 @@ async fn a_request_ends_before_api_gateway_gives_up() {
     client.faults.inject("TransactWriteItems", Fault::Hang);
     let answer = client.post("/Users", r#"{"userName":"sarah"}"#).await;
     assert_eq!(started.elapsed().as_secs(), 25);
-    assert_snapshot!(answer, @r#"503 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"503","detail":"the directory took too long: read the resource, or send the request again later"}"#);
+    assert_snapshot!(answer, @r#"503 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"503","detail":"the request took too long: read the resource, or send the request again later"}"#);
     assert_eq!(answer.header("retry-after"), Some("2"));
 }

@@ -39,8 +39,8 @@ async fn what_is_not_there_is_said_so() {
         writeln!(table, "{method} {path}: {}{allow} {}", answer.status, answer.detail()).unwrap();
     }
     assert_snapshot!(table, @"
-    GET /ResourceTypes/Robot: 404 there is no resource type Robot
-    GET /Schemas/urn:example:Robot: 404 there is no schema urn:example:Robot
+    GET /ResourceTypes/Robot: 404 resource type Robot does not exist
+    GET /Schemas/urn:example:Robot: 404 schema urn:example:Robot does not exist
     GET /Robots: 404 there is no endpoint /Robots: check the base URL, which ends in /scim/v2
     POST /Robots: 404 there is no endpoint /Robots: check the base URL, which ends in /scim/v2
     GET /Robots/1: 404 there is no endpoint /Robots/1: check the base URL, which ends in /scim/v2
@@ -48,8 +48,8 @@ async fn what_is_not_there_is_said_so() {
     GET /Schemas/urn:ietf:params:scim:schemas:core:2.0:User/name: 404 there is no endpoint /Schemas/urn:ietf:params:scim:schemas:core:2.0:User/name: check the base URL, which ends in /scim/v2
     GET /ServiceProviderConfig/1: 404 there is no endpoint /ServiceProviderConfig/1: check the base URL, which ends in /scim/v2
     GET /ServiceProviderConfigs: 404 there is no endpoint /ServiceProviderConfigs: check the base URL, which ends in /scim/v2
-    GET /Me: 501 /Me is not supported: the token is that of a service, not of a user
-    PATCH /me: 501 /Me is not supported: the token is that of a service, not of a user
+    GET /Me: 501 /Me is not available: this token is not bound to a user
+    PATCH /me: 501 /Me is not available: this token is not bound to a user
     GET /Bulk: 405 (Allow: POST, OPTIONS) GET is not allowed here: use POST, OPTIONS
     PUT /Users: 405 (Allow: GET, HEAD, POST, OPTIONS) PUT is not allowed here: use GET, HEAD, POST, OPTIONS
     PATCH /Users: 405 (Allow: GET, HEAD, POST, OPTIONS) PATCH is not allowed here: use GET, HEAD, POST, OPTIONS

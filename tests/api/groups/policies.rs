@@ -37,7 +37,7 @@ async fn two_groups_have_one_name_only_where_names_are_free() {
     let design = create(&client, "Design", &[]).await;
     let staff = create(&client, "Staff", &[]).await;
     let detail = format!(
-        "displayName is already taken by the resource with id {}: choose another or update that one",
+        "displayName is already used by the resource with the id {}: choose another value or update that resource",
         id(&design)
     );
     for answer in [
@@ -76,8 +76,7 @@ async fn unknown_members_are_refused_by_id() {
     for (unknown, name) in
         [(vec![NOBODY], NOBODY.to_owned()), (vec![NOBODY, NO_ONE], format!("{NOBODY}, {NO_ONE}"))]
     {
-        let detail =
-            format!("there is no user or group with the id {name}: create it before it is made a member");
+        let detail = format!("no user or group has the id {name}: create it before you add it as a member");
         let both: Vec<&str> = unknown.iter().copied().chain([user[0].as_str()]).collect();
         let replace = patch(&json!([{ "op": "replace", "path": "members",
             "value": both.iter().map(|id| json!({ "value": id })).collect::<Vec<_>>() }]));

@@ -16,7 +16,7 @@ async fn a_body_over_the_limit_is_refused() {
     let body = |bytes: usize| format!("{:<bytes$}", r#"{"userName":"bo"}"#);
     let user = client.post("/Users", &body(100)).await;
     assert_eq!(user.status, 201);
-    assert_snapshot!(client.post("/Users", &body(101)).await, @r#"413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the body has 101 bytes, at most 100 are allowed"}"#);
+    assert_snapshot!(client.post("/Users", &body(101)).await, @r#"413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the body has 101 bytes, the limit is 100"}"#);
     assert_eq!(client.put(&user.path(), &body(101)).await.status, 413);
     assert_eq!(client.patch(&user.path(), &format!("{DEACTIVATE:<101}")).await.status, 413);
 }
@@ -92,7 +92,7 @@ async fn a_request_that_changes_more_than_20000_members_is_413() {
     let members: Vec<Value> = ids.iter().map(|id| json!({ "value": id })).collect();
     let created =
         client.post("/Groups", &json!({ "displayName": "B", "members": members }).to_string()).await;
-    let expected = "the request changes 20001 members, at most 20000 are allowed: send several requests";
+    let expected = "the request changes 20001 members, the limit is 20000: send several requests";
     assert_eq!((created.status, created.detail()), (413, expected));
     assert_eq!(client.get(&group.path()).await.header("etag"), Some("W/\"1\""));
 }

@@ -17,7 +17,7 @@ async fn a_user_over_390_kb_is_refused() {
     assert_eq!(created.status, 201, "{}", created.detail());
     let path = created.path();
     let refused = client.post("/Users", &user(390 * 1024 - 27)).await;
-    assert_snapshot!(refused, @r#"413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the resource would have 399361 bytes, at most 399360 are allowed: send fewer or shorter values"}"#);
+    assert_snapshot!(refused, @r#"413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the resource has 399361 bytes, the limit is 399360: send fewer or shorter values"}"#);
     assert_eq!(client.put(&path, &user(390 * 1024 - 27)).await.to_string(), refused.to_string());
     for (attribute, value) in [("nickName", "y".repeat(300)), ("userName", "bo the second".to_owned())] {
         let change = json!({ "Operations": [{ "op": "add", "path": attribute, "value": value }] });

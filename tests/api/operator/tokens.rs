@@ -30,7 +30,7 @@ async fn a_token_that_only_reads_changes_nothing() {
     let reader =
         directory.client().with_token(&token(&directory, &["demo", "--read-only", "--user", id]).await);
     let refused = reader.post("/Users", r#"{"userName":"bo"}"#).await;
-    assert_snapshot!(refused, @r#"403 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"403","detail":"the token only reads: use one that the operator has made for reading and writing"}"#);
+    assert_snapshot!(refused, @r#"403 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"403","detail":"this token is read-only: use a read-write token"}"#);
     for (method, path) in [
         ("PUT", path.as_str()),
         ("PATCH", &path),

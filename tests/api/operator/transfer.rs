@@ -187,9 +187,9 @@ async fn what_cannot_be_imported_is_told_by_its_line_and_stops_nothing_else() {
     scimctl: line 5: userName has to be a string
     scimctl: line 6: no-uuid is no id: give a UUID in lower case
     scimctl: line 7: there is no resource type Robot
-    scimctl: line 3: userName is already taken by the resource with id <there>: choose another or update that one
-    scimctl: line 9: there is no user or group with the id 00000000-0000-4000-8000-000000000999: create it before it is made a member
-    scimctl: line 10: there is no such resource: it was deleted, or never existed
+    scimctl: line 3: userName is already used by the resource with the id <there>: choose another value or update that resource
+    scimctl: line 9: no user or group has the id 00000000-0000-4000-8000-000000000999: create it before you add it as a member
+    scimctl: line 10: the resource does not exist: it was deleted or never created
     {"tenant":"demo","made":2,"kept":0,"members":1,"problems":7}
     "#);
     consistency::check(&directory).await;

@@ -225,7 +225,7 @@ async fn without_a_key_no_cursor_is_offered() {
     let directory = Directory::new().await;
     let client = directory.client_with(scim_lambda::config::Config::new(directory.table()));
     assert_eq!(client.get("/ServiceProviderConfig").await.body["pagination"]["cursor"], false);
-    assert_snapshot!(client.get("/Users?cursor=").await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidCursor","detail":"cursor pagination is not offered here: page by startIndex"}"#);
+    assert_snapshot!(client.get("/Users?cursor=").await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidCursor","detail":"cursor pagination is not available: page by startIndex"}"#);
 }
 
 /// A value that more than 1,000 users share is not looked up, and needs no sorting.

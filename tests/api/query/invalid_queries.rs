@@ -130,13 +130,13 @@ async fn who_asks_for_too_much_is_told_what_to_ask_for() {
         writeln!(answers, "{query}: {status} {} {}", body["scimType"], body["detail"]).unwrap();
     }
     assert_snapshot!(answers, @r#"
-    filter=title+pr: 400 "tooMany" "there are too many Users to look at each: narrow the filter by eq on one of id, userName, externalId, emails.value, roles.value, entitlements.value, or page by cursor"
-    filter=title+pr&sortBy=title: 400 "tooMany" "there are too many Users to look at each: narrow the filter by eq on one of id, userName, externalId, emails.value, roles.value, entitlements.value"
-    filter=title+pr: 400 "tooMany" "there are too many Users to look at each: narrow the filter by eq on one of id, userName, externalId, emails.value, roles.value, entitlements.value"
-    sortBy=title: 400 "tooMany" "more than 10000 resources, or 12 MB of them, cannot be sorted: ask for fewer by a filter, or leave sortBy out"
-    sortBy=title&cursor: 400 "tooMany" "more than 10000 resources, or 12 MB of them, cannot be sorted: ask for fewer by a filter, or leave sortBy out"
-    sortBy=userName&startIndex=19902: 400 "tooMany" "only the first 20000 resources are listed in the order of userName: ask for fewer by a filter, or leave sortBy out"
-    sortBy=userName&sortOrder=descending&startIndex=9223372036854775807: 400 "tooMany" "only the first 20000 resources are listed in the order of userName: ask for fewer by a filter, or leave sortBy out"
+    filter=title+pr: 400 "tooMany" "too many Users to filter one by one: narrow the filter by eq on one of id, userName, externalId, emails.value, roles.value, entitlements.value, or page by cursor"
+    filter=title+pr&sortBy=title: 400 "tooMany" "too many Users to filter one by one: narrow the filter by eq on one of id, userName, externalId, emails.value, roles.value, entitlements.value"
+    filter=title+pr: 400 "tooMany" "too many Users to filter one by one: narrow the filter by eq on one of id, userName, externalId, emails.value, roles.value, entitlements.value"
+    sortBy=title: 400 "tooMany" "cannot sort more than 10,000 resources (12 MB): narrow the filter or omit sortBy"
+    sortBy=title&cursor: 400 "tooMany" "cannot sort more than 10,000 resources (12 MB): narrow the filter or omit sortBy"
+    sortBy=userName&startIndex=19902: 400 "tooMany" "cannot list more than the first 20,000 resources in the order of userName: narrow the filter or omit sortBy"
+    sortBy=userName&sortOrder=descending&startIndex=9223372036854775807: 400 "tooMany" "cannot list more than the first 20,000 resources in the order of userName: narrow the filter or omit sortBy"
     "#);
     assert_eq!(client.get("/Users?sortBy=userName&startIndex=19901").await.status, 200);
     for query in ["filter=userName+ne+%22x%22&count=100", "filter=userName+pr&sortBy=id&count=3"] {

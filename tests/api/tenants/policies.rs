@@ -78,7 +78,7 @@ async fn whoever_asks_too_fast_is_told_when_to_come_back() {
     }
     let refused = answers.pop().unwrap();
     assert!(answers.iter().all(|answer| answer.status == 200));
-    assert_snapshot!(refused, @r#"429 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"429","detail":"too many requests: send fewer a second, or let the operator raise the policy rateLimit"}"#);
+    assert_snapshot!(refused, @r#"429 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"429","detail":"too many requests: send fewer per second, or ask the operator to raise the policy rateLimit"}"#);
     assert_eq!(refused.header("retry-after"), Some("1"));
     client.faults.forget();
     assert_eq!(client.post("/Users", r#"{"userName":"bo"}"#).await.status, 429);

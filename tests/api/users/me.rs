@@ -35,7 +35,7 @@ async fn a_user_reads_changes_and_deletes_himself() {
     let gone = me.delete("/Me").await;
     assert_eq!((gone.status, location(&gone)), (204, permanent.as_str()));
     assert_eq!(admin.get(&sarah.path()).await.status, 404);
-    assert_snapshot!(me.get("/Me").await, @r#"404 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"404","detail":"there is no such resource: it was deleted, or never existed"}"#);
+    assert_snapshot!(me.get("/Me").await, @r#"404 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"404","detail":"the resource does not exist: it was deleted or never created"}"#);
 }
 
 #[tokio::test]
@@ -59,5 +59,5 @@ async fn the_token_of_a_service_is_nobody() {
     for method in ["GET", "PUT", "PATCH", "DELETE", "POST", "HEAD"] {
         assert_eq!(client.request(method, "/Me").body("{}").send().await.status, 501, "{method}");
     }
-    assert_snapshot!(client.get("/Me").await, @r#"501 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"501","detail":"/Me is not supported: the token is that of a service, not of a user"}"#);
+    assert_snapshot!(client.get("/Me").await, @r#"501 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"501","detail":"/Me is not available: this token is not bound to a user"}"#);
 }

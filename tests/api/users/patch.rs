@@ -126,7 +126,7 @@ async fn a_body_that_is_no_patch_is_refused_before_anything_is_looked_up() {
         assert_eq!(error(&tolerant.patch("/Users/nobody", body).await), OPERATIONS);
     }
     let unnamed = r#"{"Operations":[{"op":"remove","path":"title"}]}"#;
-    assert_snapshot!(tolerant.patch("/Users/nobody", unnamed).await, @r#"404 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"404","detail":"there is no such resource: it was deleted, or never existed"}"#);
+    assert_snapshot!(tolerant.patch("/Users/nobody", unnamed).await, @r#"404 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"404","detail":"the resource does not exist: it was deleted or never created"}"#);
     assert_snapshot!(strict.patch("/Users/nobody", unnamed).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidSyntax","detail":"schemas has to hold urn:ietf:params:scim:api:messages:2.0:PatchOp"}"#);
 }
 

@@ -18,7 +18,7 @@ async fn a_name_is_taken_in_every_case() {
     let sarah = client.post("/Users", SARAH).await;
     let bo = client.post("/Users", r#"{"userName":"bo"}"#).await.path();
     let taken = client.post("/Users", r#"{"userName":"SARAH.Jones@Example.COM"}"#).await;
-    assert_snapshot!(taken, @r#"409 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"409","scimType":"uniqueness","detail":"userName is already taken by the resource with id 00000000-0000-4000-8000-000000000001: choose another or update that one"}"#);
+    assert_snapshot!(taken, @r#"409 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"409","scimType":"uniqueness","detail":"userName is already used by the resource with the id 00000000-0000-4000-8000-000000000001: choose another value or update that resource"}"#);
     assert!(taken.detail().contains(sarah.id()));
     let put = client.put(&bo, r#"{"userName":"Sarah.Jones@example.com"}"#).await;
     assert_eq!(put.to_string(), taken.to_string());
