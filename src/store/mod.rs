@@ -93,3 +93,49 @@ impl Store {
         self.table.create().await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    /// The layers from the ground up. A file imports from its own layer and from those
+    /// below it.
+    const LAYERS: [&[&str]; 7] = [
+        &["limits", "error", "digest"],
+        &["dynamo"],
+        &["table"],
+        &["group"],
+        &["cleanup"],
+        &["resource"],
+        &["query", "tenants", "tokens", "audit", "admin"],
+    ];
+
+    fn layer(name: &str) -> usize {
+        LAYERS.iter().position(|layer| layer.contains(&name)).unwrap_or_else(|| panic!("no layer has {name}"))
+    }
+
+    fn files_below(folder: &Path) -> Vec<PathBuf> {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|path| path.is_dir());
+        files.into_iter().chain(folders.iter().flat_map(|folder| files_below(folder))).collect()
+    }
+
+    #[test]
+    fn no_layer_imports_from_one_above_it() {
+        let store = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+        let mut imports = 0;
+        for file in files_below(&store).into_iter().filter(|file| *file != store.join("mod.rs")) {
+            let name = file.strip_prefix(&store).unwrap().iter().next().unwrap().to_str().unwrap();
+            let own = layer(name.trim_end_matches(".rs"));
+            let text = fs::read_to_string(&file).unwrap();
+            // `Store` itself is of no layer: it is what the upper ones add methods to.
+            for import in text.split("crate::store::").skip(1).filter(|rest| !rest.starts_with(['S', '{'])) {
+                let name = import.split(|c: char| !(c.is_ascii_lowercase() || c == '_')).next().unwrap();
+                assert!(layer(name) <= own, "{} imports from {name}", file.display());
+                imports += 1;
+            }
+        }
+        assert!(imports > 200, "{imports}");
+    }
+}
