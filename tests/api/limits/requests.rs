@@ -69,7 +69,7 @@ async fn what_is_at_a_limit_is_taken_and_one_more_is_refused() {
         ),
         ("PUT", &user, deep(32), deep(33), 400, "more than 32 objects and arrays are within each other"),
         ("POST", "/Bulk", bulk(3), bulk(4), 413, "4 operations, which exceeds maxOperations (3)"),
-        ("POST", "/Bulk", bytes(2_000), bytes(2_001), 413, "2001 bytes, which exceeds maxPayloadSize (2000)"),
+        ("POST", "/Bulk", bytes(2_000), bytes(2_001), 413, "2001 bytes, the limit is 2000 (maxPayloadSize)"),
         ("POST", "/Users/.search", filter(16_384), filter(16_385), 400, "16384"),
     ] {
         let taken = client.request(method, path).body(&at).send().await;

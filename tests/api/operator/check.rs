@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::support::consistency;
 use crate::support::directory::Directory;
-use crate::support::scimctl::{json, run};
+use crate::support::scimctl::{command, json, run};
 
 /// A directory with an item of every kind, whose table the test can spoil.
 struct Spoiled {
@@ -68,7 +68,7 @@ impl Spoiled {
     }
 
     /// Repairs the table, asserts that it is consistent, and returns the findings.
-    async fn mended(self) -> Vec<String> {
+    async fn repaired(self) -> Vec<String> {
         let found = json(&self.directory, &["check", "demo", "--repair"]).await;
         let found = found.as_array().unwrap();
         assert!(found.iter().all(|finding| finding["repaired"] == "yes"), "{found:?}");
@@ -85,103 +85,10 @@ macro_rules! plants {
             let $spoiled = Spoiled::new().await;
             $plant;
             let found: Vec<String> = $found.iter().map(ToString::to_string).collect();
-            (found, $spoiled.mended().await)
+            (found, $spoiled.repaired().await)
         }));)*
         plants
     }};
-}
-
-#[tokio::test]
-async fn each_kind_of_inconsistency_is_found_and_mended() {
-    const OLD: &str = "2026-01-31T09:00:00Z";
-    let none = "00000000-0000-4000-8000-0000000000ff";
-    let plants = plants![
-        |t| t.delete("demo#User.userName", "bo").await
-            => [format!("demo#User.userName bo of {} is missing", t.bo)],
-        |t| t.delete("demo#User.externalId", &format!("X#{}", t.bo)).await
-            => [format!("demo#User.externalId X#{0} of {0} is missing", t.bo)],
-        |t| t.put(json!({ "pk": "demo#User.userName", "sk": "jo", "owner": t.bo })).await
-            => ["demo#User.userName jo is of no resource that has that value"],
-        |t| t.put(json!({ "pk": "demo#User.userName", "sk": "jo", "owner": none })).await
-            => ["demo#User.userName jo is of no resource that has that value"],
-        |t| t.put(json!({ "pk": "demo#User.userName", "sk": "jo" })).await
-            => ["demo#User.userName jo is of no resource that has that value"],
-        |t| t.set("demo#User.userName", "bo", "owner", json!(t.ann)).await
-            => [format!("demo#User.userName bo is not owned by {}, which has that value", t.bo)],
-        |t| t.set("demo#User.userName", "bo", "owner", json!(none)).await
-            => [format!("demo#User.userName bo is not owned by {}, which has that value", t.bo)],
-        |t| t.put(json!({ "pk": "demo#User.emails", "sk": format!("x@y#{}", t.bo) })).await
-            => [format!("demo#User.emails x@y#{} is of no resource that has that value", t.bo)],
-        |t| t.put(json!({ "pk": "demo#User.emails", "sk": "x@y" })).await
-            => ["demo#User.emails x@y is of no resource that has that value"],
-        |t| t.set("demo#User", &t.bo, "index_digest", json!("0")).await
-            => [format!("demo#User {} has the digest of other rows", t.bo)],
-        |t| t.set("demo#census#User", "00", "c00", json!(7)).await
-            => ["the census of User counts 7 in 00 c00, there are 2"],
-        |t| t.set("demo#census#User", "00", "c01", json!(1)).await
-            => ["the census of User counts 1 in 00 c01, there are 0"],
-        |t| t.delete("demo#census#Group", "00").await
-            => ["the census of Group counts 0 in 00 c00, there are 2"],
-        |t| t.set("demo#Group", &t.crew, "roster.members", json!(9)).await
-            => [format!("Group {} counts 9 members, there are 2", t.crew)],
-        |t| t.set("demo#Group", &t.all, "roster.nests", json!(false)).await
-            => [format!("Group {} has a member of its type and does not know", t.all)],
-        |t| t.set(&format!("demo#Group#{}", t.crew), &t.bo, "member_pk", json!("demo#member#x")).await
-            => [format!("demo#Group#{} {} is of the member demo#member#x", t.crew, t.bo)],
-        |t| t.set(&format!("demo#Group#{}", t.crew), &t.bo, "removed_by", json!(5)).await
-            => [format!("demo#Group#{} {} is of a staged change that never began", t.crew, t.bo)],
-        |t| {
-            let pk = format!("demo#Group#{}", t.all);
-            t.put(json!({ "pk": pk, "sk": t.bo, "member_pk": format!("demo#member#{}", t.bo), "type": "User", "added_by": 5 })).await;
-        } => [format!("demo#Group#{} {} is of a staged change that never began", t.all, t.bo)],
-        |t| {
-            let pk = format!("demo#Group#{none}");
-            t.put(json!({ "pk": pk, "sk": t.bo, "member_pk": format!("demo#member#{}", t.bo), "type": "User" })).await;
-        } => [format!("1 members are of the Group {none}, which is not there")],
-        |t| {
-            let pk = format!("demo#Group#{}", t.crew);
-            t.put(json!({ "pk": pk, "sk": none, "member_pk": format!("demo#member#{none}"), "type": "User" })).await;
-            t.set("demo#Group", &t.crew, "roster.members", json!(3)).await;
-        } => [format!("demo#Group#{} {none} is of a User that is not there", t.crew)],
-        |t| {
-            t.set("demo#Group", &t.crew, "roster.epoch", json!(1)).await;
-            t.set("demo#Group", &t.crew, "roster.staged", json!({ "write_id": "w", "until": OLD })).await;
-        } => [
-            format!("Group {} has a staged change that nobody will clean up", t.crew),
-            format!("Group {} has had a mark since before {OLD}", t.crew),
-        ],
-        |t| {
-            t.set("demo#Group", &t.crew, "roster.epoch", json!(1)).await;
-            t.set("demo#Group", &t.crew, "roster.aborted", json!([1])).await;
-        } => [format!("Group {} has a staged change that nobody will clean up", t.crew)],
-        |t| t.put(json!({ "pk": "demo#job", "sk": format!("left#{}", t.bo), "type": "User", "due": OLD })).await
-            => [format!("the User {} is there, and a job has it for deleted", t.bo)],
-        |t| t.put(json!({ "pk": "demo#job", "sk": "dance#x", "type": "User", "due": OLD })).await
-            => ["nobody knows the job dance#x on a User"],
-        |t| t.put(json!({ "pk": "demo#job", "sk": "staged#x", "type": "Robot", "due": OLD })).await
-            => ["nobody knows the job staged#x on a Robot"],
-        |t| t.delete("#tenants", "demo").await => ["the tenant is not listed"],
-    ];
-    for (expected, found) in join_all(plants).await {
-        assert_eq!(found, expected);
-    }
-}
-
-#[tokio::test]
-async fn what_somebody_has_to_decide_is_left_as_it_is() {
-    let spoiled = Spoiled::new().await;
-    let Spoiled { directory, bo, ann, .. } = &spoiled;
-    spoiled.set("demo#User", ann, "resource.userName", json!("BO")).await;
-    spoiled.put(json!({ "pk": "demo#Robot", "sk": "x" })).await;
-    let found = run(directory, &["check", "--repair"]).await.unwrap_err();
-    let lines: Vec<&str> = found.lines().collect();
-    assert!(found.contains("demo#Robot x belongs to no resource type"), "{found}");
-    assert!(found.contains(&format!("demo#User {ann} and {bo} both have bo: change one of them")), "{found}");
-    assert_eq!(lines.iter().filter(|line| line.contains("somebody has to decide")).count(), 2, "{found}");
-    spoiled.delete("demo#Robot", "x").await;
-    // After the decision the rest is repaired.
-    spoiled.set("demo#User", ann, "resource.userName", json!("ann")).await;
-    spoiled.mended().await;
 }
 
 /// Names of groups become free, and then unique again.
@@ -197,4 +104,125 @@ async fn a_changed_policy_is_followed_by_the_rows_of_what_is_there() {
         assert_eq!(client.get("/Groups?filter=displayName+eq+%22crew%22").await.list("id"), spoiled.crew);
     }
     assert_eq!(run(&spoiled.directory, &["check"]).await.unwrap(), "none\n");
+}
+
+#[tokio::test]
+async fn each_kind_of_inconsistency_is_found_and_repaired() {
+    const OLD: &str = "2026-01-31T09:00:00Z";
+    let none = "00000000-0000-4000-8000-0000000000ff";
+    let plants = plants![
+        |t| t.delete("demo#User.userName", "bo").await
+            => [format!("demo#User.userName bo of {} is missing", t.bo)],
+        |t| t.delete("demo#User.externalId", &format!("X#{}", t.bo)).await
+            => [format!("demo#User.externalId X#{0} of {0} is missing", t.bo)],
+        |t| t.put(json!({ "pk": "demo#User.userName", "sk": "jo", "owner": t.bo })).await
+            => ["demo#User.userName jo belongs to no resource that has that value"],
+        |t| t.put(json!({ "pk": "demo#User.userName", "sk": "jo", "owner": none })).await
+            => ["demo#User.userName jo belongs to no resource that has that value"],
+        |t| t.put(json!({ "pk": "demo#User.userName", "sk": "jo" })).await
+            => ["demo#User.userName jo belongs to no resource that has that value"],
+        |t| t.set("demo#User.userName", "bo", "owner", json!(t.ann)).await
+            => [format!("demo#User.userName bo is not owned by {}, which has that value", t.bo)],
+        |t| t.set("demo#User.userName", "bo", "owner", json!(none)).await
+            => [format!("demo#User.userName bo is not owned by {}, which has that value", t.bo)],
+        |t| t.put(json!({ "pk": "demo#User.emails", "sk": format!("x@y#{}", t.bo) })).await
+            => [format!("demo#User.emails x@y#{} belongs to no resource that has that value", t.bo)],
+        |t| t.put(json!({ "pk": "demo#User.emails", "sk": "x@y" })).await
+            => ["demo#User.emails x@y belongs to no resource that has that value"],
+        |t| t.set("demo#User", &t.bo, "index_digest", json!("0")).await
+            => [format!("demo#User {} has the digest of other rows", t.bo)],
+        |t| t.set("demo#census#User", "00", "c00", json!(7)).await
+            => ["the census of User counts 7 in 00 c00, the real number is 2"],
+        |t| t.set("demo#census#User", "00", "c01", json!(1)).await
+            => ["the census of User counts 1 in 00 c01, the real number is 0"],
+        |t| t.delete("demo#census#Group", "00").await
+            => ["the census of Group counts 0 in 00 c00, the real number is 2"],
+        |t| t.set("demo#Group", &t.crew, "roster.members", json!(9)).await
+            => [format!("Group {} counts 9 members, the real number is 2", t.crew)],
+        |t| t.set("demo#Group", &t.all, "roster.nests", json!(false)).await
+            => [format!("Group {} has a group as a member but is not marked as nesting", t.all)],
+        |t| t.set(&format!("demo#Group#{}", t.crew), &t.bo, "member_pk", json!("demo#member#x")).await
+            => [format!("demo#Group#{} {} is indexed under the member demo#member#x", t.crew, t.bo)],
+        |t| t.set(&format!("demo#Group#{}", t.crew), &t.bo, "removed_by", json!(5)).await
+            => [format!("demo#Group#{} {} belongs to a staged change that never began", t.crew, t.bo)],
+        |t| {
+            let pk = format!("demo#Group#{}", t.all);
+            t.put(json!({ "pk": pk, "sk": t.bo, "member_pk": format!("demo#member#{}", t.bo), "type": "User", "added_by": 5 })).await;
+        } => [format!("demo#Group#{} {} belongs to a staged change that never began", t.all, t.bo)],
+        |t| {
+            let pk = format!("demo#Group#{none}");
+            t.put(json!({ "pk": pk, "sk": t.bo, "member_pk": format!("demo#member#{}", t.bo), "type": "User" })).await;
+        } => [format!("1 members are in the Group {none}, which does not exist")],
+        |t| {
+            let pk = format!("demo#Group#{}", t.crew);
+            t.put(json!({ "pk": pk, "sk": none, "member_pk": format!("demo#member#{none}"), "type": "User" })).await;
+            t.set("demo#Group", &t.crew, "roster.members", json!(3)).await;
+        } => [format!("demo#Group#{} {none} is the membership of a User that does not exist", t.crew)],
+        |t| {
+            t.set("demo#Group", &t.crew, "roster.epoch", json!(1)).await;
+            t.set("demo#Group", &t.crew, "roster.staged", json!({ "write_id": "w", "until": OLD })).await;
+        } => [
+            format!("Group {} has a staged change without a cleanup job", t.crew),
+            format!("Group {} is locked by a staged change whose lease ended at {OLD}", t.crew),
+        ],
+        |t| {
+            t.set("demo#Group", &t.crew, "roster.epoch", json!(1)).await;
+            t.set("demo#Group", &t.crew, "roster.aborted", json!([1])).await;
+        } => [format!("Group {} has a staged change without a cleanup job", t.crew)],
+        |t| t.put(json!({ "pk": "demo#job", "sk": format!("left#{}", t.bo), "type": "User", "due": OLD })).await
+            => [format!("the User {} exists, but a job treats it as deleted", t.bo)],
+        |t| t.put(json!({ "pk": "demo#job", "sk": "dance#x", "type": "User", "due": OLD })).await
+            => ["the job dance#x on a User is unknown"],
+        |t| t.put(json!({ "pk": "demo#job", "sk": "staged#x", "type": "Robot", "due": OLD })).await
+            => ["the job staged#x on a Robot is unknown"],
+        |t| t.delete("#tenants", "demo").await => ["the tenant is not listed"],
+    ];
+    for (expected, found) in join_all(plants).await {
+        assert_eq!(found, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_finding_that_needs_a_decision_is_not_repaired() {
+    let spoiled = Spoiled::new().await;
+    let Spoiled { directory, bo, ann, .. } = &spoiled;
+    spoiled.set("demo#User", ann, "resource.userName", json!("BO")).await;
+    spoiled.put(json!({ "pk": "demo#Robot", "sk": "x" })).await;
+    let found = run(directory, &["check", "--repair"]).await.unwrap_err();
+    let lines: Vec<&str> = found.lines().collect();
+    assert!(found.contains("demo#Robot x belongs to no resource type"), "{found}");
+    assert!(found.contains(&format!("demo#User {ann} and {bo} both have bo: change one of them")), "{found}");
+    assert_eq!(lines.iter().filter(|line| line.contains("no: needs a decision")).count(), 2, "{found}");
+    spoiled.delete("demo#Robot", "x").await;
+    // After the decision the rest can be repaired.
+    spoiled.set("demo#User", ann, "resource.userName", json!("ann")).await;
+    spoiled.repaired().await;
+}
+
+/// A job that a repair puts takes a missing user out of a group.
+#[tokio::test]
+async fn the_audit_log_has_what_the_sweep_of_a_repair_changes() {
+    let spoiled = Spoiled::new().await;
+    let Spoiled { directory, crew, .. } = &spoiled;
+    let none = "00000000-0000-4000-8000-0000000000ff";
+    let membership = json!({ "pk": format!("demo#Group#{crew}"), "sk": none, "member_pk": format!("demo#member#{none}"), "type": "User" });
+    spoiled.put(membership).await;
+    spoiled.set("demo#Group", crew, "roster.members", json!(3)).await;
+    let check = ["check", "demo", "--repair", "--audit-days", "1", "--log", "info"];
+    let ended = command(directory, &check).output().await.unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    let log = String::from_utf8(ended.stderr).unwrap();
+    let log: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let log: Vec<_> = log.iter().map(|line| (&line["message"], &line["tenant"], &line["id"])).collect();
+    assert_eq!(
+        log,
+        [(&"repaired".into(), &"demo".into(), &Value::Null), (&"audit".into(), &"demo".into(), &json!(crew))]
+    );
+    let kept = json(directory, &["audit", "demo"]).await;
+    let expected = json!([{
+        "time": kept[0]["time"], "client": "scimctl", "requestId": kept[0]["requestId"], "action": "change",
+        "resourceType": "Group", "id": crew, "attributes": ["members"],
+    }]);
+    assert_eq!(kept, expected);
+    consistency::check(directory).await;
 }

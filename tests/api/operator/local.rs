@@ -29,25 +29,63 @@ fn one_line_of_json_tells_a_script_all_it_needs() {
     let end = local.stop("INT");
     assert_eq!(end.code, Some(0), "{}", end.stderr);
     assert_eq!(end.stdout, "", "nothing follows the line");
-    assert!(end.stderr.contains("status=201"), "the log is on stderr: {}", end.stderr);
+    let log: Vec<Value> = end.stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let request = log.iter().find(|line| line["message"] == "request").unwrap();
+    assert_eq!(
+        (&request["method"], &request["path"], &request["status"], &request["function"]),
+        (&"POST".into(), &"/scim/v2/Users".into(), &201.into(), &"local".into())
+    );
 }
 
+/// Needs `curl`. In place of `cargo scimctl` it runs the binary of the tests.
 #[test]
-fn a_person_is_shown_commands_to_paste() {
+fn a_person_is_shown_commands_that_work_when_pasted() {
     let mut child = Command::new(BINARY)
         .args(["--port", "0", "--token", TOKEN])
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let shown: Vec<String> = lines.by_ref().take_while(|line| !line.contains("Ctrl-C")).collect();
+    let mut shown = Vec::new();
+    while !shown.last().is_some_and(|line: &String| line.starts_with("cargo scimctl ")) {
+        shown.push(lines.next().unwrap_or_else(|| panic!("{shown:?}")));
+    }
+    assert!(shown.iter().any(|line| line.starts_with("SCIM 2.0  http://127.0.0.1:")), "{shown:?}");
+    let start = shown.iter().position(|line| line.starts_with("export ")).unwrap();
+    let pasted = shown[start..].join("\n");
+    assert_eq!((shown.len() - start, pasted.matches(TOKEN).count()), (5, 1), "{pasted}");
+    let scimctl = env!("CARGO_BIN_EXE_scimctl");
+    let script = format!("set -e\ncargo() {{ shift; '{scimctl}' \"$@\"; }}\n{pasted}");
+    let ended = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let (stdout, stderr) =
+        (String::from_utf8(ended.stdout).unwrap(), String::from_utf8(ended.stderr).unwrap());
+    assert!(ended.status.success(), "{stdout}{stderr}");
+    let [config, user, list, first, ..] = stdout.lines().collect::<Vec<_>>()[..] else { panic!("{stdout}") };
+    let [config, user, list] = [config, user, list].map(|line| serde_json::from_str::<Value>(line).unwrap());
+    assert_eq!(
+        (&config["patch"]["supported"], &user["userName"], &list["totalResults"]),
+        (&true.into(), &"sarah.jones@example.com".into(), &1.into())
+    );
+    assert_eq!(first.split_whitespace().collect::<Vec<_>>(), ["tenant", "demo"]);
+
     child.kill().unwrap();
+    let mut log = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
     child.wait().unwrap();
-    assert!(shown.iter().any(|line| line.starts_with("SCIM 2.0 at  http://127.0.0.1:")), "{shown:?}");
-    let commands: Vec<&String> = shown.iter().filter(|line| line.starts_with("curl ")).collect();
-    assert_eq!(commands.len(), 3, "{shown:?}");
-    assert!(commands.iter().all(|command| command.contains(TOKEN)), "{shown:?}");
+    let mut requests = Vec::new();
+    for line in log.lines().filter(|line| line.starts_with("GET ") || line.starts_with("POST ")) {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [method, path, status, duration, "ms,", calls, "call" | "calls"] = words[..] else {
+            panic!("{line}")
+        };
+        assert!(duration.parse::<u32>().is_ok() && calls.parse::<u32>().is_ok(), "{line}");
+        requests.push([method, path, status].join(" "));
+    }
+    assert_eq!(
+        requests,
+        ["GET /scim/v2/ServiceProviderConfig 200", "POST /scim/v2/Users 201", "GET /scim/v2/Users 200"]
+    );
 }
 
 #[test]
@@ -77,7 +115,7 @@ fn a_taken_port_is_one_line_and_exit_1() {
         let own = if option == "--port" { vec![option, value] } else { vec!["--port", "0", option, value] };
         let (code, stderr) = refused(&own);
         assert_eq!(code, Some(1));
-        assert_eq!(stderr, format!("cargo local: {place} is taken: choose another with {option}\n"));
+        assert_eq!(stderr, format!("cargo local: {place} is in use: pass another with {option}\n"));
     }
 }
 
@@ -141,8 +179,8 @@ fn a_file_that_cannot_be_used_is_one_line_and_exit_1() {
     let nowhere = folder.file("missing/directory.db");
     let missing = folder.file("missing");
     for (file, reason) in [
-        (&text, "the file is there and is no database".to_owned()),
-        (&nowhere, format!("there is no folder {missing}")),
+        (&text, "the file exists and is not a database".to_owned()),
+        (&nowhere, format!("folder {missing} not found")),
     ] {
         let (code, stderr) = refused(&["--port", "0", "--data", file]);
         assert_eq!((code, stderr), (Some(1), format!("cargo local: --data {file}: {reason}\n")));
@@ -166,8 +204,12 @@ fn an_option_that_cannot_be_used_is_named() {
         ("--policy", "pageSize.max=501", "a page size is an integer from 1 to 500"),
         ("--policy", "pageSize.default=0", "a page size is an integer from 1 to 500"),
         ("--policy", "userName.members=1", "unknown variant `members`, expected `readWrite` or `immutable`"),
-        ("--token", "secret", "it has to look like scim_demo_<key id>_<secret>"),
-        ("--token", "scim_other_kid_secret", "it has to look like scim_demo_<key id>_<secret>"),
+        ("--token", "secret", "must be scim_demo_<key id>_<secret>, of letters, digits and hyphens"),
+        (
+            "--token",
+            "scim_other_kid_secret",
+            "must be scim_demo_<key id>_<secret>, of letters, digits and hyphens",
+        ),
     ] {
         let (code, stderr) = refused(&["--port", "0", option, value]);
         assert_eq!(code, Some(2), "{stderr}");
@@ -186,7 +228,7 @@ fn a_token_with_the_key_id_of_another_is_refused() {
     local.stop("INT");
     let (code, stderr) = refused(&["--port", "0", "--data", &file, "--token", "scim_demo_events_other"]);
     assert_eq!(code, Some(1));
-    assert_eq!(stderr, "cargo local: --token: the key id events is in use with another secret\n");
+    assert_eq!(stderr, "cargo local: --token: key id events exists with another secret\n");
 }
 
 /// Returns the exit status and stderr of a start that must fail.
@@ -220,5 +262,18 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         std::fs::remove_dir_all(&self.0).unwrap();
+    }
+}
+
+#[test]
+fn definitions_that_cannot_be_used_are_one_line_and_exit_1() {
+    let folder = Folder::new("definitions");
+    let file = folder.file("roles.json");
+    std::fs::write(&file, "{").unwrap();
+    for mode in [&["--json"][..], &[]] {
+        let (code, stderr) = refused(&[&["--port", "0", "--definitions", &file], mode].concat());
+        assert_eq!(code, Some(1));
+        assert!(stderr.starts_with(&format!("cargo local: --definitions {file}: ")), "{stderr}");
+        assert_eq!(stderr.lines().count(), 1, "{stderr}");
     }
 }

@@ -24,13 +24,13 @@ async fn what_cannot_be_done_is_said_on_one_line() {
         lines += &run(&directory, arguments).await.unwrap_err();
     }
     assert_snapshot!(lines, @"
-    scimctl: there is a tenant demo already
-    scimctl: there is no tenant none: make it with scimctl tenant create none
-    scimctl: there is no tenant none: make it with scimctl tenant create none
-    scimctl: there is no tenant none: make it with scimctl tenant create none
-    scimctl: there is no tenant none: make it with scimctl tenant create none
-    scimctl: there is no token none of demo: see scimctl token list demo
-    scimctl: there is no token none of demo: see scimctl token list demo
+    scimctl: tenant demo already exists
+    scimctl: tenant none not found: create it with scimctl tenant create none
+    scimctl: tenant none not found: create it with scimctl tenant create none
+    scimctl: tenant none not found: create it with scimctl tenant create none
+    scimctl: tenant none not found: create it with scimctl tenant create none
+    scimctl: token none of demo not found: see scimctl token list demo
+    scimctl: token none of demo not found: see scimctl token list demo
     ");
     for (endpoint, environment) in
         [("", "http://127.0.0.1:9"), ("localhost:8000", ""), ("none", "localhost:8000")]
@@ -41,10 +41,18 @@ async fn what_cannot_be_done_is_said_on_one_line() {
         }
         let ended =
             command.args(["tenant", "list"]).env("AWS_ENDPOINT_URL_DYNAMODB", environment).output().await;
-        let told = String::from_utf8(ended.unwrap().stderr).unwrap();
-        assert!(told.contains("has to be a URL with http:// or https://, not "), "{told}");
-        assert_eq!(told.lines().count(), 1, "{told}");
+        let error = String::from_utf8(ended.unwrap().stderr).unwrap();
+        assert!(error.contains("be a URL with http:// or https://, not "), "{error}");
+        assert_eq!(error.lines().count(), 1, "{error}");
     }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scimctl"));
+    command.args(["--endpoint", directory.endpoint(), "--table", "nope", "tenant", "list"]);
+    let ended = command.output().await.unwrap();
+    assert_eq!(ended.status.code(), Some(1));
+    assert_snapshot!(
+        String::from_utf8(ended.stderr).unwrap(),
+        @"scimctl: table nope not found: check --table and AWS_REGION"
+    );
     let changed = run(&directory, &["tenant", "set", "demo", "shoeSize=1"]).await.unwrap_err();
     assert!(changed.contains("unknown field `shoeSize`"), "{changed}");
 }

@@ -42,7 +42,7 @@ async fn a_disabled_tenant_lets_nobody_in_until_it_is_enabled() {
 }
 
 #[tokio::test]
-async fn a_deleted_tenant_leaves_nothing_and_a_cut_off_deletion_is_taken_up() {
+async fn a_deleted_tenant_leaves_nothing_and_an_interrupted_deletion_is_resumed() {
     let directory = Directory::new().await;
     run(&directory, &["tenant", "create", "demo-2"]).await.unwrap();
     let client = directory.client();
@@ -51,13 +51,18 @@ async fn a_deleted_tenant_leaves_nothing_and_a_cut_off_deletion_is_taken_up() {
     assert_eq!(client.post("/Groups", &group).await.status, 201);
 
     let refused = run(&directory, &["tenant", "delete", "demo", "--yes"]).await.unwrap_err();
-    assert_eq!(refused, "scimctl: the tenant demo is in use: first scimctl tenant disable demo\n");
+    assert_eq!(refused, "scimctl: tenant demo is enabled: run scimctl tenant disable demo first\n");
+    let asked = run(&directory, &["tenant", "disable", "demo"]).await.unwrap_err();
+    assert_eq!(asked, "scimctl: All requests for demo will be rejected. Pass --yes to confirm\n");
     run(&directory, &["tenant", "disable", "demo", "--yes"]).await.unwrap();
     let refused = run(&directory, &["tenant", "delete", "demo", "--yes"]).await.unwrap_err();
-    assert!(refused.contains("requests of demo may still be under way: try again in 1"), "{refused}");
+    assert!(refused.contains("requests of demo may still be in flight: retry in 1"), "{refused}");
     set_disabled(&directory, "2026-01-31T09:00:00Z").await;
     let asked = run(&directory, &["tenant", "delete", "demo"]).await.unwrap_err();
-    assert_eq!(asked, "scimctl: Users, groups and tokens of demo are lost. Say --yes if that is meant\n");
+    assert_eq!(
+        asked,
+        "scimctl: All users, groups and tokens of demo will be deleted. Pass --yes to confirm\n"
+    );
     assert!(consistency::count(&directory, "demo#").await > 8);
 
     // This is the state after a deletion that was interrupted at its beginning.
@@ -66,7 +71,7 @@ async fn a_deleted_tenant_leaves_nothing_and_a_cut_off_deletion_is_taken_up() {
     let delete = directory.dynamodb().delete_item().table_name(directory.table());
     delete.set_key(Some(key("!").into())).send().await.unwrap();
     let taken = run(&directory, &["tenant", "create", "demo"]).await.unwrap_err();
-    assert_eq!(taken, "scimctl: there is a tenant demo already\n");
+    assert_eq!(taken, "scimctl: tenant demo already exists\n");
     run(&directory, &["tenant", "delete", "demo"]).await.unwrap();
     assert_eq!(consistency::count(&directory, "demo#").await, 0);
     let names = json(&directory, &["tenant", "list"]).await;
@@ -166,10 +171,43 @@ async fn no_change_of_a_policy_is_lost() {
     for ((name, value), done) in settings.into_iter().zip(done) {
         match done {
             Ok(_) => assert_eq!(policy[name], value, "{policy}"),
-            Err(told) => {
-                assert_eq!(told, "scimctl: somebody else has changed the policies meanwhile: try again\n");
+            Err(error) => {
+                assert_eq!(error, "scimctl: the policies were changed by another process: retry\n");
                 assert_ne!(policy[name], value, "{policy}");
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_person_sees_one_row_for_each_setting_of_a_tenant() {
+    let directory = Directory::new().await;
+    let server = ["--issuer", "https://login.example.com", "--audience", "scim", "--jwks-url", "https://x/"];
+    run(&directory, &[&["tenant", "oauth", "demo"], &server[..]].concat()).await.unwrap();
+    let shown = run(&directory, &["tenant", "set", "demo", "massRemoval.percent=50"]).await.unwrap();
+    assert_snapshot!(shown, @"
+    tenant               demo
+    disabled             -
+    created              2026-01-31T09:00:00Z
+    definitions          false
+    oauth.issuer         https://login.example.com
+    oauth.audience       scim
+    oauth.jwks-url       https://x/
+    oauth.scope          -
+    oauth.algorithms     RS256, ES256, EdDSA
+    interpretation       tolerant
+    unknownAttributes    ignore
+    userName             readWrite
+    groupNames           unique
+    unknownMembers       refuse
+    unknownRoles         accept
+    groupCycles          refuse
+    patchAnswer          default
+    massRemoval.members  null
+    massRemoval.percent  50
+    pageSize.default     100
+    pageSize.max         100
+    rateLimit.perSecond  null
+    rateLimit.burst      null
+    ");
 }

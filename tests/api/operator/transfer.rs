@@ -4,12 +4,12 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use serde_json::{Value, json};
-use tokio::process::Command;
 
 use crate::support::consistency;
 use crate::support::directory::Directory;
-use crate::support::scimctl::{json, run};
+use crate::support::scimctl::{command, json, run};
 
 /// A file that is deleted at the end of the test.
 struct Temporary(PathBuf);
@@ -101,8 +101,7 @@ async fn an_import_that_was_killed_is_done_again_and_does_the_rest() {
     let target = Directory::new().await;
     for _ in 0..3 {
         let before = consistency::count(&target, "acme#User").await;
-        let mut import = Command::new(env!("CARGO_BIN_EXE_scimctl"))
-            .args(["--endpoint", target.endpoint(), "--table", target.table(), "import", "acme", file.path()])
+        let mut import = command(&target, &["import", "acme", file.path()])
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
@@ -122,12 +121,12 @@ async fn an_import_that_was_killed_is_done_again_and_does_the_rest() {
 }
 
 #[tokio::test]
-async fn an_export_that_was_cut_off_is_gone_on_with() {
+async fn an_interrupted_export_is_resumed() {
     let directory = filled(30).await;
     let file = export(&directory, "demo", "whole").await;
     let whole = file.text();
     let refused = run(&directory, &["export", "demo", file.path()]).await.unwrap_err();
-    assert!(refused.contains("say --resume to go on with it"), "{refused}");
+    assert!(refused.contains("exists: pass --resume if it is of an interrupted export"), "{refused}");
     let lines: Vec<usize> = whole.match_indices('\n').map(|(place, _)| place + 1).collect();
     let [.., group, members, end] = lines.as_slice() else { panic!("{whole}") };
     for cut in [
@@ -183,10 +182,10 @@ async fn what_cannot_be_imported_is_told_by_its_line_and_stops_nothing_else() {
     fs::write(&file.0, text.join("\n")).unwrap();
     let told = run(&directory, &["--json", "import", "demo", file.path()]).await.unwrap_err();
     insta::assert_snapshot!(told.replace(&there, "<there>"), @r#"
-    scimctl: line 4: the User <there> is there with other values, and was left as it is
+    scimctl: line 4: User <there> exists with other values and was left unchanged
     scimctl: line 5: userName has to be a string
-    scimctl: line 6: no-uuid is no id: give a UUID in lower case
-    scimctl: line 7: there is no resource type Robot
+    scimctl: line 6: id no-uuid must be a UUID in lower case
+    scimctl: line 7: resource type Robot not found
     scimctl: line 3: userName is already used by the resource with the id <there>: choose another value or update that resource
     scimctl: line 9: no user or group has the id 00000000-0000-4000-8000-000000000999: create it before you add it as a member
     scimctl: line 10: the resource does not exist: it was deleted or never created
@@ -195,11 +194,88 @@ async fn what_cannot_be_imported_is_told_by_its_line_and_stops_nothing_else() {
     consistency::check(&directory).await;
     let ann = directory.client().get(&format!("/Users/{}", id(101))).await;
     assert_eq!((ann.status, ann.header("etag")), (200, Some("W/\"3\"")));
-    for (text, why) in
-        [("{}", "line 1: missing field `line`"), ("x", "line 1: expected value"), ("", "was cut off")]
-    {
+    for (text, why) in [
+        ("{}", "line 1: missing field `line`"),
+        ("x", "line 1: expected value"),
+        ("", "the export was interrupted"),
+    ] {
         fs::write(&file.0, text).unwrap();
         let refused = run(&directory, &["import", "demo", file.path()]).await.unwrap_err();
         assert!(refused.contains(why), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn what_an_import_creates_is_in_the_audit_log_if_the_operator_wants_it() {
+    let directory = filled(3).await;
+    let client = directory.client();
+    let users = client.get("/Users").await;
+    let path = format!("/Users/{}", users.body["Resources"][0]["id"].as_str().unwrap());
+    let title = json!({ "Operations": [{ "op": "add", "path": "title", "value": "Dr." }] }).to_string();
+    assert_eq!(client.patch(&path, &title).await.header("etag"), Some("W/\"2\""));
+    let file = export(&directory, "demo", "whole").await;
+    run(&directory, &["import", "silent", file.path()]).await.unwrap();
+    assert_eq!(json(&directory, &["audit", "silent"]).await, json!([]));
+
+    let import = ["import", "acme", file.path(), "--audit-days", "1", "--log", "info"];
+    let ended = command(&directory, &import).output().await.unwrap();
+    let log = String::from_utf8(ended.stderr).unwrap();
+    let logged: Vec<Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let kept = json(&directory, &["audit", "acme"]).await;
+    let kept = kept.as_array().unwrap();
+    assert_eq!((logged.len(), kept.len()), (7, 7), "five resources, two of which have members: {log}");
+    let lines: Vec<Value> = file.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in lines.iter().filter(|line| line["line"] == "resource") {
+        let created: Vec<_> =
+            kept.iter().filter(|one| one["id"] == line["id"] && one["action"] == "create").collect();
+        let [created] = created.as_slice() else { panic!("{created:?}") };
+        let names: Vec<&String> = line["resource"].as_object().unwrap().keys().collect();
+        let expected = json!({
+            "time": created["time"], "client": "scimctl", "requestId": kept[0]["requestId"], "action": "create",
+            "resourceType": line["type"], "id": line["id"], "versionAfter": line["version"], "attributes": names,
+        });
+        assert_eq!(**created, expected);
+        let logged = logged.iter().find(|one| one["id"] == line["id"] && one["action"] == "create").unwrap();
+        assert_eq!(
+            (&logged["message"], &logged["client"], &logged["version_after"]),
+            (&"audit".into(), &"scimctl".into(), &line["version"])
+        );
+    }
+    let of_members =
+        kept.iter().filter(|one| one["action"] == "change" && one["attributes"] == json!(["members"]));
+    assert_eq!(of_members.count(), 2);
+    consistency::check(&directory).await;
+}
+
+/// A batch has a hundred resources.
+#[tokio::test]
+async fn an_import_that_was_killed_lacks_the_records_of_one_batch_at_most() {
+    let directory = Directory::new().await;
+    let time = "2026-01-31T09:00:00Z";
+    let users = (0..2_000).map(|n| {
+        json!({
+            "line": "resource", "type": "User", "id": uuid::Uuid::from_u128(n).to_string(), "version": 1,
+            "created": time, "lastModified": time, "resource": { "userName": format!("u{n}") },
+        })
+    });
+    let lines = std::iter::once(json!({ "line": "tenant", "policy": {} })).chain(users);
+    let lines: Vec<String> = lines.chain([json!({ "line": "end" })]).map(|line| line.to_string()).collect();
+    let file = Temporary::new(&directory, "users");
+    fs::write(&file.0, lines.join("\n")).unwrap();
+    let import = ["import", "acme", file.path(), "--audit-days", "1"];
+    let mut import = command(&directory, &import).stdout(std::process::Stdio::null()).spawn().unwrap();
+    let users = async || {
+        let query = directory.dynamodb().query().table_name(directory.table()).select(Select::Count);
+        let query = query.key_condition_expression("pk = :pk").consistent_read(true);
+        let users = AttributeValue::S("acme#User".to_owned());
+        query.expression_attribute_values(":pk", users).send().await.unwrap().count()
+    };
+    while users().await < 110 {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    import.kill().await.unwrap();
+    let records = json(&directory, &["audit", "acme"]).await.as_array().unwrap().len();
+    let users = usize::try_from(users().await).unwrap();
+    assert!(users < 2_000, "killed too late");
+    assert!((100..=users).contains(&records) && users - records <= 100, "{records} of {users}");
 }

@@ -5,14 +5,16 @@ use tokio::process::Command;
 
 use crate::support::directory::Directory;
 
+/// Returns the command over the table of `directory`.
+pub(crate) fn command(directory: &Directory, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_scimctl"));
+    command.args(["--endpoint", directory.endpoint(), "--table", directory.table()]).args(arguments);
+    command
+}
+
 /// Runs the command. Returns what it prints, or as an error its messages.
 pub(crate) async fn run(directory: &Directory, arguments: &[&str]) -> Result<String, String> {
-    let ended = Command::new(env!("CARGO_BIN_EXE_scimctl"))
-        .args(["--endpoint", directory.endpoint(), "--table", directory.table()])
-        .args(arguments)
-        .output()
-        .await
-        .unwrap();
+    let ended = command(directory, arguments).output().await.unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
     if ended.status.success() {
         Ok(text(ended.stdout))
