@@ -247,7 +247,7 @@ impl<'a> Job<'a> {
                 {
                     self.created.insert(bulk_id.clone(), None);
                 }
-                let location = done.location.or_else(|| named(&self.context.base, operation));
+                let location = done.location.or_else(|| named(self.context.base, operation));
                 *outcome = Some(Outcome::failed(&error, location));
                 true
             }

@@ -24,7 +24,7 @@ impl RequestContext<'_> {
             Box::pin(collection.get_with_members(id)).await?.ok_or(StoreError::NotFound)?
         } else if shows(&kind.member_of) {
             let kinds = self.groups();
-            let groups = self.directory().groups_of(&kinds, id);
+            let groups = Box::pin(self.directory().groups_of(&kinds, id));
             let (found, groups) = tokio::try_join!(collection.get(id), groups)?;
             let mut found = found.ok_or(StoreError::NotFound)?;
             self.add_groups(kind, &mut found, groups);
@@ -71,7 +71,7 @@ impl RequestContext<'_> {
         projection: &Projection<'_>,
     ) -> Result<()> {
         if kind.member_of.as_ref().is_some_and(|name| projection.asks_for(kind, name)) {
-            let groups = self.directory().groups_of(&self.groups(), &found.id).await?;
+            let groups = Box::pin(self.directory().groups_of(&self.groups(), &found.id)).await?;
             self.add_groups(kind, found, groups);
         }
         Ok(())

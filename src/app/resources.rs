@@ -20,7 +20,7 @@ impl RequestContext<'_> {
         let mut attributes = Reader::new(kind, self.leeway).resource(&self.body()?)?;
         let members = member::take(kind, &mut attributes)?;
         self.check_roles(kind, None, &attributes)?;
-        let mut resource = self.writer(kind).create(attributes, members).await?;
+        let mut resource = Box::pin(self.writer(kind).create(attributes, members)).await?;
         self.add_member_refs(kind, &mut resource);
         let location = self.location(kind, &resource.id);
         Ok(self.resource(201, kind, &resource, &projection).with(header::LOCATION, location))

@@ -59,10 +59,8 @@ impl Store {
             Written::Conflict(current) => {
                 let current: Option<TokenRecord> = current.map(read).transpose()?;
                 // An attempt whose answer was lost has created it.
-                match current.is_some_and(|current| current.sha256 == record.sha256) {
-                    true => Created::Created,
-                    false => Created::AlreadyExists,
-                }
+                let is_ours = current.is_some_and(|current| current.sha256 == record.sha256);
+                if is_ours { Created::Created } else { Created::AlreadyExists }
             }
         })
     }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use scim_lambda::scim::registry::custom::Definitions;
-use scim_lambda::store::{Expected, Repaired, Store, Swept, TenantName, TenantRecord};
+use scim_lambda::store::{Expected, Finding, Repaired, Store, Swept, TenantName, TenantRecord};
 use serde_json::{Value, json};
 
 use crate::audit::Audit;
@@ -26,17 +26,8 @@ pub(crate) async fn run(
         bar.finish_and_clear();
         let findings = findings?;
         for finding in &findings {
-            let repaired = match repair {
-                false => "no: pass --repair",
-                true => match store.repair(finding).await? {
-                    Repaired::Repaired => {
-                        tracing::info!(tenant = tenant.as_str(), %finding, "repaired");
-                        "yes"
-                    }
-                    Repaired::Changed => "no: changed since the check",
-                    Repaired::NeedsDecision => "no: needs a decision",
-                },
-            };
+            let repaired =
+                if repair { repaired(store, &tenant, finding).await? } else { "no: pass --repair" };
             found.push(json!({
                 "tenant": tenant.as_str(),
                 "finding": finding.to_string(),
@@ -49,4 +40,15 @@ pub(crate) async fn run(
         }
     }
     Ok(found)
+}
+
+async fn repaired(store: &Store, tenant: &TenantName, finding: &Finding) -> Result<&'static str> {
+    Ok(match store.repair(finding).await? {
+        Repaired::Repaired => {
+            tracing::info!(tenant = tenant.as_str(), %finding, "repaired");
+            "yes"
+        }
+        Repaired::Changed => "no: changed since the check",
+        Repaired::NeedsDecision => "no: needs a decision",
+    })
 }

@@ -93,7 +93,7 @@ impl Schedule {
         let uses = Uses { targets: &targets, creators: &bulk.creators(), registry };
         let mut nodes: Vec<Node> = Vec::with_capacity(bulk.operations.len());
         nodes.resize_with(bulk.operations.len(), Node::default);
-        let mut users: HashMap<Object<'_>, Vec<(usize, Access)>> = HashMap::new();
+        let mut accesses: HashMap<Object<'_>, Vec<(usize, Access)>> = HashMap::new();
         for (index, operation) in bulk.operations.iter().enumerate() {
             let referred = uses.referred(operation);
             for creator in &referred {
@@ -104,7 +104,7 @@ impl Schedule {
             // A set: two operations may share several objects, and one of them is done once.
             let mut earlier = BTreeSet::new();
             for (object, access) in uses.of(operation, &referred) {
-                let others = users.entry(object).or_default();
+                let others = accesses.entry(object).or_default();
                 let rivals = others.iter().filter(|(_, other)| *other != access || access == Access::Change);
                 earlier.extend(rivals.map(|(other, _)| *other).filter(|other| *other != index));
                 others.push((index, access));

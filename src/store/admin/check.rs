@@ -143,7 +143,7 @@ impl Check<'_> {
         for resource in self.seen.resources.values() {
             let Key { pk, sk } = &resource.key;
             if resource.digest != resource.rows.digest() {
-                self.found(format!("{pk} {sk} has the digest of other rows"), self.repair.digest(resource));
+                self.found(format!("{pk} {sk} has the digest of other rows"), Repair::digest(resource));
             }
             let unique = resource.rows.unique.iter().map(|(key, _)| (key, true));
             for (key, is_unique) in unique.chain(resource.rows.look_up.iter().map(|key| (key, false))) {
@@ -168,9 +168,9 @@ impl Check<'_> {
             };
             self.found(text, self.repair.put_row(key, resource, owner.as_ref()));
         }
-        for (key, owner) in self.seen.rows.iter().filter(|(key, _)| !required.contains_key(key)) {
+        for key in self.seen.rows.keys().filter(|key| !required.contains_key(key)) {
             let text = format!("{} {} belongs to no resource that has that value", key.pk, key.sk);
-            self.found(text, self.repair.delete_row(key, owner));
+            self.found(text, self.repair.delete_row(key));
         }
     }
 
@@ -222,7 +222,7 @@ impl Check<'_> {
         let visibility = group.visibility.clone().unwrap_or_default();
         if !visibility.knows(membership.tags()) {
             let text = format!("{pk} {sk} belongs to a staged change that never began");
-            self.found(text, self.repair.untag(group, membership));
+            self.found(text, Repair::untag(group, membership));
             return Ok(());
         }
         let exists = self.seen.resources.contains_key(&(kind.clone(), sk.clone()))
@@ -264,7 +264,7 @@ impl Check<'_> {
             } else {
                 continue;
             };
-            self.found(text, self.repair.members(group, visibility, (counted, nests))?);
+            self.found(text, Repair::members(group, visibility, (counted, nests))?);
         }
         Ok(())
     }

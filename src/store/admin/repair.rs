@@ -46,7 +46,7 @@ impl Repair<'_> {
         vec![Action::check_exists(self.directory.tenant_key()), Action::Put(row, Expression::default())]
     }
 
-    pub(crate) fn digest(self, resource: &CheckedResource) -> Vec<Action> {
+    pub(crate) fn digest(resource: &CheckedResource) -> Vec<Action> {
         let set = has_version(resource.version)
             .set("index_digest = :digest")
             .value(":digest", text(resource.rows.digest()));
@@ -71,10 +71,11 @@ impl Repair<'_> {
     }
 
     /// Deletes a row of no resource.
-    pub(crate) fn delete_row(self, key: &Key, is: &Option<String>) -> Vec<Action> {
+    pub(crate) fn delete_row(self, key: &Key) -> Vec<Action> {
+        let is = self.seen.rows.get(key);
         let mut repair: Vec<Action> =
-            self.check_previous(key, Some(is), &mut BTreeSet::new()).into_iter().collect();
-        repair.push(Action::Delete(key.clone(), is_row(Some(is))));
+            self.check_previous(key, is, &mut BTreeSet::new()).into_iter().collect();
+        repair.push(Action::Delete(key.clone(), is_row(is)));
         repair
     }
 
@@ -98,13 +99,13 @@ impl Repair<'_> {
         checked.insert(resource.clone()).then(|| check_unchanged(resource, seen.map(|seen| seen.version)))
     }
 
-    pub(crate) fn counter(self, (key, counter): &(Key, String), real: i64) -> Vec<Action> {
+    pub(crate) fn counter(self, (key, name): &(Key, String), real: i64) -> Vec<Action> {
         let set = Expression::default()
             .set("#counter = :real")
-            .name("#counter", counter.as_str())
+            .name("#counter", name.as_str())
             .value(":real", number(real));
-        let is = self.seen.census.get(&(key.clone(), counter.clone()));
-        let set = match is {
+        let seen = self.seen.census.get(&(key.clone(), name.clone()));
+        let set = match seen {
             Some(counted) => set.and("#counter = :counted").value(":counted", number(*counted)),
             None => set.and("attribute_not_exists(#counter)"),
         };
@@ -122,7 +123,6 @@ impl Repair<'_> {
     /// Corrects the number of members of a group, and whether it has groups as members.
     /// Under a lock the number is corrected when the staged change is over.
     pub(crate) fn members(
-        self,
         group: &CheckedResource,
         visibility: &Visibility,
         (counted, nests): (u64, bool),
@@ -161,7 +161,7 @@ impl Repair<'_> {
 
     /// Undoes the tags of a change that never began: an added membership goes, a removed
     /// one stays.
-    pub(crate) fn untag(self, group: &CheckedResource, membership: &Membership) -> Vec<Action> {
+    pub(crate) fn untag(group: &CheckedResource, membership: &Membership) -> Vec<Action> {
         let Tags { added_by, removed_by } = membership.tags();
         let epoch = group.visibility.as_ref().map(|visibility| visibility.epoch);
         let repair = if added_by > epoch {

@@ -57,7 +57,7 @@ impl Writer<'_> {
             observed = Some(Box::new(group));
             members.resolved = Some(resolved);
         }
-        edit.read_modify_write(observed, &members).await
+        Box::pin(edit.read_modify_write(observed, &members)).await
     }
 }
 

@@ -17,8 +17,9 @@ impl Directory<'_> {
     /// Reads one page of a query.
     pub async fn search(self, search: &Search<'_>, start: Start<'_>) -> Result<Page, Error> {
         match start {
-            Start::Index(start) => self.by_index(search, start).await,
-            Start::Cursor(side) => self.by_cursor(search, side).await,
+            // Boxed: a query is the largest of all futures.
+            Start::Index(start) => Box::pin(self.by_index(search, start)).await,
+            Start::Cursor(side) => Box::pin(self.by_cursor(search, side)).await,
         }
     }
 
@@ -39,7 +40,7 @@ impl Directory<'_> {
             let found = page.into_iter().map(|resource| Found::by_id(0, resource));
             return Ok(Page { found: found.collect(), total: Some(total), ..Page::default() });
         }
-        Ok(Page::of(self.find_all(search).await?, search, Start::Index(start)))
+        Ok(Page::of(Box::pin(self.find_all(search)).await?, search, Start::Index(start)))
     }
 
     /// Reads a page without filter and order: the census tells where it begins.
@@ -59,9 +60,9 @@ impl Directory<'_> {
         // Members are read after the resources, and not one by one.
         let reads_members = search.legs.iter().any(|leg| leg.scope != MemberScope::Nothing);
         if !search.is_by_id() || reads_members {
-            return Ok(Page::of(self.find_all(search).await?, search, Start::Cursor(side)));
+            return Ok(Page::of(Box::pin(self.find_all(search)).await?, search, Start::Cursor(side)));
         }
-        match self.find_all_by_plan(search).await? {
+        match Box::pin(self.find_all_by_plan(search)).await? {
             Some(all) => Ok(Page::of(all, search, Start::Cursor(side))),
             None => self.stretch(search, side).await,
         }

@@ -92,18 +92,19 @@ impl Collection<'_> {
     /// Reads a page of all resources, and the number of all. `start` counts from 0.
     pub(crate) async fn page(self, start: usize, count: usize) -> Result<(usize, Vec<Resource>), Error> {
         if start == 0 {
-            let (census, first) = tokio::try_join!(self.census(), self.from_id("", 0, count))?;
+            let (census, first) =
+                tokio::try_join!(Box::pin(self.census()), Box::pin(self.starting_at("", 0, count)))?;
             return Ok((census.total(), first));
         }
         let census = self.census().await?;
         let resources = match census.find(start) {
-            Some((prefix, skip)) => self.from_id(&prefix, skip, count).await?,
+            Some((prefix, skip)) => self.starting_at(&prefix, skip, count).await?,
             None => Vec::new(),
         };
         Ok((census.total(), resources))
     }
 
-    async fn from_id(self, from: &str, skip: usize, count: usize) -> Result<Vec<Resource>, Error> {
+    async fn starting_at(self, from: &str, skip: usize, count: usize) -> Result<Vec<Resource>, Error> {
         if count == 0 {
             return Ok(Vec::new());
         }

@@ -23,7 +23,7 @@ impl Writer<'_> {
         groups: &[&ResourceType],
     ) -> Result<(), Error> {
         let mut edit = self.deletion(id, precondition)?;
-        edit.read_modify_write(None, &Deletion).await?;
+        Box::pin(edit.read_modify_write(None, &Deletion)).await?;
         let context = self.context;
         self.collection.directory.cleanup(groups, context.now, context.audit).leave_at_once(id).await;
         Ok(())

@@ -39,7 +39,7 @@ impl Writer<'_> {
                 Err(error) => return edit.resolve_ambiguous(error, &Update(change.apply)).await,
             }
         }
-        edit.read_modify_write(observed, &Update(change.apply)).await
+        Box::pin(edit.read_modify_write(observed, &Update(change.apply))).await
     }
 }
 

@@ -95,10 +95,10 @@ impl IndexRows {
 
     /// Returns the rows that a change to `new` adds and removes.
     fn moved_to(&self, new: &Self) -> Result<MovedRows, Error> {
-        let moved = MovedRows { added: new.without(self), removed: self.without(new) };
-        match moved.added.len() + moved.removed.len() {
+        let change = MovedRows { added: new.without(self), removed: self.without(new) };
+        match change.len() {
             moves if moves > MAX_INDEX_ROWS => Err(Error::TooManyMoves { moves }),
-            _ => Ok(moved),
+            _ => Ok(change),
         }
     }
 

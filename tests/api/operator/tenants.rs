@@ -121,7 +121,7 @@ async fn a_tenant_takes_the_tokens_of_a_server_or_none() {
     assert!(shown.contains(r#""algorithms":["RS256","ES256","EdDSA"]"#), "{shown}");
     std::fs::write(&keys, r#"{"keys":[{"kty":"oct","use":"enc","k":"AA"}]}"#).unwrap();
     for (refused, why) in [
-        (set(&["--jwks-url", "http://login.example.com/keys"]).await, "has to be https://"),
+        (set(&["--jwks-url", "http://login.example.com/keys"]).await, "must begin with https://"),
         (set(&["--jwks", keys.to_str().unwrap()]).await, "no key in it can check a signature"),
         (set(&["--jwks", "/none.json"]).await, "/none.json: No such file"),
         (
