@@ -1,11 +1,14 @@
 //! A SCIM 2.0 endpoint on AWS Lambda and DynamoDB.
 //!
-//! The flow of a request: API Gateway hands an [`lambda`] to the function, and
-//! [`app`] makes one request of either kind of event. [`auth`] finds the tenant by
-//! the bearer token, [`route`] finds what is asked. [`scim`] reads the body, path
-//! and filter against the tenant's schemas and says what the change is. [`store`]
-//! carries it out by one conditional write or one transaction, and what is then
-//! in the table is rendered and answered.
+//! The flow of a request:
+//!
+//! 1. [`lambda`] reads the event of an API Gateway and makes one request of either kind.
+//! 2. [`app`] authenticates, routes and answers it.
+//! 3. [`auth`] finds the tenant by the bearer token, and [`route`] the operation.
+//! 4. [`scim`] reads body, path and filter against the tenant's schemas, without I/O.
+//! 5. [`store`] carries the change out by one conditional write or one transaction.
+//!
+//! [`scim`] imports nothing but itself, and only [`store`] names the SDK of DynamoDB.
 
 pub mod app;
 pub mod audit;

@@ -1,9 +1,9 @@
 //! Filters (RFC 7644 s3.4.2.2). In reading order:
 //!
 //! - this file: [`Filter`], the syntax tree, and how it is printed;
-//! - [`parse`]: text to [`Filter`], one function per rule of the grammar;
+//! - `parse`: text to [`Filter`], one function per rule of the grammar;
 //! - [`case_fold`]: the form in which values without regard to case are compared;
-//! - [`compare`]: one operator and its value against one value of a resource;
+//! - `compare`: one operator and its value against one value of a resource;
 //! - [`evaluate`]: a filter bound to a schema, and matched against resources.
 
 pub mod case_fold;
