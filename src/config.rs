@@ -21,7 +21,7 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(25);
 
 pub const DEFAULT_MAX_BULK_OPERATIONS: usize = 1_000;
 
-/// As in the examples of RFC 7644 s3.7.4.
+/// The value in the examples of RFC 7644 s3.7.4.
 pub const DEFAULT_MAX_BULK_BYTES: usize = 1024 * 1024;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -140,7 +140,8 @@ pub fn dynamodb_endpoint(get: impl Fn(&str) -> Option<String>) -> Result<Option<
     Ok(None)
 }
 
-/// Of a file, or of all the `.json` files of a folder. The error names the file.
+/// Reads the definitions of a file, or of all the `.json` files of a folder. The error
+/// names the file.
 pub fn read_definitions(path: &Path) -> Result<Definitions, String> {
     let text = |path: &Path| fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()));
     let mut files = vec![path.to_owned()];

@@ -21,7 +21,7 @@ struct Sealed {
     expires: Timestamp,
 }
 
-/// Of the text of a key.
+/// The length of the text of a key.
 const MIN_KEY_BYTES: usize = 32;
 
 /// The key of configuration.
@@ -29,7 +29,7 @@ const MIN_KEY_BYTES: usize = 32;
 pub struct CursorKey([u8; 32]);
 
 impl CursorKey {
-    /// Of any random text that is long enough to hold 128 bits.
+    /// Makes a key of any random text that is long enough to hold 128 bits.
     pub fn parse(text: &str) -> Option<Self> {
         (text.len() >= MIN_KEY_BYTES).then(|| Self(Sha256::digest(text.as_bytes()).into()))
     }
@@ -38,7 +38,7 @@ impl CursorKey {
         RandomizedNonceKey::new(&AES_256_GCM, &self.0).ok()
     }
 
-    /// `query` names everything that has to be the same for the other page:
+    /// `query` names everything that must be the same for the other page:
     /// tenant, endpoint, filter, order and attributes.
     pub fn seal(&self, query: &str, count: usize, page: Side<Position>, now: Timestamp) -> Result<String> {
         let sealed =
@@ -72,14 +72,14 @@ impl CursorKey {
     }
 }
 
-/// Without the key: a configuration may be logged.
+/// Prints no key, because a configuration may be logged.
 impl fmt::Debug for CursorKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CursorKey")
     }
 }
 
-/// One text for whatever is wrong with a cursor.
+/// The one error for every problem of a cursor.
 fn refused(kind: ErrorKind) -> Error {
     kind.with("the cursor is not valid, or not any more: begin again with an empty cursor")
 }

@@ -25,8 +25,8 @@ pub enum Event {
     Http(Box<ApiGatewayV2httpRequest>),
 }
 
-/// What `EventBridge` sends by a rule or by its scheduler. What it says beside
-/// being one does not matter.
+/// An event that `EventBridge` sends by a rule or by its scheduler. Its other members do
+/// not matter.
 #[derive(Debug, Deserialize)]
 pub struct Schedule {
     #[serde(rename = "detail-type")]
@@ -47,11 +47,11 @@ pub enum Reply {
     Http(ApiGatewayV2httpResponse),
 }
 
-/// What both kinds of event say, and all that the rest of the program sees.
+/// The content of both kinds of event, and all that the rest of the program sees.
 #[derive(Debug)]
 pub struct Request {
     pub method: Method,
-    /// As the client wrote it, stage included, percent-encoding kept.
+    /// The path that the client sent, with the stage and percent-encoding.
     pub path: String,
     pub stage: Option<String>,
     /// The host that API Gateway answered for.
@@ -60,7 +60,7 @@ pub struct Request {
     pub query: Vec<(String, String)>,
     pub headers: HeaderMap,
     pub body: Payload,
-    /// Whether an answer may be binary. A REST API hands one out as the text of
+    /// True if an answer may be binary. A REST API hands one out as the text of
     /// its base64 unless its binary media types say otherwise; it can compress by
     /// itself (`MinimumCompressionSize`).
     pub takes_binary: bool,
@@ -96,7 +96,7 @@ pub type Replier = fn(Response) -> Reply;
 
 impl Event {
     /// The request, and the shape in which API Gateway wants the answer to it.
-    /// `None` for what nobody waits for.
+    /// `None` for an event without a waiting client.
     pub fn into_request(self) -> Option<(Request, Replier)> {
         match self {
             Self::Schedule(_) => None,
@@ -209,7 +209,7 @@ impl Response {
 }
 
 impl Body {
-    /// What it takes in the event that carries the answer.
+    /// Returns the bytes that the body takes in the event that carries the answer.
     pub fn event_bytes(&self) -> usize {
         match self {
             Self::None => 0,
@@ -219,7 +219,7 @@ impl Body {
         }
     }
 
-    /// With whether API Gateway has to decode it; binary is base64 in the event.
+    /// Returns the body and whether API Gateway must decode it: binary is base64 in the event.
     fn into_event(self) -> (Option<lambda_http::Body>, bool) {
         match self {
             Self::None => (None, false),

@@ -11,14 +11,14 @@ use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::registry::Registry;
 use crate::scim::schema::ResourceType;
 
-/// One variant for each thing that can be asked.
+/// The operation that a request asks for.
 #[derive(Debug, PartialEq)]
 pub enum Route {
     Create(Arc<ResourceType>),
     List(Arc<ResourceType>),
-    /// Of every type, at the base itself (s3.4.2.1).
+    /// A list of every type, at the base itself (s3.4.2.1).
     ListAll,
-    /// As `List`, with the query in the body (s3.4.3).
+    /// A list with the query in the body (s3.4.3).
     Search(Arc<ResourceType>),
     SearchAll,
     Get(Arc<ResourceType>, String),
@@ -27,7 +27,7 @@ pub enum Route {
     Delete(Arc<ResourceType>, String),
     /// s3.7.
     Bulk,
-    /// The resource of whoever asks (s3.11).
+    /// The resource of the user that the token is bound to (s3.11).
     Me,
     /// RFC 9110 s9.3.7: the methods that there are.
     Options {
@@ -75,7 +75,7 @@ impl Location {
 }
 
 impl Location {
-    /// What stands before `/scim/v2`, where an endpoint has a path for each tenant.
+    /// Returns the segment before `/scim/v2`, where an endpoint has a path for each tenant.
     pub fn tenant(&self) -> Option<&str> {
         let mut backwards = self.prefix.rsplit('/');
         let is = |segment: Option<&str>, name| segment.is_some_and(|text| text.eq_ignore_ascii_case(name));
@@ -128,7 +128,7 @@ impl Route {
         }
     }
 
-    /// Whether a request with this method may change the directory.
+    /// Returns true if a request with this method may change the directory.
     pub fn writes(&self, method: &Method) -> bool {
         match self {
             Self::Create(_) | Self::Replace(..) | Self::Patch(..) | Self::Delete(..) | Self::Bulk => true,
@@ -150,7 +150,7 @@ impl Route {
     }
 }
 
-/// Without what a client chooses.
+/// Prints the route without the parts that a client chooses.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -36,7 +36,7 @@ pub(super) struct RequestContext<'a> {
     pub(super) base: &'a str,
     pub(super) now: Timestamp,
     pub(super) started: Instant,
-    /// Whether this is an operation of a bulk request, whose answer shows no resource.
+    /// True for an operation of a bulk request, whose answer shows no resource.
     pub(super) in_bulk: bool,
 }
 
@@ -133,7 +133,7 @@ impl<'a> RequestContext<'a> {
         Response::json(status, &body).with(header::ETAG, etag)
     }
 
-    /// Whether the client sent this preference (RFC 7240).
+    /// Returns true if the client sent this preference (RFC 7240).
     fn prefers(&self, wanted: &str) -> bool {
         self.request
             .header("prefer")
@@ -141,8 +141,8 @@ impl<'a> RequestContext<'a> {
             .any(|preference| preference.replace([' ', '"'], "").eq_ignore_ascii_case(wanted))
     }
 
-    /// Whether the answer to a PATCH shows the group. All of its members would have to be
-    /// read for that, so most clients are answered 204.
+    /// Returns true if the answer to a PATCH shows the group. That requires a read of all of
+    /// its members, so most clients are answered 204.
     pub(super) fn shows_patched_group(&self) -> bool {
         let policy = !self.in_bulk && self.tenant.policy.patch_answer == PatchAnswer::Representation;
         let asked = self.request.parameter("attributes").is_some();

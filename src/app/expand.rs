@@ -56,7 +56,7 @@ impl RequestContext<'_> {
         if kind.is_declared {
             return self.add_use_if_shown(kind, found, projection).await.map(Some);
         }
-        // A filter may have added groups that nobody asked to see.
+        // A filter may have added groups that the client did not ask to see.
         if let Some(name) = &kind.member_of {
             found.attributes.shift_remove(name);
         }

@@ -1,4 +1,4 @@
-//! One request, from the event to the reply.
+//! The path of one request, from the event to the reply.
 //!
 //! * `context`: the parts of an authenticated request.
 //! * `resources`: create, get, replace, patch and delete one resource.

@@ -114,7 +114,7 @@ impl From<Error> for Response {
     }
 }
 
-/// Without parameters, in lower case.
+/// Returns a media type in lower case, without parameters.
 pub(super) fn media_type(value: &str) -> String {
     value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
 }

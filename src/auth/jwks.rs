@@ -17,16 +17,16 @@ use tokio::sync::Mutex;
 
 use crate::auth::jwt::parse_keys;
 
-/// A key that a server has withdrawn is trusted for so long.
+/// The time for which a key is trusted that its server has withdrawn.
 const KEYS_TIME: SignedDuration = SignedDuration::from_mins(15);
 
-/// The same while the server does not answer.
+/// The same time while the server does not answer.
 const KEYS_END: SignedDuration = SignedDuration::from_hours(24);
 
 /// A server is asked no more often, whatever tokens come.
 const FETCH_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
-/// What a request waits for its keys.
+/// The time that a request waits for its keys.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Entra's document has some 20 kB.
@@ -34,14 +34,14 @@ const MAX_JWKS_BYTES: usize = 256 * 1024;
 
 type HttpsClient = Client<HttpsConnector<HttpConnector>, Empty<&'static [u8]>>;
 
-/// By the URL of the document.
+/// The keys of each server, by the URL of its document.
 #[derive(Default)]
 pub(crate) struct Jwks(Mutex<HashMap<String, Fetched>>);
 
 #[derive(Clone, Default)]
 struct Fetched {
     tried: Timestamp,
-    /// With the time at which they came.
+    /// The keys, and the time at which they arrived.
     keys: Option<(Timestamp, Arc<JwkSet>)>,
 }
 
@@ -49,7 +49,7 @@ impl Jwks {
     /// The keys at a URL; with `anew`, those of a minute ago at most. `None` if there
     /// are none to be had.
     pub(crate) async fn keys(&self, url: &str, now: Timestamp, anew: bool) -> Option<Arc<JwkSet>> {
-        // Held while a fetch is under way: whoever else needs keys waits for these.
+        // The lock is held during a fetch, so that other requests wait for the same keys.
         let mut all = self.0.lock().await;
         let known = all.entry(url.to_owned()).or_default();
         let age = |since: Timestamp| now.duration_since(since);

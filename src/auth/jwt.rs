@@ -1,8 +1,8 @@
 //! Access tokens that the authorization server of a tenant has signed (RFC 9068):
-//! what the operator settles with it, and whether a token is good.
+//! the keys that verify them, and the checks of their claims.
 //!
 //! Such a token names no tenant that could be believed before it is checked. The
-//! path does, by the segment before `/scim/v2`, and the token has to be one of that
+//! path does, by the segment before `/scim/v2`, and the token must be one of that
 //! tenant's server.
 
 use http::Uri;
@@ -17,7 +17,7 @@ use crate::store::{Algorithm, Keys, Oauth};
 /// The longest token that is looked at. Entra's, with many roles, have some 4 kB.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// What the clocks of two servers may differ by.
+/// The difference that the clocks of two servers may have.
 pub const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(60);
 
 /// Keys of one authorization server that are considered. Those of Entra ID are ten.
@@ -33,7 +33,7 @@ impl From<Algorithm> for jsonwebtoken::Algorithm {
     }
 }
 
-/// Why a token is refused. The client is told neither.
+/// The reason why a token is refused. No answer shows it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// Signed with a key that is not in the set; the server may have a new one.
@@ -76,7 +76,7 @@ impl OneOrMany {
     }
 }
 
-/// Whether a bearer token may be one of these; no other has dots.
+/// Returns true if a bearer token may be a JWT; no other token has dots.
 pub fn is_jwt(text: &str) -> bool {
     text.len() <= MAX_TOKEN_BYTES && text.split('.').count() == 3
 }
@@ -114,7 +114,7 @@ pub fn problem(oauth: &Oauth) -> Option<String> {
 }
 
 impl Oauth {
-    /// For whom the token was made, if it is good.
+    /// Returns the client that the token was issued to, if the token is valid.
     pub fn check(&self, token: &str, keys: &JwkSet, now: Timestamp) -> Result<String, Refusal> {
         let header = decode_header(token).map_err(|_| Refusal::Token)?;
         if !self.algorithms.iter().any(|allowed| jsonwebtoken::Algorithm::from(*allowed) == header.alg) {

@@ -36,18 +36,18 @@ const CACHE_TIME: SignedDuration = SignedDuration::from_secs(60);
 /// Tokens that an instance remembers, also those that do not exist: some 100 kB.
 const CACHE_SIZE: usize = 1_000;
 
-/// Whom a request is for.
+/// The tenant that a request is for.
 #[derive(Debug)]
 pub struct Tenant {
     pub name: TenantName,
     pub policy: Policy,
     pub registry: Registry,
     oauth: Option<Oauth>,
-    /// Those that the operator has pasted.
+    /// The keys that the operator has pasted.
     keys: Option<Arc<JwkSet>>,
 }
 
-/// Who sends a request.
+/// The sender of a request.
 #[derive(Debug)]
 pub struct Caller {
     pub tenant: Arc<Tenant>,
@@ -56,12 +56,12 @@ pub struct Caller {
     /// The id of the user to whom the token is bound.
     pub user: Option<String>,
     pub scope: Scope,
-    /// Whether the use of the token is to be noted.
+    /// True if the use of the token is due to be recorded.
     pub is_use_due: bool,
 }
 
 pub struct Auth {
-    /// What the function is packaged with, for every tenant.
+    /// The definitions that the function is packaged with, for every tenant.
     definitions: Definitions,
     cache: Mutex<HashMap<Credential, Cached>>,
     jwks: Jwks,
@@ -84,7 +84,7 @@ struct Known {
     tenant: Arc<Tenant>,
 }
 
-/// A token as its text says; whether it is good is another matter.
+/// A token as its text says, not yet checked.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Token<'a> {
     pub tenant: TenantName,
@@ -134,7 +134,7 @@ impl Auth {
         let oauth = tenant.oauth.as_ref().ok_or_else(unauthorized)?;
         let check = async |anew| match self.keys(&tenant, oauth, now, anew).await {
             Some(keys) => Ok(oauth.check(text, &keys, now)),
-            // Whether the token is good cannot be told, and the client is not to blame.
+            // The token cannot be checked, and the client is not to blame.
             None => Err(ErrorKind::Unavailable { retry_after: RETRY_AFTER }
                 .with("the authorization server did not answer: send the request again later")),
         };
@@ -237,13 +237,13 @@ impl<'a> Token<'a> {
     }
 }
 
-/// What follows the scheme (RFC 6750 s2.1).
+/// Returns the text after the scheme (RFC 6750 s2.1).
 fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.trim().split_once(' ')?;
     scheme.eq_ignore_ascii_case("Bearer").then_some(token.trim())
 }
 
-/// The same for every reason: it tells nobody whether a tenant or key exists.
+/// The error for every reason, so that no answer reveals whether a tenant or key exists.
 fn unauthorized() -> Error {
     ErrorKind::Unauthorized
         .with("the bearer token is missing or not valid: send Authorization: Bearer <token>")

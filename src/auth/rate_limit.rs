@@ -1,4 +1,4 @@
-//! How fast a tenant may ask: a token bucket for each, in each instance of the
+//! The rate limit of a tenant: a token bucket for each tenant, in each instance of the
 //! function, so that it costs no call. Off unless the tenant's policy has a limit.
 
 use std::collections::HashMap;
@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::scim::policy::RateLimit;
 use crate::store::TenantName;
 
-/// Tenants whose buckets are remembered. One that is forgotten starts anew, full.
+/// Tenants whose buckets are remembered. A bucket that is forgotten starts full again.
 const MAX_BUCKETS: usize = 1_000;
 
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! Random digits that nobody guesses.
+//! Random digits that cannot be guessed.
 
 use std::fmt::Write;
 

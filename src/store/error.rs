@@ -89,7 +89,7 @@ impl Error {
     }
 }
 
-/// Whether the same write can succeed later, after this error or reason of a cancelled
+/// Returns true if the same write can succeed later, after this error or reason of a cancelled
 /// transaction.
 pub(crate) fn is_contention(code: &str) -> bool {
     matches!(

@@ -112,7 +112,7 @@ impl Query {
         Ok(Some(answer.items.unwrap_or_default()))
     }
 
-    /// Whether the last page was read.
+    /// Returns true if the last page was read.
     pub(crate) fn is_done(&self) -> bool {
         self.is_done
     }

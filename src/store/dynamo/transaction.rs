@@ -1,5 +1,5 @@
-//! `TransactWriteItems`: several conditional writes, all or none, with each outcome
-//! told apart.
+//! `TransactWriteItems`: several conditional writes, all or none, with an
+//! outcome for each.
 
 use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
@@ -105,7 +105,7 @@ impl Action {
             }
             Self::Check(key, expression) => {
                 let Rendered { condition, names, values, .. } = expression.render();
-                // Checks are of other resources, whose items nobody here may need to see.
+                // A check is of another resource, whose item no caller needs.
                 let check = ConditionCheck::builder()
                     .table_name(table)
                     .set_key(Some(key.into_item()))

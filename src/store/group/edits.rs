@@ -23,7 +23,7 @@ pub(crate) struct Edits {
     /// The ids of removed members, with the tags of their memberships.
     pub(crate) removed: Vec<(String, Tags)>,
     pub(crate) attributes: Option<NewAttributes>,
-    /// Whether the edits are right for the observed version alone.
+    /// True if the edits are right for the observed version alone.
     pub(crate) exact: bool,
     /// All members afterwards, where they are known.
     pub(crate) members: Option<Vec<Value>>,

@@ -165,7 +165,7 @@ impl Directory<'_> {
     }
 }
 
-/// Whether a group did not change while its members were read. A group in which single
+/// Returns true if a group did not change while its members were read. A group in which single
 /// members come and go all the time is shown as it is.
 fn is_same(before: &ResourceItem, after: &ResourceItem, reads: usize) -> bool {
     let stage = |group: &ResourceItem| {

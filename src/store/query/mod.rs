@@ -34,7 +34,7 @@ use crate::scim::sort::{Order, Rank};
 pub struct Search<'a> {
     pub query: &'a Query,
     pub legs: Vec<Leg<'a>>,
-    /// Whether the client could page by cursor, for the advice in an error.
+    /// True if the client could page by cursor, for the advice in an error.
     pub offers_cursors: bool,
 }
 
@@ -85,7 +85,7 @@ pub struct Page {
     /// previous page is offered where finding it is cheap.
     pub previous: Option<Side<Position>>,
     pub next: Option<Side<Position>>,
-    /// Whether this page lies before the place where its cursor was made.
+    /// True if this page lies before the place where its cursor was made.
     pub is_backward: bool,
 }
 
@@ -113,7 +113,7 @@ impl<'a> Leg<'a> {
         })
     }
 
-    /// Whether the filter holds for a resource.
+    /// Returns true if the filter holds for a resource.
     pub fn keeps(&self, resource: &Resource) -> bool {
         self.matcher.as_ref().is_none_or(|matcher| matcher.matches(resource))
     }

@@ -145,7 +145,7 @@ impl Directory<'_> {
 }
 
 impl Search<'_> {
-    /// Whether the order of the query is that of the table.
+    /// Returns true if the order of the query is that of the table.
     fn is_by_id(&self) -> bool {
         match (&self.query.sort, self.legs.as_slice()) {
             (None, _) => true,

@@ -114,7 +114,7 @@ fn leg<'a>(filter: &'a Filter, kind: &'a ResourceType, within: Option<Place<'a>>
     }
 }
 
-/// Whether this is a condition on an attribute that the type does not have, and
+/// Returns true if this is a condition on an attribute that the type does not have, and
 /// one that fails for what is absent.
 fn is_of_absent(filter: &Filter, kind: &ResourceType) -> bool {
     let (path, fails) = match filter {

@@ -35,7 +35,7 @@ pub enum Blind<'a> {
 }
 
 impl Blind<'_> {
-    /// Whether one write without a read can carry the change out.
+    /// Returns true if one write without a read can carry the change out.
     fn is_expressible(&self, kind: &ResourceType) -> bool {
         match self {
             Self::Replace(_) => true,

@@ -71,7 +71,7 @@ impl Edit for Update<'_> {
     }
 }
 
-/// Whether a condition can express what the client demands.
+/// Returns true if a condition can express what the client demands.
 fn is_expressible(precondition: &Precondition) -> bool {
     match precondition {
         Precondition::Exists => true,

@@ -42,7 +42,7 @@ impl Job {
         Key { pk: self.pk.clone(), sk: self.sk.clone() }
     }
 
-    /// Holds while nobody has put the job again with a later due time.
+    /// Holds while no other request has put the job again with a later due time.
     pub(crate) fn is_unchanged(&self) -> Result<Expression, Error> {
         Ok(Expression::when("due = :due").value(":due", value(&self.due)?))
     }

@@ -177,7 +177,7 @@ pub fn check_type_names(definitions: &Definitions) -> Result<(), Unsound> {
     }
 }
 
-/// Whether values of the top-level attribute of this name have index rows.
+/// Returns true if values of the top-level attribute of this name have index rows.
 pub(crate) fn has_rows(kind: &ResourceType, name: &str) -> bool {
     kind.unique.iter().chain(&kind.look_up).any(|path| path.schema.is_none() && path.attr == name)
 }

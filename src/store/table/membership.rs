@@ -120,7 +120,7 @@ pub(crate) fn member_types(kind: &ResourceType) -> impl Iterator<Item = &str> {
     reference.into_iter().flat_map(|reference| reference.reference_types.iter().map(String::as_str))
 }
 
-/// Whether a text can be the id of a member, which need not be a resource of ours.
+/// Returns true if a text can be the id of a member, which need not be a resource of ours.
 pub(crate) fn is_member_id(text: &str) -> bool {
     (1..=MAX_MEMBER_ID_BYTES).contains(&text.len())
 }

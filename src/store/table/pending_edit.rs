@@ -20,7 +20,7 @@ pub(crate) struct PendingEdit<'a> {
     pub(crate) precondition: &'a Precondition,
     pub(crate) write_id: String,
     pub(crate) retry: Retry<'a>,
-    /// Whether a staged change must end before this write.
+    /// True if a staged change must end before this write.
     waits_for_lock: bool,
 }
 

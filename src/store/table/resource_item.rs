@@ -67,12 +67,12 @@ impl ResourceItem {
         Key { pk: self.pk.clone(), sk: self.sk.clone() }
     }
 
-    /// Whether the write with this id was applied: it is the last one, or the one before.
+    /// Returns true if the write with this id was applied: it is the last one, or the one before.
     pub(crate) fn is_by(&self, write_id: &str) -> bool {
         self.write_id == write_id || self.previous_write_id.as_deref() == Some(write_id)
     }
 
-    /// Whether a staged change has locked the group.
+    /// Returns true if a staged change has locked the group.
     pub(crate) fn is_locked(&self) -> bool {
         self.visibility.as_ref().is_some_and(|visibility| visibility.staged.is_some())
     }
@@ -126,7 +126,7 @@ pub(crate) fn hour(now: Timestamp) -> String {
     now.strftime("%Y-%m-%dT%H").to_string()
 }
 
-/// Whether a text can be the id of a resource: every id is a UUID that the store made.
+/// Returns true if a text can be the id of a resource: every id is a UUID that the store made.
 pub(crate) fn is_id(text: &str) -> bool {
     Uuid::try_parse(text).is_ok()
 }

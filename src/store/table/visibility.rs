@@ -22,7 +22,7 @@ pub(crate) struct Visibility {
     /// The staged change with the number `epoch`, until it is committed or aborted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) staged: Option<Staged>,
-    /// Whether a group was ever a member. Only then can a cycle lead through this group.
+    /// True if a group was ever a member. Only then can a cycle lead through this group.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) nests: bool,
     /// Staged changes that never happened and may have left memberships behind.
@@ -49,7 +49,7 @@ pub(crate) struct Tags {
 }
 
 impl Visibility {
-    /// Whether a membership with these tags counts.
+    /// Returns true if a membership with these tags counts.
     pub(crate) fn shows(&self, tags: Tags) -> bool {
         tags.added_by.is_none_or(|epoch| self.happened(epoch))
             && !tags.removed_by.is_some_and(|epoch| self.happened(epoch))
@@ -62,13 +62,13 @@ impl Visibility {
         epoch <= self.epoch && !pending && !self.aborted.contains(&epoch)
     }
 
-    /// Whether every change that touched a membership with these tags has begun under this
+    /// Returns true if every change that touched a membership with these tags has begun under this
     /// item of the group.
     pub(crate) fn knows(&self, tags: Tags) -> bool {
         tags.added_by.max(tags.removed_by) <= Some(self.epoch)
     }
 
-    /// Whether the lease of a staged change is over.
+    /// Returns true if the lease of a staged change is over.
     pub(crate) fn is_overdue(&self, now: Timestamp) -> bool {
         self.staged.as_ref().is_some_and(|staged| staged.until <= now)
     }
