@@ -1,5 +1,5 @@
-//! API Gateway events: REST API (payload 1.0) and HTTP API (payload 2.0); and the
-//! schedule on which jobs are done.
+//! The events of the function: API Gateway's REST API (payload 1.0) and HTTP API (payload
+//! 2.0), and the schedule of cleanup jobs.
 //!
 //! `lambda_http` has a conversion of its own, which panics on a path, query,
 //! `Host` or body that is not well formed. All of these come from clients, and
@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::store::Swept;
 
-/// The order matters: what is no schedule and no REST event (it lacks
-/// `httpMethod`) is tried as the other.
+/// An event of any kind. The order matters: an event that is no schedule, and no REST event
+/// because it lacks `httpMethod`, is parsed as an HTTP event.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 pub enum Event {
@@ -56,24 +56,24 @@ pub struct Request {
     pub stage: Option<String>,
     /// The host that API Gateway answered for.
     pub domain: Option<String>,
-    /// In the order given, decoded once.
+    /// The parameters in the order given, decoded once.
     pub query: Vec<(String, String)>,
     pub headers: HeaderMap,
     pub body: Payload,
-    /// True if an answer may be binary. A REST API hands one out as the text of
-    /// its base64 unless its binary media types say otherwise; it can compress by
-    /// itself (`MinimumCompressionSize`).
+    /// True if an answer may be binary. A REST API sends binary as base64 text unless its
+    /// binary media types are configured; it can compress by itself
+    /// (`MinimumCompressionSize`).
     pub takes_binary: bool,
-    /// API Gateway's, to find the request in its access log.
+    /// The id that API Gateway assigned, to find the request in its access log.
     pub request_id: String,
 }
 
 #[derive(Debug)]
 pub enum Payload {
     Bytes(Vec<u8>),
-    /// A part of another body, which has been read.
+    /// A parsed part of another body: an operation of a bulk request.
     Json(serde_json::Value),
-    /// The event says that its body is base64, and it is not.
+    /// A body that the event declares as base64 but that is not.
     NotBase64,
 }
 
@@ -91,12 +91,12 @@ pub enum Body {
     Binary(Vec<u8>),
 }
 
-/// Makes of an answer what API Gateway wants.
+/// A function that converts an answer to the form that API Gateway expects.
 pub type Replier = fn(Response) -> Reply;
 
 impl Event {
-    /// The request, and the shape in which API Gateway wants the answer to it.
-    /// `None` for an event without a waiting client.
+    /// Returns the request and the converter of its answer, or `None` for an event without a
+    /// waiting client.
     pub fn into_request(self) -> Option<(Request, Replier)> {
         match self {
             Self::Schedule(_) => None,
@@ -107,7 +107,7 @@ impl Event {
 }
 
 impl Request {
-    /// The values of a parameter that may be repeated count as one list.
+    /// Returns the values of a parameter, joined by commas if it is repeated.
     pub fn parameter(&self, name: &str) -> Option<String> {
         let values: Vec<&str> = self
             .query
@@ -118,13 +118,14 @@ impl Request {
         (!values.is_empty()).then(|| values.join(","))
     }
 
-    /// Every value of a header that is text.
+    /// Returns every value of a header that is visible ASCII.
     pub fn header<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
     }
 
     fn from_rest(event: ApiGatewayProxyRequest) -> Self {
         let context = event.request_context;
+        // The map of single values has only the last of a repeated name.
         let query = if event.multi_value_query_string_parameters.is_empty() {
             event.query_string_parameters
         } else {
@@ -154,8 +155,8 @@ impl Request {
 
     fn from_http(event: ApiGatewayV2httpRequest) -> Self {
         let context = event.request_context;
-        // `queryStringParameters` joins repeated names with commas, which
-        // cannot be told from commas in values.
+        // `queryStringParameters` joins repeated names with commas, which cannot be
+        // distinguished from commas in values.
         let query = event.raw_query_string.unwrap_or_default();
         Self {
             method: context.http.method,
@@ -185,6 +186,8 @@ impl Response {
     }
 
     fn header_map(&self) -> HeaderMap {
+        // A value that HTTP cannot carry is dropped: the change may have been applied already,
+        // so the answer must not fail.
         self.headers
             .iter()
             .filter_map(|(name, value)| Some((name.clone(), HeaderValue::from_str(value).ok()?)))
@@ -213,7 +216,7 @@ impl Body {
     pub fn event_bytes(&self) -> usize {
         match self {
             Self::None => 0,
-            // JSON within JSON: each of these takes a backslash more.
+            // The body is a JSON string in the event: each of these takes one more backslash.
             Self::Text(text) => text.len() + text.bytes().filter(|byte| b"\"\\".contains(byte)).count(),
             Self::Binary(bytes) => bytes.len().div_ceil(3) * 4,
         }

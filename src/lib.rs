@@ -2,7 +2,7 @@
 //!
 //! The flow of a request:
 //!
-//! 1. [`lambda`] reads the event of an API Gateway and makes one request of either kind.
+//! 1. [`lambda`] converts the events of both kinds of API Gateway to one kind of request.
 //! 2. [`app`] authenticates, routes and answers it.
 //! 3. [`auth`] finds the tenant by the bearer token, and [`route`] the operation.
 //! 4. [`scim`] reads body, path and filter against the tenant's schemas, without I/O.

@@ -1,4 +1,4 @@
-//! Runs the endpoint without AWS: the handler behind a small HTTP server, and an emulator
+//! The endpoint without AWS: the handler behind a small HTTP server, and an emulator
 //! of DynamoDB behind the real SDK. Only `cargo local` and the tests compile this; the
 //! Lambda package does not.
 
@@ -25,7 +25,7 @@ type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Resu
 /// The largest request that API Gateway accepts.
 const MAX_REQUEST_BYTES: usize = 10 * 1024 * 1024;
 
-/// How long the server waits, when it is stopped, for clients that have begun a request.
+/// The time that a stopping server waits for requests in flight.
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The first bytes of every `SQLite` file.
@@ -51,7 +51,7 @@ pub async fn emulate(database: dynoxide::Database, address: SocketAddr) -> Resul
     Ok(endpoint)
 }
 
-/// Opens a file, with errors of our own: those of the emulator name its own options.
+/// Opens a file. The errors are our own: those of the emulator name its own options.
 fn open(file: &Path) -> Result<dynoxide::Database> {
     let name = file.to_str().ok_or("the name of the file is not UTF-8")?;
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());

@@ -43,6 +43,7 @@ pub fn init(level: &str, function: Option<String>, clock: Clock) {
 
 /// Starts the log of a command.
 pub fn init_command(level: &str, format: Format, clock: Clock) {
+    // On stderr, because stdout is the output of the command.
     let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(level)).with_writer(io::stderr);
     match format {
         Format::Json => log.event_format(Lines { function: LOCAL.to_owned(), clock }).init(),
@@ -50,10 +51,10 @@ pub fn init_command(level: &str, format: Format, clock: Clock) {
     }
 }
 
-/// How a command writes its log.
+/// The format of the log of a command.
 #[derive(Clone, Copy, Debug)]
 pub enum Format {
-    /// As the function does.
+    /// The lines of the function.
     Json,
     /// A few words for each event.
     Short,
@@ -84,6 +85,7 @@ where
             _ => None,
         };
         if let Some(metrics) = metrics {
+            // A dimension is read from a member of the line, so only these lines need it.
             line.insert("function".to_owned(), self.function.as_str().into());
             line.insert("_aws".to_owned(), metrics);
         }
@@ -95,6 +97,7 @@ where
 fn metrics(metrics: &[(&str, &str)], by: &[&str], now: Timestamp) -> Value {
     let metrics: Vec<Value> =
         metrics.iter().map(|(name, unit)| json!({ "Name": name, "Unit": unit })).collect();
+    // CloudWatch does not add up metrics across dimensions: each grouping must be listed.
     let mut dimensions = vec![vec!["function"]];
     if !by.is_empty() {
         dimensions.push([&["function"], by].concat());
@@ -171,6 +174,7 @@ const UNSHOWN: [&str; 3] = ["message", "request_id", "time"];
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) if !text.contains(char::is_control) => text.clone(),
+        // As JSON, which escapes line breaks: one event must stay one line.
         other => other.to_string(),
     }
 }

@@ -6,7 +6,7 @@
 //! * `expand`: members, groups and references in an answer.
 //! * `bulk`: many operations in one request.
 //! * `roles`: roles and entitlements that an operator has declared.
-//! * `discovery`: the service about itself.
+//! * `discovery`: the description of the service.
 //! * `response`: answers as HTTP.
 //! * `request_log`: the notes of a request that outlive it.
 //! * `sweep`: cleanup jobs, on a schedule.
@@ -63,7 +63,7 @@ impl App {
         }
     }
 
-    /// Handles an event. This cannot fail: a failure is an answer too.
+    /// Handles an event. An error becomes an answer, so this cannot fail.
     pub async fn handle(&self, event: Event) -> Reply {
         match event.into_request() {
             Some((request, reply)) => reply(self.answer_to(request).await),
@@ -199,8 +199,8 @@ fn too_fast(retry_after: u32) -> Error {
         .with("too many requests: send fewer per second, or ask the operator to raise the policy rateLimit")
 }
 
-/// The answer when the time is over. A write in progress may have been applied, as after a
-/// crash.
+/// Returns the error of a request that ran out of time. A write in progress may have been
+/// applied, as after a crash.
 fn too_late() -> Error {
     ErrorKind::Unavailable { retry_after: RETRY_AFTER }
         .with("the request took too long: read the resource, or send the request again later")

@@ -12,7 +12,7 @@ use crate::route::Route;
 use crate::scim::quirks::Used;
 use crate::store::{AuditTrail, Audited, Changed, TenantName};
 
-/// Time for the copy of the audit log: a request has 25 s, and API Gateway waits 29.
+/// The time for the copy of the audit log. A request has 25 s, and API Gateway waits 29 s.
 const KEEP_TIME: Duration = Duration::from_secs(2);
 
 #[derive(Default)]
@@ -42,8 +42,8 @@ impl RequestLog {
         let _again = self.route.set(route.to_string());
     }
 
-    /// Returns the route, by which metrics are grouped: there are no more than types and
-    /// methods make.
+    /// Returns the route, a dimension of the metrics. The number of routes is bounded by the
+    /// types and methods.
     pub(super) fn route(&self) -> &str {
         self.route.get().map_or("none", String::as_str)
     }

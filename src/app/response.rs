@@ -12,10 +12,10 @@ use crate::scim::error::{Error, ErrorKind};
 
 const SCIM_JSON: &str = "application/scim+json";
 
-/// Lambda takes 6 MB of answer; the rest is for the headers.
+/// The largest body in an event. Lambda accepts 6 MB; the rest is for the headers.
 const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024 - 64 * 1024;
 
-/// A body below this costs less to send than to pack.
+/// The size up to which a body costs less to send than to compress.
 const MIN_PACKED: usize = 1024;
 
 impl Response {
@@ -32,8 +32,8 @@ impl Response {
         self
     }
 
-    /// RFC 7644 s3.1: scim+json, or json for a client that takes only that; and
-    /// packed for a client that says it can unpack.
+    /// Sets the media type (RFC 7644 s3.1) and compresses the body if the client accepts gzip.
+    /// The type is scim+json, or json for a client that accepts only that.
     pub(super) fn negotiated(self, request: &Request) -> Self {
         if matches!(self.body, Body::None) {
             return self;
@@ -48,7 +48,7 @@ impl Response {
         if response.body.event_bytes() <= MAX_EVENT_BYTES {
             return response;
         }
-        // What a write has done cannot be taken back because it cannot be shown.
+        // The change is applied, so the answer must be a success even without a body.
         if [Method::PUT, Method::PATCH].contains(&request.method) || response.status == 201 {
             let status = if response.status == 201 { 201 } else { 204 };
             return Self { body: Body::None, status, ..response };
@@ -61,7 +61,7 @@ impl Response {
             .into()
     }
 
-    /// RFC 9110 s9.3.2: all that the answer to a GET would say.
+    /// Removes the body but keeps the headers of the answer to a GET (RFC 9110 s9.3.2).
     pub(super) fn without_body(mut self) -> Self {
         let length = match std::mem::replace(&mut self.body, Body::None) {
             Body::None => return self,
@@ -85,7 +85,7 @@ impl Response {
     }
 }
 
-/// RFC 9110 s12.5.3; `gzip;q=0` refuses it.
+/// Returns true if the client accepts gzip (RFC 9110 s12.5.3); `gzip;q=0` refuses it.
 fn takes_gzip(request: &Request) -> bool {
     request.header("accept-encoding").flat_map(|value| value.split(',')).any(|coding| {
         let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));

@@ -17,19 +17,19 @@ use tokio::sync::Mutex;
 
 use crate::auth::jwt::parse_keys;
 
-/// The time for which a key is trusted that its server has withdrawn.
+/// The longest time for which a withdrawn key is still trusted.
 const KEYS_TIME: SignedDuration = SignedDuration::from_mins(15);
 
-/// The same time while the server does not answer.
+/// The same limit while the server does not answer.
 const KEYS_END: SignedDuration = SignedDuration::from_hours(24);
 
-/// A server is asked no more often, whatever tokens come.
+/// The shortest interval between two requests to a server, regardless of the tokens received.
 const FETCH_INTERVAL: SignedDuration = SignedDuration::from_secs(60);
 
 /// The time that a request waits for its keys.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Entra's document has some 20 kB.
+/// The largest JWKS document that is accepted. Entra's has about 20 kB.
 const MAX_JWKS_BYTES: usize = 256 * 1024;
 
 type HttpsClient = Client<HttpsConnector<HttpConnector>, Empty<&'static [u8]>>;
@@ -46,8 +46,8 @@ struct Fetched {
 }
 
 impl Jwks {
-    /// The keys at a URL; with `anew`, those of a minute ago at most. `None` if there
-    /// are none to be had.
+    /// Returns the keys at a URL, or `None` if none are available. `anew` requests a fetch,
+    /// at most one per `FETCH_INTERVAL`.
     pub(crate) async fn keys(&self, url: &str, now: Timestamp, anew: bool) -> Option<Arc<JwkSet>> {
         // The lock is held during a fetch, so that other requests wait for the same keys.
         let mut all = self.0.lock().await;
@@ -55,6 +55,7 @@ impl Jwks {
         let age = |since: Timestamp| now.duration_since(since);
         let is_fresh = known.keys.as_ref().is_some_and(|(came, _)| age(*came) < KEYS_TIME);
         if (anew || !is_fresh) && age(known.tried) >= FETCH_INTERVAL {
+            // Set before the outcome is known: a server that is down is not asked by every request.
             known.tried = now;
             match tokio::time::timeout(FETCH_TIMEOUT, fetch(url)).await {
                 Ok(Ok(keys)) => known.keys = Some((now, Arc::new(keys))),
@@ -68,7 +69,8 @@ impl Jwks {
 }
 
 async fn fetch(url: &str) -> Result<JwkSet, BoxError> {
-    // Made when it is needed: most endpoints have no such tenant.
+    // Created on demand: most endpoints have no such tenant. Plain HTTP passes `jwt::problem`
+    // for 127.0.0.1 only.
     let connector = HttpsConnectorBuilder::new().with_native_roots()?.https_or_http().enable_http1().build();
     let client: HttpsClient = Client::builder(TokioExecutor::new()).build(connector);
     let request = Request::get(url.parse::<Uri>()?).header("accept", "application/json");
@@ -76,6 +78,7 @@ async fn fetch(url: &str) -> Result<JwkSet, BoxError> {
     if answer.status() != StatusCode::OK {
         return Err(format!("status {}", answer.status()).into());
     }
+    // Bounded: the document is read into memory before any of it is checked.
     let body = Limited::new(answer.into_body(), MAX_JWKS_BYTES).collect().await?;
     Ok(parse_keys(&body.to_bytes())?)
 }

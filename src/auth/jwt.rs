@@ -1,9 +1,9 @@
 //! Access tokens that the authorization server of a tenant has signed (RFC 9068):
 //! the keys that verify them, and the checks of their claims.
 //!
-//! Such a token names no tenant that could be believed before it is checked. The
-//! path does, by the segment before `/scim/v2`, and the token must be one of that
-//! tenant's server.
+//! The content of such a token cannot be trusted before it is checked. The tenant is
+//! therefore read from the path, in the segment before `/scim/v2`, and the token must
+//! be issued by that tenant's server.
 
 use http::Uri;
 use jiff::{SignedDuration, Timestamp};
@@ -14,13 +14,13 @@ use serde_json::Value;
 
 use crate::store::{Algorithm, Keys, Oauth};
 
-/// The longest token that is looked at. Entra's, with many roles, have some 4 kB.
+/// The longest token that is checked. Entra's, with many roles, have about 4 kB.
 pub const MAX_TOKEN_BYTES: usize = 8 * 1024;
 
-/// The difference that the clocks of two servers may have.
+/// The accepted difference between the clocks of two servers.
 pub const CLOCK_SKEW: SignedDuration = SignedDuration::from_secs(60);
 
-/// Keys of one authorization server that are considered. Those of Entra ID are ten.
+/// The number of keys of one authorization server that are considered. Entra ID has ten.
 const MAX_KEYS: usize = 100;
 
 impl From<Algorithm> for jsonwebtoken::Algorithm {
@@ -36,7 +36,7 @@ impl From<Algorithm> for jsonwebtoken::Algorithm {
 /// The reason why a token is refused. No answer shows it.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Refusal {
-    /// Signed with a key that is not in the set; the server may have a new one.
+    /// A signature by a key that is not in the set; the server may have a new one.
     UnknownKey,
     Token,
 }
@@ -49,7 +49,7 @@ struct Claims {
     exp: f64,
     nbf: Option<f64>,
     client_id: Option<String>,
-    /// Whom the token is for, as Okta, and Entra ID in its two versions, name them.
+    /// The client, as Okta and the two versions of Entra ID name it.
     cid: Option<String>,
     azp: Option<String>,
     appid: Option<String>,
@@ -59,6 +59,7 @@ struct Claims {
     roles: Option<OneOrMany>,
 }
 
+// `aud` may be a string or an array (RFC 7519 s4.1.3); so may the scopes, by provider.
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum OneOrMany {
@@ -81,7 +82,7 @@ pub fn is_jwt(text: &str) -> bool {
     text.len() <= MAX_TOKEN_BYTES && text.split('.').count() == 3
 }
 
-/// The keys of a JWKS document that this endpoint can use. Others do no harm.
+/// Returns the keys of a JWKS document that this endpoint can use, and ignores the others.
 pub fn parse_keys(text: &[u8]) -> Result<JwkSet, String> {
     #[derive(Deserialize)]
     struct Document {
@@ -97,7 +98,7 @@ pub fn parse_keys(text: &[u8]) -> Result<JwkSet, String> {
     if set.keys.is_empty() { Err("no key in it can check a signature".to_owned()) } else { Ok(set) }
 }
 
-/// Returns the problem of settings that no token could satisfy, or that are not safe.
+/// Returns the problem if no token can satisfy the settings, or if they are not safe.
 pub fn problem(oauth: &Oauth) -> Option<String> {
     let is_empty = oauth.issuer.is_empty() || oauth.audience.is_empty() || oauth.algorithms.is_empty();
     match &oauth.keys {
@@ -117,12 +118,13 @@ impl Oauth {
     /// Returns the client that the token was issued to, if the token is valid.
     pub fn check(&self, token: &str, keys: &JwkSet, now: Timestamp) -> Result<String, Refusal> {
         let header = decode_header(token).map_err(|_| Refusal::Token)?;
+        // The operator selects the algorithms, not the token (RFC 8725 s3.1).
         if !self.algorithms.iter().any(|allowed| jsonwebtoken::Algorithm::from(*allowed) == header.alg) {
             return Err(Refusal::Token);
         }
         let key = match (&header.kid, keys.keys.as_slice()) {
             (Some(kid), _) => keys.find(kid).ok_or(Refusal::UnknownKey)?,
-            // Without a name there is no choice to make.
+            // `kid` is optional (RFC 7515 s4.1.4): a set of one key needs none.
             (None, [only]) => only,
             (None, _) => return Err(Refusal::Token),
         };
@@ -142,6 +144,7 @@ impl Oauth {
     fn is_audience(&self, claims: &Claims) -> bool {
         match &claims.aud {
             Some(aud) => aud.iter().any(|one| one == self.audience),
+            // Access tokens of Amazon Cognito have `client_id` but no `aud`.
             None => claims.client_id.as_ref() == Some(&self.audience),
         }
     }
@@ -150,18 +153,19 @@ impl Oauth {
         let Some(wanted) = &self.scope else {
             return true;
         };
+        // `scope` is separated by spaces (RFC 6749 s3.3), so each string is split.
         let all = [&claims.scope, &claims.scp, &claims.roles].into_iter().flatten();
         all.flat_map(OneOrMany::iter).flat_map(str::split_whitespace).any(|one| one == wanted)
     }
 }
 
-/// The claims, if the signature is by this key.
+/// Returns the claims if the key verifies the signature.
 fn signed(token: &str, key: &Jwk, algorithm: jsonwebtoken::Algorithm) -> Option<Claims> {
     if key.common.key_algorithm.is_some_and(|meant| meant != KeyAlgorithm::from(algorithm)) {
         return None;
     }
-    // Time and claims are checked here: by the clock of the request, and with what
-    // the servers of identity providers really write.
+    // `Oauth::check` verifies time and claims instead: it uses the clock of the request, and
+    // accepts a token without `aud`.
     let mut validation = Validation::new(algorithm);
     validation.validate_exp = false;
     validation.validate_aud = false;

@@ -1,8 +1,8 @@
-//! Bearer token to tenant (RFC 6750 s2.1).
+//! Authentication: the tenant of a bearer token (RFC 6750 s2.1).
 //!
-//! A token is `scim_<tenant>_<kid>_<secret>`, or one that the authorization server
-//! of the tenant in the path has signed. The tenant is known before anything is
-//! read, and a wrong token costs one read at the most.
+//! A token is `scim_<tenant>_<kid>_<secret>`, or a JWT signed by the authorization
+//! server of the tenant in the path. The tenant is known before anything is read, and
+//! a wrong token costs at most one read of the table.
 
 mod jwks;
 pub mod jwt;
@@ -29,11 +29,11 @@ use crate::store::{
     Keys, Oauth, RETRY_AFTER, Scope, Store, TenantName, TenantRecord, TokenRecord, USE_INTERVAL,
 };
 
-/// A token that is revoked, or a policy that is changed, stays in force in a
-/// running instance for so long.
+/// The time for which a running instance still accepts a revoked token or applies an old
+/// policy.
 const CACHE_TIME: SignedDuration = SignedDuration::from_secs(60);
 
-/// Tokens that an instance remembers, also those that do not exist: some 100 kB.
+/// The number of tokens that an instance caches, including unknown ones: about 100 kB.
 const CACHE_SIZE: usize = 1_000;
 
 /// The tenant that a request is for.
@@ -67,7 +67,7 @@ pub struct Auth {
     jwks: Jwks,
 }
 
-/// A key id of a tenant; an empty one stands for its authorization server.
+/// A key id of a tenant; empty for its authorization server.
 type Credential = (TenantName, String);
 
 #[derive(Clone)]
@@ -79,12 +79,12 @@ struct Cached {
 
 #[derive(Clone)]
 struct Known {
-    /// None of an authorization server.
+    /// The record of the token; `None` for an authorization server.
     token: Option<TokenRecord>,
     tenant: Arc<Tenant>,
 }
 
-/// A token as its text says, not yet checked.
+/// A parsed token, not yet checked.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Token<'a> {
     pub tenant: TenantName,
@@ -121,6 +121,7 @@ impl Auth {
             return Err(unauthorized());
         }
         let is_use_due = record.used.is_none_or(|used| now.duration_since(used) >= USE_INTERVAL);
+        // Noted in the cache as well: later requests to this instance need not record it again.
         if is_use_due && let Some(Cached { known: Some(known), .. }) = self.lock().get_mut(&credential) {
             known.token = Some(TokenRecord { used: Some(now), ..record.clone() });
         }
@@ -139,6 +140,7 @@ impl Auth {
                 .with("the authorization server did not answer: send the request again later")),
         };
         let mut checked = check(false).await?;
+        // Servers rotate their keys: the cached set may be older than the token.
         if checked == Err(Refusal::UnknownKey) {
             checked = check(true).await?;
         }
@@ -178,6 +180,8 @@ impl Auth {
         if cache.len() >= CACHE_SIZE {
             cache.retain(|_, cached| cached.is_fresh(now));
         }
+        // A flood of invented key ids can keep all entries fresh: memory stays bounded, and
+        // known tokens cost one more read.
         if cache.len() >= CACHE_SIZE {
             cache.clear();
         }
@@ -185,7 +189,7 @@ impl Auth {
         Ok(known)
     }
 
-    /// A directory is not served by half of its schemas.
+    /// Builds the tenant. A schema that cannot be used fails the request.
     fn tenant(&self, name: &TenantName, record: TenantRecord) -> Result<Tenant> {
         match record.registry(&self.definitions) {
             Ok(registry) => {
@@ -218,7 +222,7 @@ impl Cached {
 }
 
 impl TokenRecord {
-    /// In constant time, so that no answer tells how much of a secret is right.
+    /// Compares in constant time, so that timing does not reveal how much of a secret is right.
     fn is_of(&self, secret: &str) -> bool {
         crate::store::sha256(secret).as_bytes().ct_eq(self.sha256.as_bytes()).into()
     }
@@ -240,10 +244,12 @@ impl<'a> Token<'a> {
 /// Returns the text after the scheme (RFC 6750 s2.1).
 fn bearer(header: &str) -> Option<&str> {
     let (scheme, token) = header.trim().split_once(' ')?;
+    // The scheme is case-insensitive (RFC 9110 s11.1).
     scheme.eq_ignore_ascii_case("Bearer").then_some(token.trim())
 }
 
-/// The error for every reason, so that no answer reveals whether a tenant or key exists.
+/// Returns the same error for every reason, so that no answer reveals whether a tenant or
+/// key exists.
 fn unauthorized() -> Error {
     ErrorKind::Unauthorized
         .with("the bearer token is missing or not valid: send Authorization: Bearer <token>")

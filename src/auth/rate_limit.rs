@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::scim::policy::RateLimit;
 use crate::store::TenantName;
 
-/// Tenants whose buckets are remembered. A bucket that is forgotten starts full again.
+/// The number of tenants whose buckets are retained. A dropped bucket starts full again.
 const MAX_BUCKETS: usize = 1_000;
 
 #[derive(Default)]
@@ -22,8 +22,8 @@ struct Bucket {
 }
 
 impl Buckets {
-    /// Takes a request out of the tenant's bucket; if there is none in it, the whole
-    /// seconds until there is.
+    /// Takes a request out of the tenant's bucket. An empty bucket is an error: the whole
+    /// seconds until the next request.
     pub(crate) fn take(&self, tenant: &TenantName, limit: RateLimit, now: Timestamp) -> Result<(), u32> {
         let Some((per_second, burst)) = limit.limits() else {
             return Ok(());
@@ -32,9 +32,11 @@ impl Buckets {
         // Nothing panics while it holds the lock.
         let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if buckets.len() >= MAX_BUCKETS && !buckets.contains_key(tenant) {
+            // Errs in favour of the clients: every bucket starts full again.
             buckets.clear();
         }
         let bucket = buckets.entry(tenant.clone()).or_insert(Bucket { requests: burst, filled: now });
+        // Not negative: a request that started earlier may get the lock later.
         let passed = now.duration_since(bucket.filled).as_secs_f64().max(0.0);
         bucket.requests = passed.mul_add(per_second, bucket.requests).min(burst);
         bucket.filled = now;
@@ -65,7 +67,7 @@ mod tests {
         for (limit, at_once, in_ten_seconds) in [
             (json!({}), 1_000, 1_000),
             (json!({ "perSecond": 40 }), 40, 400),
-            // Whoever says only how many at once gets what clients ask for at least.
+            // A burst alone has the default rate, the least that clients ask for.
             (json!({ "burst": 100 }), 100, 250),
             (json!({ "perSecond": 1, "burst": 3 }), 3, 10),
         ] {

@@ -27,10 +27,10 @@ const COLUMNS: [&str; 9] = [
 
 pub(crate) struct Audit {
     store: Store,
-    /// How long the table keeps a copy; none if `None`.
+    /// The number of days for which the table keeps a copy; no copy if `None`.
     days: Option<u16>,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    /// Stands in all records of this process for the id of a request.
+    /// The request id in all records of this process.
     run_id: String,
     last: Timestamp,
 }

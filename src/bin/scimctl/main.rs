@@ -110,11 +110,11 @@ enum Command {
     },
 }
 
-/// What a command prints.
+/// The output of a command.
 struct Answer {
-    /// With `--json`.
+    /// The output with `--json`.
     json: Value,
-    /// Without it: an object, or an array of objects.
+    /// The output without `--json`: an object, or an array of objects.
     table: Value,
 }
 
@@ -185,7 +185,7 @@ async fn run(options: Options, sources: &Sources) -> Result<(Answer, ExitCode)> 
     Ok((answer, ExitCode::SUCCESS))
 }
 
-/// Accepts an empty variable of the environment, as the function does.
+/// Parses a number of days. An empty environment variable is 0, as in the function.
 fn audit_days(text: &str) -> Result<u16, String> {
     if text.is_empty() { Ok(0) } else { text.parse().map_err(|_| "must be a number of days".to_owned()) }
 }
@@ -206,7 +206,7 @@ async fn some_tenants(store: &Store, one: Option<TenantName>) -> Result<Vec<(Ten
     Ok(all)
 }
 
-/// Asks before a step that cannot be undone.
+/// Asks for confirmation before a step that cannot be undone.
 fn confirm(yes: bool, consequence: &str) -> Result<()> {
     if yes {
         return Ok(());

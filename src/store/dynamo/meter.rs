@@ -1,5 +1,5 @@
-//! What a request costs in DynamoDB: counted under the SDK, so that no call can
-//! be forgotten.
+//! The cost of a request in DynamoDB. An interceptor of the SDK counts it, so that no call
+//! can be missed.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,11 +23,13 @@ use aws_sdk_dynamodb::operation::update_item::{UpdateItemInput, UpdateItemOutput
 use aws_sdk_dynamodb::types::{ConsumedCapacity, ReturnConsumedCapacity};
 use serde_json::Value;
 
+// A task local, because the SDK passes nothing of ours to an interceptor. Tasks do not inherit
+// it: work that is spawned is not counted.
 tokio::task_local! {
     static METER: Meter;
 }
 
-/// Counts what one request does.
+/// A counter of the calls of one request.
 #[derive(Clone, Debug, Default)]
 pub struct Meter(Arc<Mutex<Reading>>);
 
@@ -35,32 +37,32 @@ pub struct Meter(Arc<Mutex<Reading>>);
 pub struct Reading {
     /// HTTP requests to DynamoDB, retries included.
     pub calls: u32,
-    /// What they were for: the SDK sends some more than once.
+    /// Operations, without the retries of the SDK.
     operations: u32,
-    /// Writes that the store made again.
+    /// Retries by the store.
     repeated: u32,
-    /// Answers that said that another transaction was on the item.
+    /// Errors because another transaction was in progress on the item.
     pub conflicts: u32,
-    /// Answers that said that there was no capacity.
+    /// Errors because there was no capacity.
     pub throttles: u32,
-    /// Items that came back from reads.
+    /// Items that reads returned.
     pub items: usize,
     /// Capacity units, as DynamoDB reports them.
     pub read_units: f64,
     pub write_units: f64,
-    /// How a filter was answered, step by step.
+    /// The steps by which a filter was evaluated.
     pub plan: Option<String>,
 }
 
 impl Reading {
-    /// By the SDK and by the store.
+    /// Returns the number of retries, by the SDK and by the store.
     pub fn retries(&self) -> u32 {
         self.calls.saturating_sub(self.operations) + self.repeated
     }
 }
 
 impl Meter {
-    /// Counts whatever `work` does.
+    /// Runs `work` and counts its calls.
     pub async fn measure<T>(work: impl Future<Output = T>) -> (T, Reading) {
         let meter = Self::default();
         let done = METER.scope(meter.clone(), work).await;
@@ -79,14 +81,14 @@ impl Meter {
         Self::count(|reading| reading.repeated += 1);
     }
 
-    /// Outside of a measurement nothing is counted.
+    /// Applies a change to the reading; does nothing outside a measurement.
     fn count(change: impl FnOnce(&mut Reading)) {
         let _outside =
             METER.try_with(|meter| change(&mut meter.0.lock().unwrap_or_else(PoisonError::into_inner)));
     }
 }
 
-/// Asks for the consumed capacity of every call, and adds it up.
+/// An interceptor that requests the consumed capacity of every call, and adds it up.
 pub(crate) struct Metering;
 
 impl fmt::Debug for Metering {
@@ -95,6 +97,7 @@ impl fmt::Debug for Metering {
     }
 }
 
+// DynamoDB omits the consumed capacity unless the request asks for it.
 macro_rules! ask {
     ($context:expr, $($input:ty),*) => {
         $(if let Some(input) = $context.input_mut().downcast_mut::<$input>() {
@@ -114,6 +117,8 @@ impl Intercept for Metering {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
+        // Once per operation, but `read_before_transmit` once per attempt: the difference is
+        // the retries of the SDK.
         Meter::count(|reading| reading.operations += 1);
         ask!(
             context,
@@ -145,12 +150,14 @@ impl Intercept for Metering {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
+        // Read from each attempt: the SDK hides an error if its retry succeeds.
         let refused = context.response().filter(|response| !response.status().is_success());
         let text = refused.and_then(|response| response.body().bytes());
         let error: Option<Value> = text.and_then(|text| serde_json::from_slice(text).ok());
         let reasons = error.iter().filter_map(|error| error["CancellationReasons"].as_array()).flatten();
         let codes = error.iter().map(|error| &error["__type"]).chain(reasons.map(|reason| &reason["Code"]));
         for code in codes.filter_map(Value::as_str) {
+            // `__type` has the namespace of the API before a `#`; cancellation reasons have none.
             let code = code.rsplit('#').next().unwrap_or_default();
             Meter::count(|reading| {
                 reading.conflicts += u32::from(code.starts_with("TransactionConflict"));
