@@ -8,7 +8,7 @@ use crate::lambda::Response;
 use crate::scim::attr_path::AttrPath;
 use crate::scim::error::Result;
 use crate::scim::projection::{Projection, render};
-use crate::scim::registry::roles::{Assigned, Declared, USED};
+use crate::scim::registry::roles::{AssignableKind, Declared, USED};
 use crate::scim::resource::{Attributes, Resource};
 use crate::scim::schema::ResourceType;
 use crate::store::Error as StoreError;
@@ -68,7 +68,7 @@ impl RequestContext<'_> {
 
     async fn add_use(&self, kind: &ResourceType, mut resource: Resource) -> Result<Resource> {
         let registry = &self.tenant.registry;
-        let assigned = self.declared(kind).map(|declared| declared.assigned);
+        let assigned = self.declared(kind).map(|declared| declared.assignable);
         let parts = assigned.and_then(|assigned| {
             let values = registry.assignables(assigned)?.granted_by(&resource.id);
             Some((assigned.attribute(), registry.resource_type("User")?, values))
@@ -93,7 +93,7 @@ impl RequestContext<'_> {
         if kind.name != "User" {
             return Ok(());
         }
-        for assigned in [Assigned::Roles, Assigned::Entitlements] {
+        for assigned in [AssignableKind::Role, AssignableKind::Entitlement] {
             if let Some(assignables) = self.tenant.registry.assignables(assigned) {
                 assignables.check(self.tenant.policy.unknown_roles, before, after)?;
             }

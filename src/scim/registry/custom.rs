@@ -1,6 +1,6 @@
-//! What an operator adds to the schemas and resource types that are built in, as
-//! JSON: extension schemas, resource types of his own (RFC 7643 s3.3, s6, s7).
-//! Nothing in such a document is overlooked: what cannot be obeyed is refused.
+//! The documents in which an operator adds to the built-in schemas and resource types
+//! (RFC 7643 s3.3, s6, s7). Nothing in them is ignored: a definition that cannot be
+//! enforced is refused.
 
 use std::fmt;
 
@@ -13,14 +13,14 @@ use crate::scim::json;
 use crate::scim::registry::roles::Assignable;
 use crate::scim::schema::{Attribute, Mutability, Schema, Type, Uniqueness};
 
-/// A tenant's are kept in one item of the table with its policy, and DynamoDB
-/// takes 400 KB.
+/// The bytes of a document. A tenant's is stored in one piece, together with its policy.
 pub const MAX_BYTES: usize = 256 * 1024;
 
-/// Each is looked at for each resource that is read or written.
+/// The attributes and sub-attributes of a document. A request goes through all of them
+/// for each resource that it reads or writes.
 const MAX_ATTRIBUTES: usize = 500;
 
-/// A part of keys, whose partition may have 2,048 bytes.
+/// The bytes of a name, which becomes part of the keys of indexed values.
 const MAX_NAME_BYTES: usize = 64;
 const MAX_URN_BYTES: usize = 256;
 
@@ -30,6 +30,7 @@ const COMMON: [&str; 4] = ["id", "externalId", "meta", "schemas"];
 /// The types of roles and entitlements. A tenant that declares none today may do so later.
 const RESERVED_NAMES: [&str; 4] = ["Role", "Entitlement", "OktaRole", "OktaEntitlement"];
 
+/// The endpoints of the protocol, and of roles and entitlements.
 const RESERVED_ENDPOINTS: [&str; 10] = [
     "Bulk",
     "Me",
@@ -43,8 +44,8 @@ const RESERVED_ENDPOINTS: [&str; 10] = [
     "OktaEntitlements",
 ];
 
-/// Documents whose parts are sound; whether they fit together is seen by
-/// [`Registry::with`](super::Registry::with).
+/// Documents whose parts are valid. [`Registry::with`](super::Registry::with) checks that
+/// they fit together.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Definitions {
     pub(crate) schemas: Vec<Schema>,
@@ -53,7 +54,7 @@ pub struct Definitions {
     pub(crate) entitlements: Option<Vec<Assignable>>,
 }
 
-/// Where a document is wrong, and what to change.
+/// An error in a document: where it is, and what to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unsound(String);
 
@@ -68,7 +69,7 @@ struct Document {
     entitlements: Option<Vec<Value>>,
 }
 
-/// A schema as `/Schemas` shows it.
+/// A schema in the form in which `/Schemas` shows it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct SchemaDocument {
@@ -83,7 +84,7 @@ struct SchemaDocument {
     attributes: Vec<Attribute>,
 }
 
-/// A resource type, or what is added to the one of this name that there is.
+/// A new resource type, or additions to the existing one of this name.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Declaration {
@@ -116,7 +117,7 @@ impl Definitions {
         }
         let not_json = |error: serde_json::Error| unsound(error.to_string());
         let document = json::parse(text.as_bytes()).map_err(not_json)?;
-        // Serde would take an array for the fields in their order.
+        // Serde would also read an array, as the values of the fields in their order.
         if !document.is_object() {
             return Err(unsound("it has to be an object with schemas, resourceTypes, roles or entitlements"));
         }
@@ -133,6 +134,7 @@ impl Definitions {
         for kind in &resource_types {
             check_type(kind).map_err(|error| unsound(format!("resource type {}: {error}", kind.name)))?;
         }
+        // After the checks of each part, which name the part that is wrong.
         let size = |attributes: &[Attribute]| -> usize {
             attributes.iter().map(|attribute| 1 + attribute.sub_attributes.len()).sum()
         };
@@ -148,7 +150,7 @@ impl Definitions {
         self.resource_types.iter().map(|kind| kind.name.as_str())
     }
 
-    /// With those of another document.
+    /// Adds the definitions of another document.
     #[must_use]
     pub fn and(mut self, other: Self) -> Self {
         self.schemas.extend(other.schemas);
@@ -174,8 +176,8 @@ pub(crate) fn unsound(text: impl Into<String>) -> Unsound {
     Unsound(text.into())
 }
 
-/// One by one, so that an error can say in which it is.
 fn each<T: DeserializeOwned>(what: &str, name: &str, values: Vec<Value>) -> Result<Vec<T>, Unsound> {
+    // One by one rather than as an array, so that an error can name the element.
     let read = |(index, value): (usize, Value)| {
         let named = value.get(name).and_then(Value::as_str).map(str::to_owned);
         let named = named.unwrap_or_else(|| format!("number {}", index + 1));
@@ -185,24 +187,26 @@ fn each<T: DeserializeOwned>(what: &str, name: &str, values: Vec<Value>) -> Resu
 }
 
 impl SchemaDocument {
-    /// With what RFC 7643 s2.2 says of a characteristic that is not there.
+    /// Adds the default of each characteristic that the document omits (RFC 7643 s2.2).
     fn into_schema(self) -> Schema {
-        fn complete(attributes: &mut [Attribute]) {
+        fn add_defaults(attributes: &mut [Attribute]) {
             for attribute in attributes {
                 if attribute.kind != Type::Complex {
                     attribute.case_exact.get_or_insert(false);
                     attribute.uniqueness.get_or_insert(Uniqueness::None);
                 }
-                complete(&mut attribute.sub_attributes);
+                add_defaults(&mut attribute.sub_attributes);
             }
         }
         let Self { id, name, description, mut attributes, .. } = self;
-        complete(&mut attributes);
+        add_defaults(&mut attributes);
         Schema { id, name, description, attributes }
     }
 }
 
 fn check_schema(schema: &Schema) -> Result<(), String> {
+    // The id is also a prefix of paths. `urn:x:a b` would be an id, but no filter could
+    // name an attribute by it, so the path parser decides.
     let is_attribute_of = |path: &AttrPath| path.schema.as_deref() == Some(&schema.id) && path.sub.is_none();
     if !schema.id.to_ascii_lowercase().starts_with("urn:")
         || schema.id.len() > MAX_URN_BYTES
@@ -242,6 +246,7 @@ fn check_attributes(prefix: &str, attributes: &[Attribute]) -> Result<(), String
         if before.any(|other| other.name.eq_ignore_ascii_case(&attribute.name)) {
             return error("the name is there twice, and names are compared without case");
         }
+        // The prefix is empty at the top level, and never within a complex attribute.
         match (attribute.kind, prefix) {
             (Type::Complex, "") if attribute.sub_attributes.is_empty() => {
                 return error("a complex attribute needs subAttributes");
@@ -255,12 +260,15 @@ fn check_attributes(prefix: &str, attributes: &[Attribute]) -> Result<(), String
                 return error("only an attribute of type complex has subAttributes");
             }
             (Type::String | Type::Reference | Type::Binary, _) => {}
+            // The index of unique values compares texts.
             (_, _) if attribute.uniqueness.is_some_and(is_unique) => {
                 return error("only a string, reference or binary can be unique: set uniqueness to none");
             }
             (_, _) => {}
         }
         match attribute.mutability {
+            // The value would be checked and dropped, as a password is. `returned: never` is
+            // for a value that the product reads, but no client.
             Mutability::WriteOnly => {
                 return error(
                     "nothing here reads what may only be written: use readWrite, and returned never",
@@ -293,11 +301,13 @@ fn check_type(kind: &Declaration) -> Result<(), String> {
     if RESERVED_NAMES.iter().any(|name| name.eq_ignore_ascii_case(&kind.name)) {
         return Err("the name is reserved: choose another".to_owned());
     }
+    // `members` and `memberOf` are stored apart from a resource, by code that knows groups.
     if kind.members.is_some() || kind.member_of.is_some() {
         return Err("only groups that are built in have members".to_owned());
     }
     let Some(endpoint) = &kind.endpoint else { return Ok(()) };
     let segment = endpoint.strip_prefix('/').unwrap_or(endpoint);
+    // The unreserved characters of RFC 3986: a link needs no escapes then.
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     if segment.is_empty() || segment.len() > MAX_NAME_BYTES || !segment.bytes().all(is_plain) {
         return Err("its endpoint has to be one segment of a path, such as /Devices".to_owned());
@@ -308,8 +318,8 @@ fn check_type(kind: &Declaration) -> Result<(), String> {
     Ok(())
 }
 
-/// RFC 7643 s2.1; `$` is there for `$ref`.
 fn is_attribute_name(name: &str) -> bool {
+    // RFC 7643 s2.1; the leading `$` is for `$ref`.
     let plain = name.strip_prefix('$').unwrap_or(name);
     name.len() <= MAX_NAME_BYTES
         && plain.starts_with(|c: char| c.is_ascii_alphabetic())

@@ -1,18 +1,18 @@
-//! What the service provider says about itself (RFC 7644 s4, RFC 7643 s5-s7).
+//! The description of the service for clients (RFC 7644 s4, RFC 7643 s5-s7).
 
 use serde_json::{Value, json};
 
 use crate::scim::policy::PageSize;
 use crate::scim::query::CURSOR_TIMEOUT;
 use crate::scim::registry::Registry;
-use crate::scim::registry::roles::Assigned;
+use crate::scim::registry::roles::AssignableKind;
 use crate::scim::schema::{ResourceType, Schema};
 
 const SPC: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig";
 const RESOURCE_TYPE: &str = "urn:ietf:params:scim:schemas:core:2.0:ResourceType";
 const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:Schema";
 
-/// What depends on the deployment and the tenant.
+/// The features that depend on the deployment and the tenant.
 pub struct Offered {
     pub cursor: bool,
     pub page_size: PageSize,
@@ -20,8 +20,8 @@ pub struct Offered {
     pub max_bulk_bytes: usize,
 }
 
-/// s5, and RFC 9865 s4. `base` is the URL under which the client sees the
-/// endpoint.
+/// Describes the service (RFC 7643 s5, RFC 9865 s4). `base` is the URL under which the
+/// client sees the endpoint.
 pub fn service_provider_config(base: &str, registry: &Registry, offered: &Offered) -> Value {
     let mut config = json!({
         "schemas": [SPC],
@@ -38,6 +38,7 @@ pub fn service_provider_config(base: &str, registry: &Registry, offered: &Offere
         "pagination": {
             "cursor": offered.cursor,
             "index": true,
+            // The method for clients that ask for neither: Okta and Entra ID know one only.
             "defaultPaginationMethod": "index",
             "defaultPageSize": offered.page_size.default(),
             "maxPageSize": offered.page_size.max(),
@@ -61,11 +62,10 @@ pub fn service_provider_config(base: &str, registry: &Registry, offered: &Offere
     config
 }
 
-/// draft-ietf-scim-roles-entitlements, of a tenant that has any: a client that knows
-/// only the RFCs may refuse an attribute that they do not have.
+/// Describes the support of draft-ietf-scim-roles-entitlements.
 fn roles_and_entitlements(registry: &Registry) -> Option<Value> {
-    let offered = |assigned, several: &str| {
-        let Some(assignables) = registry.assignables(assigned) else {
+    let offered = |kind, several: &str| {
+        let Some(assignables) = registry.assignables(kind) else {
             return json!({ "supported": false });
         };
         json!({
@@ -76,10 +76,12 @@ fn roles_and_entitlements(registry: &Registry) -> Option<Value> {
             "types": assignables.types(),
         })
     };
+    // Only for tenants with roles or entitlements: a client that knows only the RFCs may
+    // refuse an attribute that their schema does not have.
     registry.has_assignables().then(|| {
         json!({
-            "roles": offered(Assigned::Roles, "multipleRolesSupported"),
-            "entitlements": offered(Assigned::Entitlements, "multipleEntitlementsSupported"),
+            "roles": offered(AssignableKind::Role, "multipleRolesSupported"),
+            "entitlements": offered(AssignableKind::Entitlement, "multipleEntitlementsSupported"),
         })
     })
 }
@@ -88,7 +90,7 @@ pub fn resource_types(registry: &Registry, base: &str) -> Vec<Value> {
     registry.every_type().map(|kind| resource_type(kind, base)).collect()
 }
 
-/// s6.
+/// Renders a resource type (RFC 7643 s6).
 pub fn resource_type(kind: &ResourceType, base: &str) -> Value {
     let extensions: Vec<Value> = kind
         .extensions
@@ -114,7 +116,7 @@ pub fn schemas(registry: &Registry, base: &str) -> Vec<Value> {
     registry.schemas.iter().map(|document| schema(document, base)).collect()
 }
 
-/// s7.
+/// Renders a schema (RFC 7643 s7).
 pub fn schema(document: &Schema, base: &str) -> Value {
     json!({
         "schemas": [SCHEMA],

@@ -1,5 +1,11 @@
-//! The schemas and resource types that one tenant is served: the documents of
-//! `schema/`, adjusted by the tenant's policy.
+//! The schemas and resource types that a tenant is served. In reading order:
+//!
+//! - this file: [`Registry`], the built-in documents together with an operator's, under
+//!   the policy of the tenant;
+//! - [`custom`]: the documents of an operator, read and checked;
+//! - [`roles`]: the roles and entitlements that an operator declares;
+//! - [`discovery`]: the registry as clients see it;
+//! - `*.json`: the built-in documents.
 
 pub mod custom;
 pub mod discovery;
@@ -10,7 +16,7 @@ use std::sync::{Arc, LazyLock};
 use serde::Deserialize;
 
 use self::custom::{Declaration, Definitions, Unsound, is_unique, unsound};
-use self::roles::{Assignables, Assigned, Declared};
+use self::roles::{AssignableKind, Assignables, Declared};
 use crate::scim::attr_path::AttrPath;
 use crate::scim::policy::{GroupNames, Mutable, Policy};
 use crate::scim::schema::{
@@ -20,21 +26,21 @@ use crate::scim::schema::{
 #[derive(Debug, Clone)]
 pub struct Registry {
     pub schemas: Vec<Arc<Schema>>,
-    /// Those whose resources are stored.
+    /// The types whose resources are stored.
     pub resource_types: Vec<Arc<ResourceType>>,
     /// Roles and entitlements, if the operator has declared any.
     pub assignables: Vec<Assignables>,
-    /// Those whose resources are declared.
+    /// The types whose resources the operator declares.
     pub declared: Vec<Declared>,
 }
 
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 
-/// The documents of `schema/`.
+/// The built-in documents.
 struct BuiltIn {
     common: Arc<Schema>,
-    /// Of what is declared, which has no history.
+    /// The common attributes of declared resources, which have no history.
     common_of_declared: Arc<Schema>,
     definitions: Definitions,
 }
@@ -42,7 +48,7 @@ struct BuiltIn {
 static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(|| {
     fn read<'a, T: Deserialize<'a>>(text: &'a str) -> T {
         serde_json::from_str(text)
-            .unwrap_or_else(|error| unreachable!("the documents of src/scim/schema are tested: {error}"))
+            .unwrap_or_else(|error| unreachable!("the documents of src/scim/registry are tested: {error}"))
     }
     BuiltIn {
         common: Arc::new(read(include_str!("common.json"))),
@@ -63,27 +69,25 @@ static BUILT_IN: LazyLock<BuiltIn> = LazyLock::new(|| {
 });
 
 impl Registry {
+    /// Builds the registry of a tenant without definitions of its own.
     pub fn new(policy: &Policy) -> Self {
         Self::with(policy, &Definitions::default())
-            .unwrap_or_else(|error| unreachable!("the documents of src/scim/schema are tested: {error}"))
+            .unwrap_or_else(|error| unreachable!("the documents of src/scim/registry are tested: {error}"))
     }
 
-    /// With what these definitions add.
+    /// Builds the registry of a tenant, with the additions of these definitions.
     pub fn with(policy: &Policy, more: &Definitions) -> Result<Self, Unsound> {
         let BuiltIn { common, common_of_declared, definitions } = &*BUILT_IN;
         let mut schemas: Vec<Arc<Schema>> = Vec::new();
         for schema in definitions.schemas.iter().chain(&more.schemas) {
-            if schemas.iter().any(|other| other.id.eq_ignore_ascii_case(&schema.id)) {
-                return Err(unsound(format!("schema {}: there is one of this id already", schema.id)));
-            }
             let mut schema = schema.clone();
             apply(policy, &mut schema);
-            schemas.push(Arc::new(schema));
+            add_schema(&mut schemas, Arc::new(schema))?;
         }
         let mut declarations = definitions.resource_types.clone();
         for declaration in &more.resource_types {
             let error = |error: String| unsound(format!("resource type {}: {error}", declaration.name));
-            add(&mut declarations, declaration).map_err(error)?;
+            declare(&mut declarations, declaration).map_err(error)?;
         }
         let resource_types = declarations
             .into_iter()
@@ -95,19 +99,16 @@ impl Registry {
             })
             .collect::<Result<_, _>>()?;
         let mut assignables = Vec::new();
-        for (assigned, all) in [(Assigned::Roles, &more.roles), (Assigned::Entitlements, &more.entitlements)]
-        {
+        let kinds = [(AssignableKind::Role, &more.roles), (AssignableKind::Entitlement, &more.entitlements)];
+        for (kind, all) in kinds {
             if let Some(all) = all {
-                assignables.push(Assignables::new(assigned, all).map_err(unsound)?);
+                assignables.push(Assignables::new(kind, all).map_err(unsound)?);
             }
         }
         let declared: Vec<Declared> =
             assignables.iter().flat_map(|assignables| assignables.declared(common_of_declared)).collect();
         for schema in roles::schemas(&declared) {
-            if schemas.iter().any(|other| other.id.eq_ignore_ascii_case(&schema.id)) {
-                return Err(unsound(format!("schema {}: there is one of this id already", schema.id)));
-            }
-            schemas.push(schema);
+            add_schema(&mut schemas, schema)?;
         }
         Ok(Self { schemas, resource_types, assignables, declared })
     }
@@ -116,8 +117,8 @@ impl Registry {
         self.resource_types.iter().chain(self.declared.iter().map(|declared| &declared.kind))
     }
 
-    pub fn assignables(&self, assigned: Assigned) -> Option<&Assignables> {
-        self.assignables.iter().find(|assignables| assignables.assigned == assigned)
+    pub fn assignables(&self, kind: AssignableKind) -> Option<&Assignables> {
+        self.assignables.iter().find(|assignables| assignables.kind == kind)
     }
 
     pub fn has_assignables(&self) -> bool {
@@ -128,7 +129,7 @@ impl Registry {
         self.every_type().find(|kind| kind.name.eq_ignore_ascii_case(name))
     }
 
-    /// `endpoint` is the first segment of a path below the base, without its slash.
+    /// Returns the type at an endpoint, the first segment of a path below the base.
     pub fn at(&self, endpoint: &str) -> Option<&Arc<ResourceType>> {
         self.every_type().find(|kind| kind.endpoint.eq_ignore_ascii_case(endpoint))
     }
@@ -138,8 +139,17 @@ impl Registry {
     }
 }
 
-/// What is declared was never created nor modified.
+fn add_schema(schemas: &mut Vec<Arc<Schema>>, schema: Arc<Schema>) -> Result<(), Unsound> {
+    if schemas.iter().any(|other| other.id.eq_ignore_ascii_case(&schema.id)) {
+        return Err(unsound(format!("schema {}: there is one of this id already", schema.id)));
+    }
+    schemas.push(schema);
+    Ok(())
+}
+
+/// Removes the attributes that a declared resource cannot have.
 fn without_history(mut common: Schema) -> Schema {
+    // Nothing records when an operator changed a document, and no client created it.
     common.attributes.retain(|attribute| attribute.name != "externalId");
     for attribute in common.attributes.iter_mut().filter(|attribute| attribute.name == "meta") {
         attribute.sub_attributes.retain(|sub| ["resourceType", "location"].contains(&sub.name.as_str()));
@@ -147,10 +157,10 @@ fn without_history(mut common: Schema) -> Schema {
     common
 }
 
-/// A type of its own, or more of one that is there.
-fn add(declarations: &mut Vec<Declaration>, more: &Declaration) -> Result<(), String> {
-    let there = declarations.iter_mut().find(|other| other.name.eq_ignore_ascii_case(&more.name));
-    let Some(there) = there else {
+/// Adds a resource type, or extends the one of the same name.
+fn declare(declarations: &mut Vec<Declaration>, more: &Declaration) -> Result<(), String> {
+    let existing = declarations.iter_mut().find(|other| other.name.eq_ignore_ascii_case(&more.name));
+    let Some(existing) = existing else {
         let segment = |kind: &Declaration| {
             kind.endpoint.as_ref().map(|text| text.trim_start_matches('/').to_lowercase())
         };
@@ -163,21 +173,21 @@ fn add(declarations: &mut Vec<Declaration>, more: &Declaration) -> Result<(), St
     if more.endpoint.is_some() || more.schema.is_some() || more.description.is_some() {
         return Err("it is there already: give no endpoint, schema or description to add to it".to_owned());
     }
-    there.schema_extensions.extend(more.schema_extensions.iter().cloned());
-    there.unique.extend(more.unique.iter().cloned());
-    there.look_up.extend(more.look_up.iter().cloned());
+    existing.schema_extensions.extend(more.schema_extensions.iter().cloned());
+    existing.unique.extend(more.unique.iter().cloned());
+    existing.look_up.extend(more.look_up.iter().cloned());
     Ok(())
 }
 
-/// A tenant whose product keys its data by `userName` can forbid renames, and one
-/// whose groups have their names from several sources can let them be equal.
-/// `/Schemas` must say so.
+/// Adjusts a schema to the policy, so that `/Schemas` shows what the tenant is served.
 fn apply(policy: &Policy, schema: &mut Schema) {
     for attribute in &mut schema.attributes {
         match (schema.id.as_str(), attribute.name.as_str()) {
+            // For a product that keys its data by `userName`.
             (USER, "userName") if policy.user_name == Mutable::Immutable => {
                 attribute.mutability = Mutability::Immutable;
             }
+            // For groups whose names come from several sources.
             (GROUP, "displayName") if policy.group_names == GroupNames::Free => {
                 attribute.uniqueness = Some(Uniqueness::None);
             }
@@ -189,6 +199,7 @@ fn apply(policy: &Policy, schema: &mut Schema) {
 impl Declaration {
     fn apply(&mut self, policy: &Policy) {
         if self.schema.as_deref() == Some(GROUP) && policy.group_names == GroupNames::Free {
+            // Still indexed: Okta finds a group by its name, unique or not.
             let free = |path: &mut String| path == "displayName";
             self.look_up.extend(self.unique.extract_if(.., free));
         }
@@ -223,29 +234,32 @@ impl Declaration {
             }
             kind.extensions.push(Extension { schema, required: extension.required });
         }
-        kind.unique = kind.found_by(&self.unique)?;
-        let declared: Vec<AttrPath> = kind.places().flat_map(unique_in).collect();
-        for path in declared {
+        kind.unique = kind.indexed(&self.unique)?;
+        // A schema may also declare an attribute unique. Either is enough, since a
+        // `uniqueness` that `/Schemas` shows must be enforced.
+        let by_schema: Vec<AttrPath> = kind.places().flat_map(unique_in).collect();
+        for path in by_schema {
             if !kind.unique.contains(&path) {
                 kind.unique.push(path);
             }
         }
-        kind.look_up = kind.found_by(&self.look_up)?;
+        kind.look_up = kind.indexed(&self.look_up)?;
         kind.look_up.retain(|path| !kind.unique.contains(path));
         Ok(kind)
     }
 }
 
 impl ResourceType {
-    /// The paths of attributes that the store keeps rows for, in the spelling of
-    /// the schema.
-    fn found_by(&self, texts: &[String]) -> Result<Vec<AttrPath>, String> {
+    /// Returns the paths of indexed attributes, in the spelling of the schema.
+    fn indexed(&self, texts: &[String]) -> Result<Vec<AttrPath>, String> {
         let mut paths = Vec::new();
         for text in texts {
             let path: AttrPath = text.parse().map_err(|error| format!("{text}: {error}"))?;
             let Some(Target::Attribute(place)) = self.resolve(&path) else {
                 return Err(format!("it has no attribute {text}"));
             };
+            // Only texts have a form in which they are compared. `id`, `meta` and `schemas`
+            // are not among the attributes of which an index is made.
             if !matches!(place.leaf().kind, Type::String | Type::Reference | Type::Binary)
                 || self.common().attribute(&place.attribute.name).is_some_and(|a| a.name != "externalId")
             {
@@ -268,9 +282,11 @@ fn path_of(place: &Place<'_>) -> AttrPath {
     }
 }
 
-/// What an attribute says of itself, or of its parts.
+/// Returns the paths of an attribute and its sub-attributes that the schema declares
+/// unique.
 fn unique_in(place: Place<'_>) -> Vec<AttrPath> {
     let is_unique = |attribute: &&Attribute| {
+        // Clients cannot write a read-only value, so none of them can claim another's.
         attribute.uniqueness.is_some_and(is_unique) && attribute.mutability != Mutability::ReadOnly
     };
     let parts = place.attribute.sub_attributes.iter().filter(is_unique);

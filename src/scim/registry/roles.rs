@@ -1,6 +1,6 @@
-//! Roles and entitlements (draft-ietf-scim-roles-entitlements): what an operator
-//! lets a tenant's users be assigned. Clients only read them, under the URNs of the
-//! draft and under those that Okta looks for.
+//! Roles and entitlements (draft-ietf-scim-roles-entitlements): the values that an
+//! operator offers for the users of a tenant. Clients only read them, under the URNs
+//! of the draft and under the URNs that Okta looks for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
@@ -17,20 +17,19 @@ use crate::scim::quirks;
 use crate::scim::resource::{Attributes, Resource};
 use crate::scim::schema::{ResourceType, Schema};
 
-/// All of them are held in memory, and looked at for each query.
+/// The roles of a tenant, and its entitlements. Each query goes through all of them.
 const MAX_ASSIGNABLES: usize = 1_000;
 
-/// A part of URLs.
+/// The bytes of a value, which is a segment of a URL.
 const MAX_VALUE_BYTES: usize = 256;
 
-/// Which of the two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Assigned {
-    Roles,
-    Entitlements,
+pub enum AssignableKind {
+    Role,
+    Entitlement,
 }
 
-/// As an operator declares it.
+/// A role or an entitlement as an operator declares it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Assignable {
@@ -45,7 +44,7 @@ pub struct Assignable {
     supported: bool,
     #[serde(default)]
     total_assignments_permitted: Option<u64>,
-    /// Values of those that it grants, too.
+    /// The values of others that it grants, too.
     #[serde(default)]
     contains: Vec<String>,
 }
@@ -54,60 +53,60 @@ fn yes() -> bool {
     true
 }
 
-/// Those of one tenant.
+/// The roles of a tenant, or its entitlements.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Assignables {
-    pub assigned: Assigned,
-    /// By the folded value.
+    pub kind: AssignableKind,
+    /// The declarations by their value in lower case.
     all: BTreeMap<String, Assignable>,
 }
 
-/// A resource type whose resources are declared, not stored.
+/// A resource type whose resources are declared rather than stored.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Declared {
     pub kind: Arc<ResourceType>,
-    pub assigned: Assigned,
+    pub assignable: AssignableKind,
     pub resources: Vec<Resource>,
 }
 
 static SCHEMAS: LazyLock<Vec<Arc<Schema>>> = LazyLock::new(|| {
     serde_json::from_str::<Vec<Schema>>(include_str!("assignables.json"))
-        .unwrap_or_else(|error| unreachable!("the documents of src/scim/schema are tested: {error}"))
+        .unwrap_or_else(|error| unreachable!("the documents of src/scim/registry are tested: {error}"))
         .into_iter()
         .map(Arc::new)
         .collect()
 });
 
-/// `totalAssignmentsUsed`, which only the store knows.
+/// The attribute `totalAssignmentsUsed`, which must be counted among the users.
 pub const USED: &str = "totalAssignmentsUsed";
 
-impl Assigned {
-    /// The attribute of a user.
+impl AssignableKind {
+    /// Returns the name of the attribute of a user.
     pub fn attribute(self) -> &'static str {
         match self {
-            Self::Roles => "roles",
-            Self::Entitlements => "entitlements",
+            Self::Role => "roles",
+            Self::Entitlement => "entitlements",
         }
     }
 
     fn endpoint(self) -> &'static str {
         match self {
-            Self::Roles => "Roles",
-            Self::Entitlements => "Entitlements",
+            Self::Role => "Roles",
+            Self::Entitlement => "Entitlements",
         }
     }
 
     fn name(self) -> &'static str {
         match self {
-            Self::Roles => "Role",
-            Self::Entitlements => "Entitlement",
+            Self::Role => "Role",
+            Self::Entitlement => "Entitlement",
         }
     }
 }
 
 impl Assignables {
-    pub(crate) fn new(assigned: Assigned, declared: &[Assignable]) -> Result<Self, String> {
-        let what = assigned.attribute();
+    pub(crate) fn new(kind: AssignableKind, declared: &[Assignable]) -> Result<Self, String> {
+        let what = kind.attribute();
         if declared.len() > MAX_ASSIGNABLES {
             return Err(format!(
                 "{what}: there are {}, at most {MAX_ASSIGNABLES} are allowed",
@@ -128,7 +127,8 @@ impl Assignables {
                 ));
             }
         }
-        let declared = Self { assigned, all };
+        let declared = Self { kind, all };
+        // Once all are known, since a value may contain a later one.
         for assignable in declared.all.values() {
             let error = |error: String| Err(format!("{what} {}: {error}", assignable.value));
             for child in &assignable.contains {
@@ -136,7 +136,7 @@ impl Assignables {
                     return error(format!("it contains {child}, which is not declared"));
                 }
             }
-            if declared.containers(&assignable.value).contains(&assignable.value) {
+            if declared.containers(&assignable.value).contains(assignable.value.as_str()) {
                 return error("it contains itself, directly or through others".to_owned());
             }
         }
@@ -147,41 +147,38 @@ impl Assignables {
         self.all.get(&value.to_lowercase())
     }
 
-    /// Those that contain it directly.
-    fn parents(&self, value: &str) -> impl Iterator<Item = &Assignable> {
+    /// Returns those that contain a value directly.
+    fn parents(&self, value: &str) -> impl Iterator<Item = &Assignable> + use<'_> {
         let value = value.to_lowercase();
         self.all
             .values()
             .filter(move |parent| parent.contains.iter().any(|child| child.to_lowercase() == value))
     }
 
-    /// Those that contain it, directly or through others.
-    fn containers(&self, value: &str) -> BTreeSet<String> {
-        let mut found: BTreeSet<String> = BTreeSet::new();
-        let mut next = vec![value.to_owned()];
-        while let Some(value) = next.pop() {
-            next.extend(
-                self.parents(&value)
-                    .filter(|parent| found.insert(parent.value.clone()))
-                    .map(|parent| parent.value.clone()),
-            );
+    /// Returns those that contain a value, directly or through others.
+    fn containers(&self, value: &str) -> BTreeSet<&str> {
+        let mut found = BTreeSet::new();
+        let mut next: Vec<&Assignable> = self.parents(value).collect();
+        while let Some(container) = next.pop() {
+            if found.insert(container.value.as_str()) {
+                next.extend(self.parents(&container.value));
+            }
         }
         found
     }
 
-    /// Values whose holders hold this one: itself, and what contains it.
+    /// Returns the values whose holders hold this one: itself, and those that contain it.
     pub fn granted_by(&self, value: &str) -> Vec<String> {
-        std::iter::once(value.to_owned()).chain(self.containers(value)).collect()
+        std::iter::once(value).chain(self.containers(value)).map(str::to_owned).collect()
     }
 
-    /// The two resource types as which they are read.
+    /// Returns the two resource types as which clients read them.
     pub(crate) fn declared(&self, common: &Arc<Schema>) -> Vec<Declared> {
         let declared = |prefix: &str, urn: &str, resource: fn(&Self, &Assignable) -> Value| {
-            let schema =
-                SCHEMAS.iter().find(|schema| schema.id == format!("{urn}:{}", self.assigned.name()))?;
+            let schema = SCHEMAS.iter().find(|schema| schema.id == format!("{urn}:{}", self.kind.name()))?;
             let kind = ResourceType {
-                name: format!("{prefix}{}", self.assigned.name()),
-                endpoint: format!("{prefix}{}", self.assigned.endpoint()),
+                name: format!("{prefix}{}", self.kind.name()),
+                endpoint: format!("{prefix}{}", self.kind.endpoint()),
                 description: schema.description.clone(),
                 schema: Arc::clone(schema),
                 extensions: Vec::new(),
@@ -197,11 +194,12 @@ impl Assignables {
                 version: Version::FIRST,
                 created: Timestamp::UNIX_EPOCH,
                 last_modified: Timestamp::UNIX_EPOCH,
-                attributes: assigned_values(resource(self, assignable)),
+                attributes: with_values(resource(self, assignable)),
             });
             let mut resources: Vec<Resource> = resources.collect();
+            // In the order of ids, as a list of stored resources is.
             resources.sort_unstable_by(|a, b| a.id.cmp(&b.id));
-            Some(Declared { kind: Arc::new(kind), assigned: self.assigned, resources })
+            Some(Declared { kind: Arc::new(kind), assignable: self.kind, resources })
         };
         let draft = declared("", "urn:ietf:params:scim:schemas:core:2.0", Self::of_the_draft);
         let okta = declared("Okta", "urn:okta:scim:schemas:core:1.0", Self::of_okta);
@@ -209,6 +207,7 @@ impl Assignables {
     }
 
     fn of_the_draft(&self, assignable: &Assignable) -> Value {
+        // In the spelling of their own declarations, so that a client can compare them.
         let contains: Vec<&str> =
             assignable.contains.iter().filter_map(|child| Some(self.get(child)?.value.as_str())).collect();
         let parents = self.parents(&assignable.value);
@@ -228,16 +227,17 @@ impl Assignables {
         json!({
             "displayName": assignable.display.as_ref().unwrap_or(&assignable.value),
             "description": assignable.description,
-            "type": assignable.kind.as_ref().filter(|_| self.assigned == Assigned::Entitlements),
+            // Okta's schema of a role has no `type`.
+            "type": assignable.kind.as_ref().filter(|_| self.kind == AssignableKind::Entitlement),
         })
     }
 
-    /// Of a draft's `ServiceProviderConfig`.
+    /// Returns the types of the values, for the draft's `ServiceProviderConfig`.
     pub(crate) fn types(&self) -> BTreeSet<&str> {
         self.all.values().filter_map(|assignable| assignable.kind.as_deref()).collect()
     }
 
-    /// Whether a user may be given what he was not given before.
+    /// Checks the values that a user is newly assigned.
     pub fn check(
         &self,
         unknown: UnknownRoles,
@@ -247,17 +247,16 @@ impl Assignables {
         if unknown == UnknownRoles::Accept {
             return Ok(());
         }
-        let name = self.assigned.attribute();
-        let values = |attributes: &Attributes| -> Vec<Value> {
-            attributes.get(name).map(quirks::elements).unwrap_or_default().to_vec()
-        };
-        let before = before.map(values).unwrap_or_default();
-        for element in values(after).iter().filter(|element| !before.contains(element)) {
+        let name = self.kind.attribute();
+        let before = before.map_or(&[][..], |before| elements(before, name));
+        // A value that the user has already stays valid, even if it is no longer declared:
+        // otherwise no change of such a user would succeed until the role is removed.
+        for element in elements(after, name).iter().filter(|element| !before.contains(element)) {
             let text = |sub: &str| element.get(sub).and_then(Value::as_str);
             let value = text("value").unwrap_or_default();
             let error = |why: String| {
                 Err(ErrorKind::InvalidValue
-                    .with(format!("{name}: {why}: GET /{} lists what is", self.assigned.endpoint())))
+                    .with(format!("{name}: {why}: GET /{} lists what is", self.kind.endpoint())))
             };
             match self.get(value) {
                 None if value.is_empty() => return error("one has no value".to_owned()),
@@ -287,13 +286,17 @@ impl Declared {
     }
 }
 
-/// The schemas of what is declared.
+/// Returns the schemas of declared types.
 pub(crate) fn schemas(declared: &[Declared]) -> impl Iterator<Item = Arc<Schema>> {
     declared.iter().map(|declared| Arc::clone(&declared.kind.schema))
 }
 
-/// Nothing that is none.
-fn assigned_values(value: Value) -> Attributes {
+fn elements<'a>(attributes: &'a Attributes, name: &str) -> &'a [Value] {
+    attributes.get(name).map(quirks::elements).unwrap_or_default()
+}
+
+/// Drops the members that have no value, as a map of attributes must.
+fn with_values(value: Value) -> Attributes {
     let Value::Object(members) = value else { return Map::new() };
     members.into_iter().filter(|(_, value)| !value.is_null() && *value != json!([])).collect()
 }
