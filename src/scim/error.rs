@@ -1,5 +1,5 @@
-//! The one error that a client can see (RFC 7644 s3.12). Status and `scimType`
-//! follow from its kind; nobody else chooses a status code.
+//! The one error that a client can see (RFC 7644 s3.12). Status and `scimType` follow
+//! from its kind; no other code chooses a status.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,8 +10,9 @@ const SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:Error";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorKind {
-    /// RFC 9865 s2.1, as the next two.
+    /// A cursor whose time-out has passed (RFC 9865 s2.1).
     ExpiredCursor,
+    /// A `count` that differs from that of the first page (RFC 9865 s2.1).
     InvalidCount,
     InvalidCursor,
     InvalidFilter,
@@ -22,26 +23,26 @@ pub enum ErrorKind {
     NoTarget,
     TooMany,
     Unauthorized,
-    /// A filter on a discovery endpoint (s4).
+    /// A filter on a discovery endpoint (s4), or a request that the caller cannot make.
     Forbidden,
     NotFound,
     MethodNotAllowed {
         allow: &'static str,
     },
     Uniqueness,
-    /// A reference to what another operation of the request failed to create (s3.7.1).
+    /// A reference to a resource that another operation failed to create (s3.7.1).
     Conflict,
-    /// An `If-Match` that does not hold (s3.14).
+    /// An `If-Match` with another version (s3.14).
     VersionMismatch,
     TooLarge,
     UnsupportedMediaType,
-    /// Another writer or the capacity of the table is in the way.
+    /// Contention with other writers, or exhausted capacity.
     Busy {
         retry_after: u32,
     },
     Internal,
     NotImplemented,
-    /// DynamoDB did not answer; whether a write happened may be unknown.
+    /// No answer from the directory. Whether a write was applied is unknown.
     Unavailable {
         retry_after: u32,
     },
@@ -79,8 +80,10 @@ impl ErrorKind {
         }
     }
 
-    /// Table 9 of RFC 7644; an error outside the table has none.
+    /// Returns the error code of RFC 7644 Table 9, or of RFC 9865.
     pub fn scim_type(self) -> Option<&'static str> {
+        // Table 9 covers 400 and 409 only. A made-up code for another status could be taken
+        // for one of a later RFC.
         match self {
             Self::ExpiredCursor => Some("expiredCursor"),
             Self::InvalidCount => Some("invalidCount"),
@@ -121,6 +124,7 @@ impl Error {
     pub fn body(&self) -> Value {
         let mut body = Map::new();
         body.insert("schemas".to_owned(), json!([SCHEMA]));
+        // s3.12: the status "expressed as a JSON string".
         body.insert("status".to_owned(), self.kind.status().to_string().into());
         if let Some(scim_type) = self.kind.scim_type() {
             body.insert("scimType".to_owned(), scim_type.into());

@@ -1,9 +1,9 @@
 //! Versions and preconditions (RFC 7644 s3.14, RFC 9110 s13).
 //!
-//! A version is a number that grows by one with every change. On the wire it
-//! is the weak entity tag `W/"n"`, in `ETag` and in `meta.version` alike. A
-//! precondition never compares and then writes: it becomes part of the
-//! condition of the DynamoDB write itself.
+//! A version is a number that grows by one with every change. On the wire it is the
+//! weak entity tag `W/"n"`, in `ETag` and in `meta.version` alike. A precondition is
+//! never compared before a write: it becomes part of the condition of the write itself,
+//! so that no other writer can come between the two.
 
 use std::fmt;
 
@@ -25,24 +25,25 @@ impl fmt::Display for Version {
     }
 }
 
-/// What a client demands of the resource that it names.
+/// The versions of a resource that a request accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Precondition {
-    /// No header, or `*`: the resource has to exist, nothing more.
+    /// No header, or `*`: any version of an existing resource.
     Exists,
-    /// One of these versions. A tag that we never gave out matches nothing, so
-    /// the list can be empty.
+    /// Any of these versions. The list is empty if the client sent none of our tags.
     OneOf(Vec<Version>),
 }
 
 impl Precondition {
-    /// `values` are the values of every `If-Match` header of the request.
+    /// Reads the values of every `If-Match` header of the request.
     pub fn parse<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut versions = None;
         for tag in values.into_iter().flat_map(tags) {
             if tag == "*" {
                 return Self::Exists;
             }
+            // A tag that is none of ours makes a list, too. Ignored, it would turn a conditional
+            // request into an unconditional one.
             versions.get_or_insert_with(Vec::new).extend(version(tag));
         }
         versions.map_or(Self::Exists, Self::OneOf)
@@ -56,22 +57,23 @@ impl Precondition {
     }
 }
 
-/// Whether an `If-None-Match` names this version, so that the answer is 304.
+/// Returns true if an `If-None-Match` names this version, so that the answer is 304.
 pub fn is_known<'a>(values: impl IntoIterator<Item = &'a str>, current: Version) -> bool {
     values.into_iter().flat_map(tags).any(|tag| tag == "*" || version(tag) == Some(current))
 }
 
-/// Our tags hold digits only, so a comma always separates.
 fn tags(header: &str) -> impl Iterator<Item = &str> {
+    // RFC 9110 allows a comma within a tag, but ours hold digits only.
     header.split(',').map(str::trim).filter(|tag| !tag.is_empty())
 }
 
-/// `W/"n"` or `"n"`. Weak comparison (RFC 9110 s8.8.3.2): RFC 7644 s3.14 sends
-/// weak tags in `If-Match`.
+/// Reads `W/"n"` or `"n"`.
 fn version(tag: &str) -> Option<Version> {
+    // Weak comparison (RFC 9110 s8.8.3.2), although s13.1.1 requires the strong one for
+    // `If-Match`: the examples of RFC 7644 s3.14 send weak tags there.
     let opaque = tag.strip_prefix("W/").unwrap_or(tag);
     let digits = opaque.strip_prefix('"')?.strip_suffix('"')?;
-    // `parse` would also take `+1` and `01`, which we never gave out.
+    // `parse` would also take `+1` and `01`, which are none of our tags.
     let number = digits.parse::<u64>().ok()?;
     (number.to_string() == digits).then_some(Version(number))
 }

@@ -1,16 +1,16 @@
-//! JSON as a client has to send it (RFC 8259, RFC 7493 s2.3): in an object that has
-//! a name twice nobody can tell which value is meant.
+//! JSON in the form that clients must send (RFC 8259, RFC 7493 s2.3): no name appears
+//! twice in an object, since it is undefined which of the values counts.
 
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-/// Objects and arrays within each other, the outermost included: what DynamoDB takes
-/// of an item. A bulk request, the deepest that there is, has ten.
+/// The levels of nested objects and arrays, the outermost included: as many as can be
+/// stored. A bulk request, the deepest message of the protocol, has ten.
 pub const MAX_DEPTH: usize = 32;
 
-/// The error says where and what.
+/// Parses a body. The error has the line and the column.
 pub fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     let value = Reader { depth: 0 }.deserialize(&mut deserializer)?;
@@ -18,7 +18,7 @@ pub fn parse(bytes: &[u8]) -> serde_json::Result<Value> {
     Ok(value)
 }
 
-/// At a depth: so many objects and arrays are around it.
+/// A reader of the value at a depth, the number of objects and arrays around it.
 #[derive(Clone, Copy)]
 struct Reader {
     depth: usize,
@@ -26,6 +26,7 @@ struct Reader {
 
 impl Reader {
     fn deeper<E: Error>(self) -> Result<Self, E> {
+        // Before the inner value is read: `serde_json` recurses, and its own limit is 128.
         if self.depth == MAX_DEPTH {
             return Err(E::custom(format_args!(
                 "more than {MAX_DEPTH} objects and arrays are within each other"
@@ -89,6 +90,8 @@ impl<'de> Visitor<'de> for Reader {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         let inner = self.deeper()?;
+        // `Value` itself would keep the last value of a name, and other parsers keep the
+        // first. A proxy that checks the one would let the other pass.
         let mut object = Map::new();
         while let Some(name) = members.next_key::<String>()? {
             let value = members.next_value_seed(inner)?;

@@ -29,9 +29,9 @@ pub struct Member {
 /// removed if `cleared` is set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemberChanges {
-    /// Non-members afterwards: every member that is not named.
+    /// Set if every member that is not named is removed.
     pub cleared: bool,
-    /// By id: a member afterwards, or `None` for a non-member.
+    /// The named members by id: `Some` for a member afterwards, `None` for a non-member.
     pub named: BTreeMap<String, Option<Member>>,
 }
 

@@ -1,4 +1,25 @@
-//! The protocol. Pure: no I/O, no clock, no randomness, no AWS.
+//! The protocol (RFC 7643, RFC 7644). Pure: no I/O, no clock, no randomness, no storage.
+//!
+//! In reading order, which is also the order of imports:
+//!
+//! - [`error`]: the errors that clients see, with status and `scimType`;
+//! - [`etag`]: versions, `If-Match` and `If-None-Match`;
+//! - [`json`]: bodies, with the ambiguities of JSON refused;
+//! - [`policy`]: the settings of a tenant;
+//! - [`attr_path`]: attribute paths, and the parts that parsers share;
+//! - [`schema`]: schemas, resource types, and the places of attributes;
+//! - [`resource`]: a resource as it is stored;
+//! - [`quirks`]: the deviations of identity providers, by name;
+//! - [`message`]: the members of a message, and its `schemas`;
+//! - [`filter`]: filters, from text to a match;
+//! - [`member`]: members of a group, and changes of them;
+//! - [`decode`]: the attributes in a body, read against the schema;
+//! - [`patch`]: PATCH, from a body to changed attributes;
+//! - [`query`]: the parameters of a list, and the `ListResponse`;
+//! - [`sort`]: the order of a list;
+//! - [`projection`]: the attributes that an answer has;
+//! - [`registry`]: the schemas and resource types of a tenant;
+//! - [`bulk`]: bulk requests, and the order of their operations.
 
 pub mod attr_path;
 pub mod bulk;

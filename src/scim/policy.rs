@@ -1,4 +1,4 @@
-//! What a tenant has decided about the protocol's open questions.
+//! The policy of a tenant: its answers to the questions that the protocol leaves open.
 
 use std::num::NonZeroU32;
 
@@ -26,27 +26,28 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// Unless the tenant has decided, what is read to the letter knows no others.
     pub fn unknown_attributes(&self) -> UnknownAttributes {
+        // The default follows from `interpretation`, so that `strict` alone is strict.
         self.unknown_attributes.unwrap_or(match self.interpretation {
             Interpretation::Tolerant => UnknownAttributes::Ignore,
             Interpretation::Strict => UnknownAttributes::Refuse,
         })
     }
-}
 
-impl Policy {
-    /// One setting as an operator writes it, `KEY=VALUE`.
+    /// Reads a setting in the form `KEY=VALUE`.
     pub fn parse_setting(text: &str) -> Result<(String, String), String> {
         let (key, value) = text.split_once('=').ok_or("there is no = in it")?;
         let setting = (key.to_owned(), value.to_owned());
+        // Tried on the default policy, so that a mistake is reported before any tenant is read.
         Self::default().with(std::slice::from_ref(&setting)).map_err(|error| error.to_string())?;
         Ok(setting)
     }
 
-    /// With these settings changed. A dot leads into a policy that has settings of its
-    /// own, whose values are numbers.
+    /// Returns the policy with these settings changed. A dot leads to a setting within
+    /// another, as in `pageSize.max`.
     pub fn with(&self, settings: &[(String, String)]) -> serde_json::Result<Self> {
+        // By way of JSON: names, spellings of values and bounds are those of `Deserialize`, and
+        // a new setting needs no code here.
         let mut changed = serde_json::to_value(self)?;
         for (key, text) in settings {
             let mut place = &mut changed;
@@ -59,24 +60,25 @@ impl Policy {
                     other => other,
                 };
             }
+            // Numbers and null are JSON. Words such as `tolerant` are not, and mean themselves.
             *place = serde_json::from_str(text).unwrap_or_else(|_| text.as_str().into());
         }
         serde_json::from_value(changed)
     }
 }
 
-/// How a request is read that the RFCs would refuse.
+/// The reading of requests that the RFCs would refuse.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Interpretation {
-    /// What identity providers are known to send is understood (`tolerance`).
+    /// The known deviations of identity providers are understood (`quirks`).
     #[default]
     Tolerant,
     Strict,
 }
 
-/// What becomes of attributes that no schema of the resource has. RFC 7644 leaves it
-/// to the server.
+/// The treatment of attributes that are in no schema of the resource. RFC 7644 leaves
+/// it to the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum UnknownAttributes {
@@ -92,8 +94,8 @@ pub enum Mutable {
     Immutable,
 }
 
-/// RFC 7643 s4.2 asks for no uniqueness of a group's `displayName`. Entra ID
-/// wants 409 for the second, and Okta finds groups by it.
+/// The uniqueness of a group's `displayName`. RFC 7643 s4.2 requires none, but Entra ID
+/// expects 409 for a second group of the same name, and Okta finds groups by it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum GroupNames {
@@ -102,7 +104,7 @@ pub enum GroupNames {
     Free,
 }
 
-/// What becomes of a member whose id nobody has.
+/// The treatment of a member whose id no resource has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum UnknownMembers {
@@ -111,8 +113,7 @@ pub enum UnknownMembers {
     Accept,
 }
 
-/// What becomes of a role or an entitlement that is none of those that the operator
-/// has declared.
+/// The treatment of a role or an entitlement that the operator has not declared.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum UnknownRoles {
@@ -121,8 +122,9 @@ pub enum UnknownRoles {
     Refuse,
 }
 
-/// Whether a group may be in itself, through other groups: RFC 7644 s3.7.1 has an
-/// example of that. Who follows the members of such groups down does not arrive.
+/// The treatment of a group that would be a member of itself, through other groups.
+/// RFC 7644 s3.7.1 has an example of that, but a product that follows the members of
+/// such groups does not terminate.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum GroupCycles {
@@ -131,24 +133,24 @@ pub enum GroupCycles {
     Accept,
 }
 
-/// RFC 7644 s3.5.2 leaves 200 with the resource or 204 to the server.
+/// The answer to a PATCH. RFC 7644 s3.5.2 allows 200 with the resource, or 204.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PatchAnswer {
-    /// 200 for users. 204 for groups, whose members would have to be read.
+    /// 200 for users. 204 for groups, since an answer would require reading all members.
     #[default]
     Default,
     Representation,
 }
 
-/// How many members one request may remove from a group. A client that has lost
-/// its own directory empties everybody's groups.
+/// The members that one request may remove from a group. A client whose own directory
+/// was emptied by mistake would otherwise empty all groups here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct MassRemoval {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub members: Option<usize>,
-    /// Of those who are members before.
+    /// The share of the members before the request.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub percent: Option<u8>,
 }
@@ -158,18 +160,17 @@ impl MassRemoval {
         self != Self::default()
     }
 
-    /// Whether `removed` of so many members may go. One of them always may.
-    ///
-    /// `tooMany` is for queries (RFC 7644 table 9); this is a value that the
-    /// resource as it is does not bear.
+    /// Checks a request that removes `removed` of `members` members.
     pub fn check(self, removed: usize, members: usize) -> Result<(), Error> {
         let percent = |limit: u8| removed.saturating_mul(100) > members.saturating_mul(limit.into());
         let (limit, setting) = match self {
+            // A single removal is no mass removal, even of the only member.
             _ if removed <= 1 => return Ok(()),
             Self { members: Some(limit), .. } if removed > limit => (format!("{limit} members"), "members"),
             Self { percent: Some(limit), .. } if percent(limit) => (format!("{limit} percent"), "percent"),
             Self { .. } => return Ok(()),
         };
+        // Not `tooMany`, which RFC 7644 Table 9 has for queries.
         Err(ErrorKind::InvalidValue.with(format!(
             "this would remove {removed} of {members} members, and one request may remove {limit}: \
              send several smaller requests, or let the operator raise the policy massRemoval.{setting}"
@@ -177,12 +178,12 @@ impl MassRemoval {
     }
 }
 
-/// Requests a second where a limit is set that does not say how many. Entra ID wants
-/// no fewer of every endpoint.
+/// The requests per second of a limit that sets only `burst`. Entra ID requires at least
+/// this many of an endpoint.
 pub const REQUESTS_PER_SECOND: u32 = 25;
 
-/// How many requests of a tenant one instance of the function takes: so many a
-/// second, and more at once after a pause.
+/// The requests of a tenant that one instance of the function accepts: per second, and
+/// at once after a pause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct RateLimit {
@@ -193,7 +194,7 @@ pub struct RateLimit {
 }
 
 impl RateLimit {
-    /// A second, and at once; `None` if there is no limit.
+    /// Returns the requests per second and at once, or `None` for no limit.
     pub fn limits(self) -> Option<(u32, u32)> {
         if self == Self::default() {
             return None;
@@ -203,15 +204,14 @@ impl RateLimit {
     }
 }
 
-/// Resources in one answer where no policy says otherwise, whatever `count` asks
-/// for: some 200 kB of users.
+/// The resources of a page, unless the policy says otherwise: some 200 kB of users.
 pub const PAGE_SIZE: usize = 100;
 
-/// What a policy can raise it to. All resources of a page are read before the answer
-/// is cut off at its 4 MiB: 500 of the largest are 200 MB.
+/// The most that a policy can set. All resources of a page are read before the answer is
+/// limited to 4 MiB, and 500 of the largest resources are 200 MB.
 pub const MAX_PAGE_SIZE: usize = 500;
 
-/// How many resources are in one answer.
+/// The resources of a page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "camelCase")]
 pub struct PageSize {
@@ -222,12 +222,13 @@ pub struct PageSize {
 }
 
 impl PageSize {
-    /// For a client that asks for no `count`.
+    /// Returns the size of a page if the client sends no `count`.
     pub fn default(self) -> usize {
+        // The two are set one by one, so the default may be left above a new maximum.
         self.default.unwrap_or(PAGE_SIZE).min(self.max())
     }
 
-    /// A greater `count` is lowered to it.
+    /// Returns the largest page. A greater `count` is lowered to it (RFC 7644 s3.4.2.4).
     pub fn max(self) -> usize {
         self.max.unwrap_or(PAGE_SIZE)
     }

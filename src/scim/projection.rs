@@ -1,5 +1,5 @@
-//! Which attributes of a resource an answer carries (RFC 7644 s3.9, RFC 7643
-//! s7 `returned`), and the resource as the wire shows it.
+//! The attributes of a resource that an answer has (RFC 7644 s3.9, `returned` of RFC
+//! 7643 s7), and the resource as clients see it.
 
 use serde_json::{Map, Value};
 
@@ -16,24 +16,25 @@ pub enum Projection<'a> {
     Without(Vec<Target<'a>>),
 }
 
-/// How far the parameters name an attribute.
+/// The extent to which the parameters name an attribute.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Named {
     No,
-    /// One or more of its sub-attributes.
+    /// At least one sub-attribute is named, but not the whole.
     Partly,
     Wholly,
 }
 
 impl<'a> Projection<'a> {
-    /// Both are lists of names between commas. A name that the type does not
-    /// have selects nothing.
+    /// Reads both parameters, which are lists of names separated by commas.
     pub fn parse(kind: &'a ResourceType, attributes: Option<&str>, excluded: Option<&str>) -> Result<Self> {
         let targets = |list: &str| {
             list.split(',')
                 .map(str::trim)
                 .filter(|name| !name.is_empty())
                 .map(|name| match name.parse::<AttrPath>() {
+                    // An unknown name selects nothing: s3.9 has no error for it, and in a query of
+                    // several types it may be another type's.
                     Ok(path) => Ok(kind.resolve(&path)),
                     Err(error) => Err(ErrorKind::InvalidValue.with(format!("attribute {name}: {error}"))),
                 })
@@ -50,13 +51,13 @@ impl<'a> Projection<'a> {
         }
     }
 
-    /// Whether an answer carries any of the attribute of this name.
+    /// Returns true if an answer has any part of the attribute of this name.
     pub fn shows(&self, kind: &ResourceType, name: &str) -> bool {
         let attribute = kind.schema.attribute(name);
         attribute.is_some_and(|attribute| self.keeps(&Place { extension: None, attribute, sub: None }))
     }
 
-    /// Whether a client has asked for the attribute of this name.
+    /// Returns true if the client asks for the attribute of this name.
     pub fn asks_for(&self, kind: &ResourceType, name: &str) -> bool {
         matches!(self, Self::Only(_)) && self.shows(kind, name)
     }
@@ -92,9 +93,9 @@ impl<'a> Projection<'a> {
         }
     }
 
-    /// RFC 7643 s7: `always` and `never` cannot be argued with.
     fn keeps(&self, place: &Place<'_>) -> bool {
         let named = self.names(place);
+        // RFC 7643 s7: the parameters have no influence on `always` and `never`.
         match (place.leaf().returned, self) {
             (Returned::Always, _) | (Returned::Default, Self::Default) => true,
             (Returned::Never, _) | (Returned::Request, Self::Default | Self::Without(_)) => false,
@@ -127,8 +128,7 @@ impl<'a> Projection<'a> {
     }
 }
 
-/// The resource as an answer carries it: in the order of its schema documents,
-/// common attributes first and `meta` last, as the RFCs' examples are.
+/// Renders a resource in the order of its schema documents.
 pub fn render(
     kind: &ResourceType,
     resource: &Resource,
@@ -142,6 +142,7 @@ pub fn render(
             continue;
         };
         let name = &place.attribute.name;
+        // Common attributes first and `meta` last: the order of the RFCs' examples.
         if name == "meta" && place.extension.is_none() {
             value.to_mut()["location"] = location.into();
             meta = projection.render(&place, &value);

@@ -1,4 +1,4 @@
-//! A query (RFC 7644 s3.4.2, s3.4.3; RFC 9865) and its `ListResponse`.
+//! Queries (RFC 7644 s3.4.2, s3.4.3; RFC 9865) and the `ListResponse`.
 
 use jiff::SignedDuration;
 use serde::{Deserialize, Serialize};
@@ -15,11 +15,11 @@ const SCHEMA: &str = "urn:ietf:params:scim:api:messages:2.0:ListResponse";
 
 const REQUEST: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
 
-/// How long a client may take from one page to the next by cursor.
+/// The time that a client may take from one page to the next by cursor.
 pub const CURSOR_TIMEOUT: SignedDuration = SignedDuration::from_mins(60);
 
-/// The parameters of a query, in the URL of a GET or the body of a POST to
-/// `.search`. Lists of attributes are names between commas.
+/// The parameters of a query, from the URL of a GET or the body of a POST to `.search`.
+/// Lists of attributes are names separated by commas.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Parameters {
     pub filter: Option<String>,
@@ -48,13 +48,13 @@ pub struct SortBy {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Page {
-    /// s3.4.2.4: the place of the first resource, from 1.
+    /// The position of the first resource, from 1 (s3.4.2.4).
     Index(usize),
-    /// RFC 9865: where the page lies; `None` for the first page.
+    /// The cursor of the page, or `None` for the first page (RFC 9865).
     Cursor(Option<String>),
 }
 
-/// Where a page lies beside a place in an order.
+/// A page before or after a position in an order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Side<T> {
@@ -63,7 +63,7 @@ pub enum Side<T> {
 }
 
 impl Parameters {
-    /// `get` looks up a parameter of the URL.
+    /// Reads the parameters of a URL, which `get` looks up.
     pub fn of_url(get: impl Fn(&str) -> Option<String>) -> Self {
         Self {
             filter: get("filter"),
@@ -77,7 +77,7 @@ impl Parameters {
         }
     }
 
-    /// A `SearchRequest` (s3.4.3).
+    /// Reads a `SearchRequest` (s3.4.3).
     pub fn of_body(body: &Value, leeway: Leeway<'_>) -> Result<Self> {
         let Value::Object(members) = body else {
             return Err(ErrorKind::InvalidSyntax.with("the body has to be a JSON object"));
@@ -101,8 +101,8 @@ impl Parameters {
         Ok(parameters)
     }
 
-    /// Stands for everything that decides which resources come in which order and
-    /// what is shown of them, but not for the page.
+    /// Returns a text that is equal for all pages of a query, and differs for other
+    /// resources, another order or other attributes.
     pub fn fingerprint(&self) -> String {
         json!([self.filter, self.attributes, self.excluded_attributes, self.sort_by, self.sort_order])
             .to_string()
@@ -118,6 +118,7 @@ impl Parameters {
             filter: filter.transpose()?,
             sort: self.sort()?,
             page: self.page()?,
+            // s3.4.2.4 allows fewer results than requested, so a large count is no error.
             count: count.unwrap_or(sizes.default()).min(sizes.max()),
         })
     }
@@ -131,6 +132,7 @@ impl Parameters {
                 return Err(ErrorKind::InvalidValue.with("sortOrder has to be ascending or descending"));
             }
         };
+        // `sortOrder` without `sortBy` orders nothing. It is still checked above.
         let Some(name) = self.sort_by.as_deref().filter(|name| !name.is_empty()) else {
             return Ok(None);
         };
@@ -146,6 +148,7 @@ impl Parameters {
                 Err(ErrorKind::InvalidValue
                     .with("startIndex and cursor exclude each other: send one of them"))
             }
+            // RFC 9865 s2: an empty `cursor` asks for the first page of cursor pagination.
             (Some(cursor), None) => {
                 Ok(Page::Cursor(Some(cursor.clone()).filter(|cursor| !cursor.is_empty())))
             }
@@ -154,7 +157,7 @@ impl Parameters {
     }
 }
 
-/// A parameter in a body: text, a number, or a list of names.
+/// Returns a parameter of a body in the form that it has in a URL.
 fn text(name: &str, value: &Value) -> Result<Option<String>> {
     let wrong = || ErrorKind::InvalidSyntax.with(format!("{name} has the wrong type"));
     match value {
@@ -170,7 +173,6 @@ fn text(name: &str, value: &Value) -> Result<Option<String>> {
     }
 }
 
-/// s3.4.2.4: a negative `count` is 0, a `startIndex` below 1 is 1.
 fn number(name: &str, text: Option<&str>) -> Result<Option<usize>> {
     let Some(text) = text else {
         return Ok(None);
@@ -179,17 +181,18 @@ fn number(name: &str, text: Option<&str>) -> Result<Option<usize>> {
         .trim()
         .parse()
         .map_err(|_| ErrorKind::InvalidValue.with(format!("{name} has to be an integer")))?;
+    // s3.4.2.4: a negative `count` means 0. A `startIndex` below 1 becomes 1 in `page`.
     Ok(Some(usize::try_from(number.max(0)).unwrap_or(usize::MAX)))
 }
 
-/// What of a `ListResponse` depends on how the pages are counted.
+/// The part of a `ListResponse` that depends on the kind of pagination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Paged {
     Index {
         total: usize,
         start_index: usize,
     },
-    /// The total is left out where nothing less than a scan would tell it.
+    /// The total is `None` if only a scan could find it.
     Cursor {
         total: Option<usize>,
         previous: Option<String>,

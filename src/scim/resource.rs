@@ -1,5 +1,5 @@
-//! A resource as the store keeps it: what the client said about it, apart from
-//! `id` and `meta`, which are ours. A client's copy of those cannot reach them.
+//! A resource as it is stored: the attributes that a client sent, apart from `id` and
+//! `meta`, which are ours. A client's copy of those cannot overwrite them.
 
 use std::borrow::Cow;
 
@@ -9,8 +9,8 @@ use serde_json::{Map, Value};
 use crate::scim::etag::Version;
 use crate::scim::schema::{Place, ResourceType, Schema};
 
-/// Attributes by their name in the schema; those of an extension in an object
-/// under its URN. Never holds `null`, `[]`, `{}`, `id`, `meta` or `schemas`.
+/// Attributes by their name in the schema; the attributes of an extension are in an
+/// object under its URN. Never holds `null`, `[]`, `{}`, `id`, `meta` or `schemas`.
 pub type Attributes = Map<String, Value>;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -23,7 +23,7 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// The value of a whole attribute: `place.sub` is left to the caller.
+    /// Returns the value of a whole attribute, whatever `place.sub` is.
     pub fn get<'a>(&'a self, kind: &ResourceType, place: &Place<'_>) -> Option<Cow<'a, Value>> {
         let name = place.attribute.name.as_str();
         if place.extension.is_none() {
@@ -37,7 +37,7 @@ impl Resource {
         get(&self.attributes, place).map(Cow::Borrowed)
     }
 
-    /// `meta` without `location`, which depends on the request.
+    /// Returns `meta` without `location`, which depends on the request.
     pub fn meta(&self, kind: &ResourceType) -> Value {
         serde_json::json!({
             "resourceType": kind.name,
@@ -47,8 +47,10 @@ impl Resource {
         })
     }
 
-    /// s3: the schemas of the attributes that are there.
+    /// Returns the schemas of the attributes that the resource has (RFC 7643 s3).
     pub fn schemas(&self, kind: &ResourceType) -> Value {
+        // Derived rather than stored: a client's own list may name an extension of which
+        // it sends no attribute, or omit one of which it does.
         let extensions = kind.extensions.iter().map(|extension| extension.schema.as_ref());
         std::iter::once(kind.schema.as_ref())
             .chain(extensions.filter(|schema| self.attributes.contains_key(&schema.id)))

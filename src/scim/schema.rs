@@ -1,6 +1,6 @@
-//! Schemas and resource types as data (RFC 7643 s6, s7). What an attribute is
-//! allowed to hold, who may write it and who may read it stands in the JSON
-//! documents beside this file, and nowhere in code.
+//! Schemas and resource types as data (RFC 7643 s6, s7). The JSON documents of
+//! `registry/` say what an attribute may hold, and who may write and read it; no code
+//! does.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::scim::attr_path::AttrPath;
 
-/// RFC 7643 s7: one schema document.
+/// A schema document (RFC 7643 s7).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Schema {
     pub id: String,
@@ -93,7 +93,7 @@ impl Schema {
         find(&self.attributes, name)
     }
 
-    fn target<'a>(&'a self, extension: Option<&'a str>, path: &AttrPath) -> Option<Target<'a>> {
+    pub(crate) fn target<'a>(&'a self, extension: Option<&'a str>, path: &AttrPath) -> Option<Target<'a>> {
         let attribute = self.attribute(&path.attr)?;
         let sub = match &path.sub {
             Some(sub) => Some(attribute.sub_attribute(sub)?),
@@ -108,19 +108,18 @@ impl Attribute {
         find(&self.sub_attributes, name)
     }
 
-    /// RFC 7643 s2.2: without `caseExact`, case does not count.
     pub fn is_case_exact(&self) -> bool {
+        // RFC 7643 s2.2: the default of `caseExact` is false.
         self.case_exact.unwrap_or(false)
     }
 }
 
-/// RFC 7643 s2.1: attribute names are matched without case.
 fn find<'a>(attributes: &'a [Attribute], name: &str) -> Option<&'a Attribute> {
+    // RFC 7643 s2.1: attribute names are compared without regard to case.
     attributes.iter().find(|attribute| attribute.name.eq_ignore_ascii_case(name))
 }
 
-/// A kind of resource: its endpoint, its schemas, and which of its attributes
-/// the store keeps rows for.
+/// A resource type: its endpoint, its schemas, and its indexed attributes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResourceType {
     pub name: String,
@@ -128,16 +127,17 @@ pub struct ResourceType {
     pub description: String,
     pub schema: Arc<Schema>,
     pub extensions: Vec<Extension>,
-    /// One owner for each value in a tenant.
+    /// The attributes whose values belong to one resource each.
     pub unique: Vec<AttrPath>,
-    /// Found by `eq` without a scan.
+    /// The attributes by which `eq` finds resources without reading all of them.
     pub look_up: Vec<AttrPath>,
-    /// The attribute whose elements the store keeps apart from the resource, each
-    /// naming another resource by its id: `members` of a group.
+    /// The attribute whose elements are stored apart from the resource, each a reference
+    /// to another resource: `members` of a group.
     pub members: Option<String>,
-    /// The attribute that shows whose members a resource is: `groups` of a user.
+    /// The attribute that lists the resources of which this one is a member: `groups` of
+    /// a user.
     pub member_of: Option<String>,
-    /// Whether its resources are declared by the operator, and only read.
+    /// Set if the operator declares the resources, so that clients only read them.
     pub is_declared: bool,
     pub(crate) common: Arc<Schema>,
 }
@@ -148,7 +148,7 @@ pub struct Extension {
     pub required: bool,
 }
 
-/// What an [`AttrPath`] names in a resource of one type.
+/// The part of a resource that an [`AttrPath`] names.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Target<'a> {
     /// The whole object of an extension.
@@ -156,17 +156,17 @@ pub enum Target<'a> {
     Attribute(Place<'a>),
 }
 
-/// An attribute and where a resource keeps it.
+/// An attribute, and its place in a resource.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Place<'a> {
-    /// URN of the extension whose object holds the attribute.
+    /// The URN of the extension whose object holds the attribute.
     pub extension: Option<&'a str>,
     pub attribute: &'a Attribute,
     pub sub: Option<&'a Attribute>,
 }
 
 impl Place<'_> {
-    /// The attribute that the whole path names: the sub-attribute if there is one.
+    /// Returns the sub-attribute if there is one, or else the attribute.
     pub fn leaf(&self) -> &Attribute {
         self.sub.unwrap_or(self.attribute)
     }
@@ -181,7 +181,8 @@ impl ResourceType {
         if let Some(schema) = self.extension(urn) {
             return schema.target(Some(&schema.id), path);
         }
-        // The URN of an extension itself reads as `<shorter URN>:<name>`.
+        // The path of an extension itself was parsed as `<shorter URN>:<name>`: only the
+        // schemas know which of its colons is the last of a URN.
         if path.sub.is_none() {
             return self.extension(&format!("{urn}:{}", path.attr)).map(Target::Extension);
         }
@@ -195,23 +196,23 @@ impl ResourceType {
             .find(|schema| schema.id.eq_ignore_ascii_case(urn))
     }
 
-    /// Whether this is the attribute `members`.
+    /// Returns true for the attribute `members`.
     pub fn is_members(&self, attribute: &Attribute) -> bool {
         self.is_named(attribute, self.members.as_deref())
     }
 
-    /// Whether this is the attribute `member_of`.
+    /// Returns true for the attribute `member_of`.
     pub fn is_member_of(&self, attribute: &Attribute) -> bool {
         self.is_named(attribute, self.member_of.as_deref())
     }
 
     fn is_named(&self, attribute: &Attribute, name: Option<&str>) -> bool {
+        // By identity: an extension may have an attribute of the same name.
         let named = name.and_then(|name| self.schema.attribute(name));
         named.is_some_and(|named| std::ptr::eq(named, attribute))
     }
 
-    /// Every attribute that a client may give a resource of this type, in the
-    /// order of the documents.
+    /// Returns every attribute of a resource, in the order of the documents.
     pub fn places(&self) -> impl Iterator<Item = Place<'_>> {
         let extensions = self.extensions.iter().map(|extension| {
             let schema = extension.schema.as_ref();
@@ -224,7 +225,7 @@ impl ResourceType {
         )
     }
 
-    /// Attributes of s3.1 that every resource has.
+    /// Returns the attributes that every resource has (RFC 7643 s3.1).
     pub fn common(&self) -> &Schema {
         &self.common
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::scim::attr_path::AttrPath;
+use crate::scim::decode::is_primary;
 use crate::scim::error::{ErrorKind, Result};
 use crate::scim::filter::case_fold::fold;
 use crate::scim::filter::compare::instant;
@@ -15,16 +16,16 @@ use crate::scim::query::SortBy;
 use crate::scim::resource::Resource;
 use crate::scim::schema::{Attribute, Place, ResourceType, Returned, Target, Type};
 
-/// What the resources of one type are sorted by.
+/// The order of the resources of one type.
 #[derive(Debug)]
 pub struct Order<'a> {
     kind: &'a ResourceType,
-    /// `None`: no resource of the type has a value.
+    /// The attribute to sort by, or `None` if no resource of the type has it.
     place: Option<Place<'a>>,
 }
 
-/// The value that a resource is sorted by. `Missing` is the greatest: what has
-/// no value comes last in ascending order and first in descending order.
+/// The value by which a resource is sorted. `Missing` is the greatest: resources without
+/// a value come last in ascending order, and first in descending order (s3.4.2.3).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Rank {
@@ -36,8 +37,8 @@ pub enum Rank {
 }
 
 impl<'a> Order<'a> {
-    /// Of `kind` in a query of all `kinds`: an attribute that only another of
-    /// them has is absent.
+    /// Returns the order of `kind` in a query of all `kinds`. An attribute that another
+    /// of them has, but not `kind`, is absent.
     pub fn new(sort: &SortBy, kind: &'a ResourceType, kinds: &[Arc<ResourceType>]) -> Result<Self> {
         let refused = |why: &str| ErrorKind::InvalidValue.with(format!("sortBy {}: {why}", sort.path));
         let place = match kind.resolve(&sort.path) {
@@ -49,7 +50,8 @@ impl<'a> Order<'a> {
             None if kinds.len() > 1 => return Err(refused("no resource type has such an attribute")),
             None => return Err(refused(&format!("{} has no such attribute", kind.name))),
         };
-        // A complex attribute stands for its `value`.
+        // s3.4.2.3 requires a sub-attribute. `emails` can only mean `emails.value`, as in a
+        // filter.
         let place = match place.leaf().kind {
             Type::Complex => Place { sub: place.attribute.sub_attribute("value"), ..place },
             _ => place,
@@ -57,6 +59,7 @@ impl<'a> Order<'a> {
         if place.leaf().kind == Type::Complex {
             return Err(refused("a complex attribute has no order: name a sub-attribute"));
         }
+        // The order of a hidden value would reveal it.
         let hidden = |attribute: &Attribute| attribute.returned == Returned::Never;
         if hidden(place.attribute) || hidden(place.leaf()) {
             return Err(refused("the attribute is never returned"));
@@ -64,19 +67,19 @@ impl<'a> Order<'a> {
         Ok(Self { kind, place: Some(place) })
     }
 
-    /// Whether resources are stored in this order.
+    /// Returns true for the order of ids, in which resources are stored.
     pub fn is_by_id(&self) -> bool {
         self.place.is_some_and(|place| place.extension.is_none() && place.attribute.name == "id")
     }
 
-    /// The unique attribute in whose order this is, if every resource has it:
-    /// its rows are kept in that order.
+    /// Returns the unique attribute to sort by, if every resource has a value of it.
     pub fn unique(&self) -> Option<&'a AttrPath> {
         let sorted = self.place?;
         let path = self.kind.unique.iter().find(|path| match self.kind.resolve(path) {
             Some(Target::Attribute(place)) => place == sorted,
             Some(Target::Extension(_)) | None => false,
         })?;
+        // The index of an optional attribute would lack the resources without a value.
         sorted.leaf().required.then_some(path)
     }
 
@@ -107,10 +110,10 @@ impl<'a> Order<'a> {
     }
 }
 
-/// s3.4.2.3: a multi-valued attribute is sorted by its primary value, or else by
-/// its first.
+/// Returns the element by which a multi-valued attribute is sorted: the primary one, or
+/// else the first (s3.4.2.3).
 fn representative(elements: &[Value]) -> Option<&Value> {
-    elements.iter().find(|element| crate::scim::decode::is_primary(element)).or(elements.first())
+    elements.iter().find(|element| is_primary(element)).or(elements.first())
 }
 
 impl Rank {
@@ -120,7 +123,7 @@ impl Rank {
             (Self::Number(a), Self::Number(b)) => a.total_cmp(b),
             (Self::Instant(a), Self::Instant(b)) => a.cmp(b),
             (Self::Text(a), Self::Text(b)) => a.cmp(b),
-            // The types of one query may have attributes of one name.
+            // In a query of several types, attributes of one name may have different types.
             _ => self.class().cmp(&other.class()),
         }
     }

@@ -218,9 +218,7 @@ pub(crate) fn resolve<'a>(kind: &'a ResourceType, path: &AttrPath) -> Option<Tar
     // of a filter that worked before.
     kind.resolve(path).or_else(|| {
         let extensions = kind.extensions.iter().filter(|_| path.schema.is_none());
-        extensions.into_iter().find_map(|extension| {
-            kind.resolve(&AttrPath { schema: Some(extension.schema.id.clone()), ..path.clone() })
-        })
+        extensions.into_iter().find_map(|extension| extension.schema.target(Some(&extension.schema.id), path))
     })
 }
 

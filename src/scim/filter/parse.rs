@@ -145,8 +145,8 @@ impl Parser<'_> {
         let sub = AttrPath { schema: None, attr, sub: None };
         let (condition, rest) = self.condition(sub, rest, after)?;
         // `emails[type eq "work"].value eq "x"` is about one element: what follows the
-        // brackets moves into them. As a second condition beside them, it would also
-        // match a user whose home address is "x".
+        // brackets moves into them. As a condition of its own, it would also match
+        // a user whose home address is "x".
         Ok((Filter::Element { path, filter: Box::new(Filter::all([filter, condition])) }, rest))
     }
 

@@ -1,4 +1,4 @@
-//! One operation of a PATCH, applied to the attributes of a resource.
+//! Operations of a PATCH, applied to the attributes of a resource.
 //!
 //! Values were read against the schema before, so what can fail here depends on the
 //! resource: no element to change, an immutable value, more than one primary.
