@@ -1,4 +1,4 @@
-//! The environment, read once at cold start.
+//! The configuration: environment variables, read once at cold start.
 
 use std::fs;
 use std::path::Path;
@@ -12,24 +12,24 @@ use crate::scim::registry::Registry;
 use crate::scim::registry::custom::{Definitions, Unsound};
 use crate::store::check_type_names;
 
-/// A body above this is refused with 413. Lambda takes 6 MB of event, in which
-/// a body can be base64 and the JSON around it escaped.
+/// The bytes of a body, beyond which it is refused with 413. Lambda accepts an event of
+/// 6 MB, in which a body is base64 or escaped JSON.
 pub const DEFAULT_MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
-/// API Gateway gives up after 29 s and tells the client nothing.
+/// The time for a request. API Gateway waits 29 s, and its answer then has no details.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(25);
 
 pub const DEFAULT_MAX_BULK_OPERATIONS: usize = 1_000;
 
-/// The value in the examples of RFC 7644 s3.7.4.
+/// The bytes of a bulk request, the value in the example of RFC 7644 s3.7.4.
 pub const DEFAULT_MAX_BULK_BYTES: usize = 1024 * 1024;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// `SCIM_TABLE`: the DynamoDB table.
     pub table: String,
-    /// `SCIM_BASE_URL`: the base of every `meta.location`, for endpoints behind
-    /// a proxy that does not say which host it answers for.
+    /// `SCIM_BASE_URL`: the base of every `meta.location`, for endpoints behind a proxy
+    /// that does not send the host that clients use.
     pub base_url: Option<String>,
     /// `SCIM_MAX_BODY_BYTES`
     pub max_body_bytes: usize,
@@ -37,26 +37,26 @@ pub struct Config {
     pub max_bulk_operations: usize,
     /// `SCIM_MAX_BULK_BYTES`: RFC 7643 s5, `bulk.maxPayloadSize`.
     pub max_bulk_bytes: usize,
-    /// `SCIM_TIMEOUT_SECONDS`: what a request may take. Below the timeout of the
+    /// `SCIM_TIMEOUT_SECONDS`: the time for a request, less than the timeout of the
     /// function and the 29 s of API Gateway, so that the client gets an answer.
     pub timeout: Duration,
-    /// `SCIM_CURSOR_KEY`: a secret text of 32 or more characters, the same in every instance.
-    /// Without it there is no cursor pagination.
+    /// `SCIM_CURSOR_KEY`: a secret text of at least 32 characters, the same in every
+    /// instance. Required for cursor pagination.
     pub cursor_key: Option<CursorKey>,
     /// `SCIM_DEFINITIONS`: a JSON file, or a folder of them, with schemas and resource
     /// types for every tenant.
     pub definitions: Definitions,
-    /// `SCIM_AUDIT_DAYS`: for so many days the table keeps a copy of the audit log.
-    /// Without it, or at 0, there is no copy.
+    /// `SCIM_AUDIT_DAYS`: the days for which the table keeps a copy of the audit log; no
+    /// copy if 0 or not set.
     pub audit_days: Option<u16>,
     /// `SCIM_LOG`: the level of the log, in the syntax of `tracing-subscriber`:
     /// `info`, `scim_lambda=debug`.
     pub log: String,
-    /// `SCIM_EXPLAIN`: `1` adds to the log line of a request how its filter was
-    /// answered, the items read and the capacity units consumed.
+    /// `SCIM_EXPLAIN`: `1` adds to the log line of a request its query plan, the items
+    /// read and the capacity units consumed.
     pub explain: bool,
-    /// `AWS_ENDPOINT_URL_DYNAMODB`, or `AWS_ENDPOINT_URL`: a DynamoDB that is not
-    /// the one of the region.
+    /// `AWS_ENDPOINT_URL_DYNAMODB`, or `AWS_ENDPOINT_URL`: another DynamoDB than that of
+    /// the region.
     pub dynamodb_endpoint: Option<String>,
 }
 
@@ -78,9 +78,9 @@ impl Config {
         }
     }
 
-    /// `get` looks a variable up. An empty one counts as not set: a template
-    /// cannot leave a variable out.
+    /// Reads the environment, whose variables `get` looks up.
     pub fn read(get: impl Fn(&str) -> Option<String>) -> Result<Self, String> {
+        // Empty means not set: a CloudFormation template cannot omit a variable.
         let get = |name: &str| get(name).filter(|value| !value.is_empty());
         let url = |name| get(name).map(|value| absolute_url(name, value)).transpose();
         let mut config = Self::new(get("SCIM_TABLE").ok_or("SCIM_TABLE has to name the DynamoDB table")?);
@@ -99,6 +99,7 @@ impl Config {
                 .parse()
                 .ok()
                 .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+                // Zero would refuse every request.
                 .filter(|timeout| !timeout.is_zero())
                 .ok_or_else(|| format!("SCIM_TIMEOUT_SECONDS has to be a number above 0, not {seconds}"))?;
         }
@@ -129,9 +130,10 @@ impl Config {
     }
 }
 
-/// A DynamoDB that is not the one of the region. Not left to the SDK, which takes an empty
-/// variable for a URL and panics at its first request.
+/// Returns the URL of a DynamoDB other than that of the region.
 pub fn dynamodb_endpoint(get: impl Fn(&str) -> Option<String>) -> Result<Option<String>, String> {
+    // Not left to the SDK: it takes an empty variable for a URL, and panics at its first
+    // request.
     for name in ["AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"] {
         if let Some(value) = get(name).filter(|value| !value.is_empty()) {
             return absolute_url(name, value).map(Some);
@@ -149,12 +151,14 @@ pub fn read_definitions(path: &Path) -> Result<Definitions, String> {
         let entries = fs::read_dir(path).map_err(|error| format!("{}: {error}", path.display()))?;
         files = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
         files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+        // In the order of names: one file may extend a resource type of an earlier one.
         files.sort();
     }
     let mut definitions = Definitions::default();
     for file in files {
         let error = |error: Unsound| format!("{}: {error}", file.display());
         definitions = definitions.and(Definitions::parse(&text(&file)?).map_err(error)?);
+        // After each file rather than at the end, so that the error names the file.
         check_type_names(&definitions).map_err(error)?;
         Registry::with(&Policy::default(), &definitions).map_err(error)?;
     }

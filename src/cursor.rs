@@ -1,5 +1,5 @@
-//! Cursors (RFC 9865): where a page ended or began, sealed so that a client can
-//! neither read nor make one, and bound to the query that it came from.
+//! Cursors (RFC 9865): the position where a page ended or began, encrypted so that a
+//! client can neither read nor forge one, and bound to the query that it came from.
 
 use std::fmt;
 
@@ -21,16 +21,17 @@ struct Sealed {
     expires: Timestamp,
 }
 
-/// The length of the text of a key.
+/// The bytes of the text of a key: 128 bits in hexadecimal digits.
 const MIN_KEY_BYTES: usize = 32;
 
-/// The key of configuration.
+/// The key of the deployment, the same in every instance of the function.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CursorKey([u8; 32]);
 
 impl CursorKey {
-    /// Makes a key of any random text that is long enough to hold 128 bits.
+    /// Derives the key from a random text.
     pub fn parse(text: &str) -> Option<Self> {
+        // A plain hash is enough: the text is random, not a password that could be guessed.
         (text.len() >= MIN_KEY_BYTES).then(|| Self(Sha256::digest(text.as_bytes()).into()))
     }
 
@@ -38,7 +39,7 @@ impl CursorKey {
         RandomizedNonceKey::new(&AES_256_GCM, &self.0).ok()
     }
 
-    /// `query` names everything that must be the same for the other page:
+    /// Encrypts a cursor. `query` is everything that must be the same for the other page:
     /// tenant, endpoint, filter, order and attributes.
     pub fn seal(&self, query: &str, count: usize, page: Side<Position>, now: Timestamp) -> Result<String> {
         let sealed =
@@ -46,11 +47,14 @@ impl CursorKey {
         let internal = || ErrorKind::Internal.with("no cursor could be made");
         let mut bytes = serde_json::to_vec(&sealed).map_err(|_| internal())?;
         let aead = self.aead().ok_or_else(internal)?;
+        // The query is authenticated but not part of the cursor: a filter may have 16 KB, and
+        // a cursor is part of a URL.
         let nonce = aead.seal_in_place_append_tag(Aad::from(query), &mut bytes).map_err(|_| internal())?;
         bytes.extend_from_slice(nonce.as_ref());
         Ok(URL_SAFE_NO_PAD.encode(bytes))
     }
 
+    /// Decrypts a cursor of the same `query` and `count`.
     pub fn open(&self, query: &str, count: usize, cursor: &str, now: Timestamp) -> Result<Side<Position>> {
         let sealed = self.unseal(query, cursor).ok_or_else(|| refused(ErrorKind::InvalidCursor))?;
         if sealed.expires <= now {
@@ -72,14 +76,15 @@ impl CursorKey {
     }
 }
 
-/// Prints no key, because a configuration may be logged.
 impl fmt::Debug for CursorKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the key: it is part of `Config`, which may be logged.
         f.write_str("CursorKey")
     }
 }
 
-/// The one error for every problem of a cursor.
 fn refused(kind: ErrorKind) -> Error {
+    // The same text for every reason: the client can only start again, and a forger learns
+    // nothing.
     kind.with("the cursor is not valid, or not any more: begin again with an empty cursor")
 }

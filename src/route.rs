@@ -1,4 +1,4 @@
-//! Method and path to a [`Route`] (RFC 7644 s3.2).
+//! The routes of the endpoint: from method and path to a [`Route`] (RFC 7644 s3.2).
 
 use std::fmt;
 use std::sync::Arc;
@@ -25,11 +25,10 @@ pub enum Route {
     Replace(Arc<ResourceType>, String),
     Patch(Arc<ResourceType>, String),
     Delete(Arc<ResourceType>, String),
-    /// s3.7.
     Bulk,
     /// The resource of the user that the token is bound to (s3.11).
     Me,
-    /// RFC 9110 s9.3.7: the methods that there are.
+    /// The methods of an endpoint (RFC 9110 s9.3.7).
     Options {
         allow: &'static str,
     },
@@ -40,42 +39,41 @@ pub enum Route {
     Schema(String),
 }
 
-/// A path taken apart: where the endpoint begins, and what follows.
+/// A path, split at the base of the endpoint.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Location {
-    /// Up to the base of the endpoint, as the client wrote it, without a slash
-    /// at its end.
+    /// The path up to the base, as the client wrote it, without a slash at its end.
     pub prefix: String,
-    /// After the base, each decoded once.
+    /// The segments after the base, each decoded once.
     pub segments: Vec<String>,
 }
 
 impl Location {
-    /// The base ends in `/scim/v2` where the path has that. Else it is the stage,
-    /// for those who mount the function at the root of an API.
+    /// Splits a path behind `/scim/v2`, or else behind the stage of the API.
     pub fn parse(path: &str, stage: Option<&str>) -> Self {
         let raw: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
         let is = |index: usize, name: &str| {
             raw.get(index).is_some_and(|segment| segment.eq_ignore_ascii_case(name))
         };
+        // The first occurrence: what follows the base is the client's text.
         let base = (0..raw.len()).find(|&index| is(index, "scim") && is(index + 1, "v2"));
         let depth = match base {
             Some(index) => index + 2,
+            // The function is mounted at the root of an API, whose path may begin with a stage.
             None => usize::from(stage.is_some_and(|stage| is(0, stage))),
         };
         let (prefix, rest) = raw.split_at_checked(depth).unwrap_or((&raw, &[]));
         Self {
             prefix: prefix.iter().flat_map(|segment| ["/", segment]).collect(),
+            // Split before decoding: an encoded slash is part of a value.
             segments: rest
                 .iter()
                 .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
                 .collect(),
         }
     }
-}
 
-impl Location {
-    /// Returns the segment before `/scim/v2`, where an endpoint has a path for each tenant.
+    /// Returns the segment before `/scim/v2`: the tenant, if each has a path of its own.
     pub fn tenant(&self) -> Option<&str> {
         let mut backwards = self.prefix.rsplit('/');
         let is = |segment: Option<&str>, name| segment.is_some_and(|text| text.eq_ignore_ascii_case(name));
@@ -85,9 +83,10 @@ impl Location {
 }
 
 impl Route {
-    /// A HEAD is routed as the GET that it stands for.
+    /// Finds the route of a request. A HEAD must be given as a GET.
     pub fn parse(method: &Method, location: &Location, registry: &Registry) -> Result<Self> {
         match Self::find(method, location, registry) {
+            // No endpoint has OPTIONS, so each refuses it, and the refusal has the methods.
             Err(Error { kind: ErrorKind::MethodNotAllowed { allow }, .. }) if method == Method::OPTIONS => {
                 Ok(Self::Options { allow })
             }
@@ -150,9 +149,9 @@ impl Route {
     }
 }
 
-/// Prints the route without the parts that a client chooses.
 impl fmt::Display for Route {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without ids: metrics are grouped by this text, and each id would be a group.
         match self {
             Self::Create(kind) => write!(f, "POST /{}", kind.endpoint),
             Self::List(kind) => write!(f, "GET /{}", kind.endpoint),
@@ -196,7 +195,7 @@ fn no_such_endpoint(location: &Location) -> Error {
     ))
 }
 
-/// The URL under which the client sees the base of the endpoint.
+/// Returns the URL under which the client sees the base of the endpoint.
 pub fn base_url(configured: Option<&str>, request: &Request, location: &Location, tenant: &str) -> String {
     if let Some(base) = configured {
         return base.trim_end_matches('/').replace("{tenant}", tenant);
@@ -205,7 +204,7 @@ pub fn base_url(configured: Option<&str>, request: &Request, location: &Location
         let value = request.header(name).next()?.split(',').next()?.trim().to_owned();
         (!value.is_empty()).then_some(value)
     };
-    // A host that is none must not become a link.
+    // The client chose these headers: only a valid host may become part of a link.
     let host = [first("x-forwarded-host"), first("host"), request.domain.clone()]
         .into_iter()
         .flatten()
