@@ -83,7 +83,7 @@ impl Config {
         // Empty means not set: a CloudFormation template cannot omit a variable.
         let get = |name: &str| get(name).filter(|value| !value.is_empty());
         let url = |name| get(name).map(|value| absolute_url(name, value)).transpose();
-        let mut config = Self::new(get("SCIM_TABLE").ok_or("SCIM_TABLE has to name the DynamoDB table")?);
+        let mut config = Self::new(get("SCIM_TABLE").ok_or("SCIM_TABLE must name the DynamoDB table")?);
         config.base_url = url("SCIM_BASE_URL")?;
         for (name, limit) in [
             ("SCIM_MAX_BODY_BYTES", &mut config.max_body_bytes),
@@ -91,7 +91,7 @@ impl Config {
             ("SCIM_MAX_BULK_BYTES", &mut config.max_bulk_bytes),
         ] {
             if let Some(text) = get(name) {
-                *limit = text.parse().map_err(|_| format!("{name} has to be a number, not {text}"))?;
+                *limit = text.parse().map_err(|_| format!("{name} must be a number, not {text}"))?;
             }
         }
         if let Some(seconds) = get("SCIM_TIMEOUT_SECONDS") {
@@ -101,21 +101,20 @@ impl Config {
                 .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
                 // Zero would refuse every request.
                 .filter(|timeout| !timeout.is_zero())
-                .ok_or_else(|| format!("SCIM_TIMEOUT_SECONDS has to be a number above 0, not {seconds}"))?;
+                .ok_or_else(|| format!("SCIM_TIMEOUT_SECONDS must be a number above 0, not {seconds}"))?;
         }
         if let Some(key) = get("SCIM_CURSOR_KEY") {
-            let key = CursorKey::parse(&key).ok_or("SCIM_CURSOR_KEY has to have 32 or more characters")?;
+            let key = CursorKey::parse(&key).ok_or("SCIM_CURSOR_KEY must have at least 32 characters")?;
             config.cursor_key = Some(key);
         }
         config.explain = match get("SCIM_EXPLAIN").as_deref() {
             None | Some("0") => false,
             Some("1") => true,
-            Some(other) => return Err(format!("SCIM_EXPLAIN has to be 0 or 1, not {other}")),
+            Some(other) => return Err(format!("SCIM_EXPLAIN must be 0 or 1, not {other}")),
         };
         if let Some(text) = get("SCIM_AUDIT_DAYS") {
-            let days: u16 = text
-                .parse()
-                .map_err(|_| format!("SCIM_AUDIT_DAYS has to be a number of days, not {text}"))?;
+            let days: u16 =
+                text.parse().map_err(|_| format!("SCIM_AUDIT_DAYS must be a number of days, not {text}"))?;
             config.audit_days = Some(days).filter(|days| *days > 0);
         }
         if let Some(path) = get("SCIM_DEFINITIONS") {
@@ -173,7 +172,7 @@ pub fn absolute_url(name: &str, value: String) -> Result<String, String> {
     if is_absolute {
         Ok(value)
     } else {
-        Err(format!("{name} has to be a URL with http:// or https://, not {value}"))
+        Err(format!("{name} must be a URL with http:// or https://, not {value}"))
     }
 }
 
@@ -202,7 +201,7 @@ mod tests {
             ("AWS_ENDPOINT_URL", ""),
         ];
         assert_eq!(read(&empty), Ok(Config::new("users")));
-        assert_eq!(read(&[("SCIM_TABLE", "")]), Err("SCIM_TABLE has to name the DynamoDB table".to_owned()));
+        assert_eq!(read(&[("SCIM_TABLE", "")]), Err("SCIM_TABLE must name the DynamoDB table".to_owned()));
     }
 
     #[test]
@@ -219,20 +218,17 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_named() {
         let refused = |name, value| read(&[("SCIM_TABLE", "users"), (name, value)]).unwrap_err();
-        assert_eq!(
-            refused("SCIM_MAX_BODY_BYTES", "4 MB"),
-            "SCIM_MAX_BODY_BYTES has to be a number, not 4 MB"
-        );
+        assert_eq!(refused("SCIM_MAX_BODY_BYTES", "4 MB"), "SCIM_MAX_BODY_BYTES must be a number, not 4 MB");
         for key in ["5c".to_owned(), "x".repeat(31)] {
             let error = read(&[("SCIM_TABLE", "users"), ("SCIM_CURSOR_KEY", &key)]).unwrap_err();
-            assert_eq!(error, "SCIM_CURSOR_KEY has to have 32 or more characters");
+            assert_eq!(error, "SCIM_CURSOR_KEY must have at least 32 characters");
         }
         for (name, value) in [
             ("SCIM_BASE_URL", "/scim/v2"),
             ("AWS_ENDPOINT_URL_DYNAMODB", "localhost:8000"),
             ("AWS_ENDPOINT_URL", "ftp://example.com"),
         ] {
-            let expected = format!("{name} has to be a URL with http:// or https://, not {value}");
+            let expected = format!("{name} must be a URL with http:// or https://, not {value}");
             assert_eq!(refused(name, value), expected);
         }
     }

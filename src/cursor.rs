@@ -44,7 +44,7 @@ impl CursorKey {
     pub fn seal(&self, query: &str, count: usize, page: Side<Position>, now: Timestamp) -> Result<String> {
         let sealed =
             Sealed { page, count, expires: now.saturating_add(CURSOR_TIMEOUT).unwrap_or(Timestamp::MAX) };
-        let internal = || ErrorKind::Internal.with("no cursor could be made");
+        let internal = || ErrorKind::Internal.with("a cursor cannot be created");
         let mut bytes = serde_json::to_vec(&sealed).map_err(|_| internal())?;
         let aead = self.aead().ok_or_else(internal)?;
         // The query is authenticated but not part of the cursor: a filter may have 16 KB, and
@@ -61,7 +61,7 @@ impl CursorKey {
             return Err(refused(ErrorKind::ExpiredCursor));
         }
         if sealed.count != count {
-            return Err(ErrorKind::InvalidCount.with("count has to be the same for every page of a query"));
+            return Err(ErrorKind::InvalidCount.with("count must be the same for every page of a query"));
         }
         Ok(sealed.page)
     }
@@ -86,5 +86,5 @@ impl fmt::Debug for CursorKey {
 fn refused(kind: ErrorKind) -> Error {
     // The same text for every reason: the client can only start again, and a forger learns
     // nothing.
-    kind.with("the cursor is not valid, or not any more: begin again with an empty cursor")
+    kind.with("the cursor is invalid or has expired: restart from the first page")
 }

@@ -189,7 +189,7 @@ fn not_allowed(method: &Method, allow: &'static str) -> Error {
 
 fn no_such_endpoint(location: &Location) -> Error {
     ErrorKind::NotFound.with(format!(
-        "there is no endpoint /{}: check the base URL, which ends in {}",
+        "endpoint /{} not found: check the base URL, which ends in {}",
         location.segments.join("/"),
         if location.prefix.is_empty() { "/scim/v2" } else { &location.prefix }
     ))

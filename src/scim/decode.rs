@@ -29,7 +29,7 @@ impl<'a> Reader<'a> {
     /// Reads the body of a POST or PUT (RFC 7644 s3.3, s3.5.1).
     pub fn resource(&self, body: &Value) -> Result<Attributes> {
         let Value::Object(members) = body else {
-            return Err(ErrorKind::InvalidSyntax.with("the body has to be a JSON object"));
+            return Err(ErrorKind::InvalidSyntax.with("the body must be a JSON object"));
         };
         message::check_schema(body, &self.kind.schema.id, self.leeway)?;
         let mut attributes = Attributes::new();
@@ -46,7 +46,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Resolves the name of a member of a body, or of an extension's object. Returns
-    /// `None` for an unknown name that is to be ignored.
+    /// `None` for an unknown name that the policy ignores.
     pub fn resolve(&self, extension: Option<&Schema>, key: &str) -> Result<Option<Target<'a>>> {
         let path = match extension {
             None => key.parse::<AttrPath>(),
@@ -91,9 +91,9 @@ impl<'a> Reader<'a> {
         }
         if place.sub.is_some() && place.attribute.multi_valued {
             return Err(ErrorKind::InvalidValue.with(format!(
-                "{} is a part of several values: send {} as an array",
-                label(place),
-                place.attribute.name
+                "{} is multi-valued: send an array of objects, not {}",
+                place.attribute.name,
+                label(place)
             )));
         }
         let Some(value) = self.value(place, value)? else {
@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
         // (`userName`, `username`) or in form (`name`, `name.givenName`).
         match previous {
             None => Ok(()),
-            Some(_) => Err(ErrorKind::InvalidSyntax.with(format!("{} is given twice", label(place)))),
+            Some(_) => Err(ErrorKind::InvalidSyntax.with(format!("{} cannot be given twice", label(place)))),
         }
     }
 
@@ -259,7 +259,9 @@ impl<'a> Reader<'a> {
             }
             let value = self.read(&format!("{name}.{}", sub.name), sub, value)?.unwrap_or_default();
             if object.insert(sub.name.clone(), value).is_some() {
-                return Err(ErrorKind::InvalidSyntax.with(format!("{name}.{} is given twice", sub.name)));
+                return Err(
+                    ErrorKind::InvalidSyntax.with(format!("{name}.{} cannot be given twice", sub.name))
+                );
             }
         }
         Ok(Some(object))
@@ -315,8 +317,9 @@ pub fn excerpt(text: &str) -> String {
 /// Refuses more than one primary value (RFC 7643 s2.4).
 pub fn check_primary(name: &str, primaries: usize) -> Result<()> {
     if primaries > 1 {
-        return Err(ErrorKind::InvalidValue
-            .with(format!("{name} has {primaries} primary values, at most one is allowed")));
+        return Err(
+            ErrorKind::InvalidValue.with(format!("{name} has {primaries} primary values, the limit is 1"))
+        );
     }
     Ok(())
 }
@@ -364,7 +367,7 @@ pub fn check_values(kind: &ResourceType, attributes: &Attributes) -> Result<()> 
         let values = get(attributes, &place).and_then(Value::as_array).map_or(0, Vec::len);
         if values > MAX_VALUES {
             return Err(ErrorKind::InvalidValue.with(format!(
-                "{} would have {values} values, at most {MAX_VALUES} are allowed: send fewer",
+                "{} has {values} values, the limit is {MAX_VALUES}: send fewer",
                 label(&place)
             )));
         }
@@ -404,7 +407,7 @@ pub fn check_immutable(kind: &ResourceType, old: &Attributes, new: &Attributes) 
 }
 
 fn wrong_type(name: &str, expected: &str) -> Error {
-    ErrorKind::InvalidValue.with(format!("{name} has to be {expected}"))
+    ErrorKind::InvalidValue.with(format!("{name} must be {expected}"))
 }
 
 fn is_date_time(text: &str) -> bool {
@@ -454,27 +457,27 @@ mod tests {
                     json!(""),
                     json!(7),
                 ],
-                "x has to be a date and time such as 2026-01-31T09:30:00Z",
+                "x must be a date and time such as 2026-01-31T09:30:00Z",
             ),
             (
                 "integer",
                 vec![json!(0), json!(-7), json!(u64::MAX)],
                 vec![json!(1.5), json!("7"), json!(true), json!([7])],
-                "x has to be an integer",
+                "x must be an integer",
             ),
             (
                 "decimal",
                 vec![json!(0), json!(-1.5), json!(1e300)],
                 vec![json!("1.5"), json!(false), json!({})],
-                "x has to be a number",
+                "x must be a number",
             ),
             (
                 "binary",
                 vec![json!(""), json!("TWE="), json!("TWE"), json!("-_-_")],
                 vec![json!("T"), json!("TW=E"), json!("T W E"), json!("TWE==="), json!(7)],
-                "x has to be a base64 string",
+                "x must be a base64 string",
             ),
-            ("reference", vec![json!("../Users/7"), json!("")], vec![json!(7)], "x has to be a string"),
+            ("reference", vec![json!("../Users/7"), json!("")], vec![json!(7)], "x must be a string"),
         ] {
             let attribute: Attribute = serde_json::from_value(json!({
                 "name": "x", "type": kind, "multiValued": false, "description": "", "required": false,

@@ -29,7 +29,7 @@ impl Reader {
         // Before the inner value is read: `serde_json` recurses, and its own limit is 128.
         if self.depth == MAX_DEPTH {
             return Err(E::custom(format_args!(
-                "more than {MAX_DEPTH} objects and arrays are within each other"
+                "objects and arrays are nested more than {MAX_DEPTH} levels deep"
             )));
         }
         Ok(Self { depth: self.depth + 1 })
@@ -96,7 +96,7 @@ impl<'de> Visitor<'de> for Reader {
         while let Some(name) = members.next_key::<String>()? {
             let value = members.next_value_seed(inner)?;
             if object.contains_key(&name) {
-                return Err(A::Error::custom(format_args!("an object has the name {name:?} twice")));
+                return Err(A::Error::custom(format_args!("an object cannot have the name {name:?} twice")));
             }
             object.insert(name, value);
         }
@@ -123,14 +123,17 @@ mod tests {
     fn what_is_ambiguous_or_no_json_is_refused() {
         let deep = "[".repeat(1_000);
         for (bytes, expected) in [
-            (&br#"{"a":1,"b":{"c":1,"c":1}}"#[..], "an object has the name \"c\" twice at line 1 column 24"),
-            (b"{\"a\":1,\"\\u0061\":2}", "an object has the name \"a\" twice at line 1 column 18"),
+            (
+                &br#"{"a":1,"b":{"c":1,"c":1}}"#[..],
+                "an object cannot have the name \"c\" twice at line 1 column 24",
+            ),
+            (b"{\"a\":1,\"\\u0061\":2}", "an object cannot have the name \"a\" twice at line 1 column 18"),
             (b"\"\xff\"", "invalid unicode code point at line 1 column 2"),
             (b"\"\\ud800\"", "unexpected end of hex escape at line 1 column 8"),
             (b"1e999", "number out of range at line 1 column 5"),
             (b"[1] 2", "trailing characters at line 1 column 5"),
             (b"", "EOF while parsing a value at line 1 column 0"),
-            (deep.as_bytes(), "more than 32 objects and arrays are within each other at line 1 column 33"),
+            (deep.as_bytes(), "objects and arrays are nested more than 32 levels deep at line 1 column 33"),
         ] {
             assert_eq!(parse(bytes).unwrap_err().to_string(), expected, "{}", bytes.escape_ascii());
         }

@@ -51,7 +51,7 @@ impl Member {
         let id = id_of(element)?;
         if !is_id(id) {
             return Err(ErrorKind::InvalidValue.with(format!(
-                "the value of a member has to be an id: 1 to {MAX_ID_BYTES} bytes without control characters"
+                "the value of a member must be an id of 1 to {MAX_ID_BYTES} bytes without control characters"
             )));
         }
         Ok(Self { id: id.to_owned(), kind: text("type"), display: text("display") })
@@ -111,10 +111,9 @@ pub fn take(kind: &ResourceType, attributes: &mut Attributes) -> Result<Vec<Memb
 }
 
 pub(crate) fn id_of(element: &Value) -> Result<&str> {
-    element
-        .get("value")
-        .and_then(Value::as_str)
-        .ok_or_else(|| ErrorKind::InvalidValue.with("a member needs the id of a user or group as its value"))
+    element.get("value").and_then(Value::as_str).ok_or_else(|| {
+        ErrorKind::InvalidValue.with("a member must have the id of a user or group as its value")
+    })
 }
 
 /// Returns true if a member can have this id.

@@ -22,5 +22,5 @@ pub fn check_schema(body: &Value, urn: &str, leeway: Leeway<'_>) -> Result<()> {
     if named || leeway.tolerates(Tolerance::SchemasMissing) {
         return Ok(());
     }
-    Err(ErrorKind::InvalidSyntax.with(format!("schemas has to hold {urn}")))
+    Err(ErrorKind::InvalidSyntax.with(format!("schemas must contain {urn}")))
 }

@@ -36,7 +36,7 @@ impl Policy {
 
     /// Reads a setting in the form `KEY=VALUE`.
     pub fn parse_setting(text: &str) -> Result<(String, String), String> {
-        let (key, value) = text.split_once('=').ok_or("there is no = in it")?;
+        let (key, value) = text.split_once('=').ok_or("a setting must be KEY=VALUE")?;
         let setting = (key.to_owned(), value.to_owned());
         // Tried on the default policy, so that a mistake is reported before any tenant is read.
         Self::default().with(std::slice::from_ref(&setting)).map_err(|error| error.to_string())?;
@@ -172,8 +172,8 @@ impl MassRemoval {
         };
         // Not `tooMany`, which RFC 7644 Table 9 has for queries.
         Err(ErrorKind::InvalidValue.with(format!(
-            "this would remove {removed} of {members} members, and one request may remove {limit}: \
-             send several smaller requests, or let the operator raise the policy massRemoval.{setting}"
+            "the request removes {removed} of {members} members, the limit is {limit}: \
+             send smaller requests, or ask the operator to raise the policy massRemoval.{setting}"
         )))
     }
 }
@@ -239,7 +239,7 @@ fn page_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>
     let in_bounds = |size: Number| {
         let size = size.as_u64().and_then(|size| usize::try_from(size).ok());
         size.filter(|size| (1..=MAX_PAGE_SIZE).contains(size)).ok_or_else(|| {
-            D::Error::custom(format_args!("a page size is an integer from 1 to {MAX_PAGE_SIZE}"))
+            D::Error::custom(format_args!("a page size must be an integer from 1 to {MAX_PAGE_SIZE}"))
         })
     };
     size.map(in_bounds).transpose()
@@ -281,10 +281,10 @@ mod tests {
 
     #[test]
     fn a_mass_removal_is_refused_beyond_its_limits() {
-        let number = "this would remove 101 of 1000 members, and one request may remove 100 members: \
-            send several smaller requests, or let the operator raise the policy massRemoval.members";
-        let share = "this would remove 2 of 3 members, and one request may remove 50 percent: \
-            send several smaller requests, or let the operator raise the policy massRemoval.percent";
+        let number = "the request removes 101 of 1000 members, the limit is 100 members: \
+            send smaller requests, or ask the operator to raise the policy massRemoval.members";
+        let share = "the request removes 2 of 3 members, the limit is 50 percent: \
+            send smaller requests, or ask the operator to raise the policy massRemoval.percent";
         for (limits, removed, members, expected) in [
             (json!({}), 1_000_000, 1_000_000, ""),
             (json!({ "members": 100 }), 100, 1000, ""),

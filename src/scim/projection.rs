@@ -44,7 +44,7 @@ impl<'a> Projection<'a> {
         let given = |list: Option<&str>| list.is_some_and(|list| !list.trim().is_empty());
         match (attributes, excluded) {
             (Some(_), Some(_)) if given(attributes) && given(excluded) => Err(ErrorKind::InvalidValue
-                .with("attributes and excludedAttributes exclude each other: send one of them")),
+                .with("attributes and excludedAttributes cannot be combined: send one of them")),
             (Some(list), _) if given(attributes) => Ok(Self::Only(targets(list)?)),
             (_, Some(list)) if given(excluded) => Ok(Self::Without(targets(list)?)),
             _ => Ok(Self::Default),

@@ -80,7 +80,7 @@ impl Parameters {
     /// Reads a `SearchRequest` (s3.4.3).
     pub fn of_body(body: &Value, leeway: Leeway<'_>) -> Result<Self> {
         let Value::Object(members) = body else {
-            return Err(ErrorKind::InvalidSyntax.with("the body has to be a JSON object"));
+            return Err(ErrorKind::InvalidSyntax.with("the body must be a JSON object"));
         };
         message::check_schema(body, REQUEST, leeway)?;
         let mut parameters = Self::default();
@@ -129,7 +129,7 @@ impl Parameters {
             Some(order) if order.eq_ignore_ascii_case("ascending") => false,
             Some(order) if order.eq_ignore_ascii_case("descending") => true,
             Some(_) => {
-                return Err(ErrorKind::InvalidValue.with("sortOrder has to be ascending or descending"));
+                return Err(ErrorKind::InvalidValue.with("sortOrder must be ascending or descending"));
             }
         };
         // `sortOrder` without `sortBy` orders nothing. It is still checked above.
@@ -146,7 +146,7 @@ impl Parameters {
         match (&self.cursor, &self.start_index) {
             (Some(_), Some(_)) => {
                 Err(ErrorKind::InvalidValue
-                    .with("startIndex and cursor exclude each other: send one of them"))
+                    .with("startIndex and cursor cannot be combined: send one of them"))
             }
             // RFC 9865 s2: an empty `cursor` asks for the first page of cursor pagination.
             (Some(cursor), None) => {
@@ -180,7 +180,7 @@ fn number(name: &str, text: Option<&str>) -> Result<Option<usize>> {
     let number: i64 = text
         .trim()
         .parse()
-        .map_err(|_| ErrorKind::InvalidValue.with(format!("{name} has to be an integer")))?;
+        .map_err(|_| ErrorKind::InvalidValue.with(format!("{name} must be an integer")))?;
     // s3.4.2.4: a negative `count` means 0. A `startIndex` below 1 becomes 1 in `page`.
     Ok(Some(usize::try_from(number.max(0)).unwrap_or(usize::MAX)))
 }

@@ -40,14 +40,15 @@ impl<'a> Order<'a> {
     /// Returns the order of `kind` in a query of all `kinds`. An attribute that another
     /// of them has, but not `kind`, is absent.
     pub fn new(sort: &SortBy, kind: &'a ResourceType, kinds: &[Arc<ResourceType>]) -> Result<Self> {
-        let refused = |why: &str| ErrorKind::InvalidValue.with(format!("sortBy {}: {why}", sort.path));
+        let refused =
+            |why: &str| ErrorKind::InvalidValue.with(format!("cannot sort by {}: {why}", sort.path));
         let place = match kind.resolve(&sort.path) {
             Some(Target::Attribute(place)) => place,
-            Some(Target::Extension(_)) => return Err(refused("a schema has no order: name an attribute")),
+            Some(Target::Extension(_)) => return Err(refused("it is a schema, so name an attribute")),
             None if kinds.iter().any(|other| other.resolve(&sort.path).is_some()) => {
                 return Ok(Self { kind, place: None });
             }
-            None if kinds.len() > 1 => return Err(refused("no resource type has such an attribute")),
+            None if kinds.len() > 1 => return Err(refused("no resource type has this attribute")),
             None => return Err(refused(&format!("{} has no such attribute", kind.name))),
         };
         // s3.4.2.3 requires a sub-attribute. `emails` can only mean `emails.value`, as in a
@@ -57,12 +58,12 @@ impl<'a> Order<'a> {
             _ => place,
         };
         if place.leaf().kind == Type::Complex {
-            return Err(refused("a complex attribute has no order: name a sub-attribute"));
+            return Err(refused("it is complex, so name a sub-attribute"));
         }
         // The order of a hidden value would reveal it.
         let hidden = |attribute: &Attribute| attribute.returned == Returned::Never;
         if hidden(place.attribute) || hidden(place.leaf()) {
-            return Err(refused("the attribute is never returned"));
+            return Err(refused("it is never returned"));
         }
         Ok(Self { kind, place: Some(place) })
     }

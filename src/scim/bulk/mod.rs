@@ -71,11 +71,11 @@ impl Bulk {
         message::check_schema(body, REQUEST, leeway)?;
         let operations = member(body, "Operations")
             .and_then(Value::as_array)
-            .ok_or_else(|| ErrorKind::InvalidSyntax.with("the body has to hold Operations, an array"))?;
+            .ok_or_else(|| ErrorKind::InvalidSyntax.with("the body must contain Operations, an array"))?;
         // Before any of them is read: s3.7.4 makes it an error of the request as a whole.
         if operations.len() > max_operations {
             return Err(ErrorKind::TooLarge.with(format!(
-                "the request has {} operations, which exceeds maxOperations ({max_operations}): send several requests",
+                "the request has {} operations, the limit is {max_operations} (maxOperations): send several requests",
                 operations.len()
             )));
         }
@@ -95,7 +95,7 @@ impl Bulk {
                 && let Some(first) = creators.insert(bulk_id, index)
             {
                 return Err(ErrorKind::InvalidValue.with(format!(
-                    "the bulkId {} is used by the operations {} and {}: give each its own",
+                    "the bulkId {} cannot be used twice, by the operations {} and {}: give each its own",
                     excerpt(bulk_id),
                     first + 1,
                     index + 1
@@ -123,7 +123,7 @@ fn fail_on_errors(body: &Value) -> Result<Option<usize>> {
     };
     // 0 is no limit that s3.7 knows, and would begin nothing.
     match limit.filter(|limit| *limit > 0) {
-        None => Err(ErrorKind::InvalidValue.with("failOnErrors has to be an integer from 1")),
+        None => Err(ErrorKind::InvalidValue.with("failOnErrors must be an integer of at least 1")),
         limit => Ok(limit),
     }
 }
@@ -133,22 +133,21 @@ impl Operation {
         let text = |name| member(operation, name).and_then(Value::as_str).filter(|text| !text.is_empty());
         let bulk_id = text("bulkId").map(str::to_owned);
         let request = || {
-            let method =
-                text("method").and_then(|method| Method::parse(method, leeway)).ok_or_else(|| {
-                    ErrorKind::InvalidSyntax.with("method has to be POST, PUT, PATCH or DELETE")
-                })?;
+            let method = text("method")
+                .and_then(|method| Method::parse(method, leeway))
+                .ok_or_else(|| ErrorKind::InvalidSyntax.with("method must be POST, PUT, PATCH or DELETE"))?;
             let path = text("path").ok_or_else(|| {
                 ErrorKind::InvalidSyntax
-                    .with("path has to name an endpoint, such as /Users, or a resource below one")
+                    .with("path must name an endpoint, such as /Users, or a resource below one")
             })?;
             let is_named = method != Method::Post || bulk_id.is_some();
             if !is_named && !leeway.tolerates(Tolerance::BulkIdMissing) {
-                return Err(ErrorKind::InvalidSyntax.with("a POST needs a bulkId"));
+                return Err(ErrorKind::InvalidSyntax.with("a POST must have a bulkId"));
             }
             let data = match (method, member(operation, "data")) {
                 (Method::Delete, _) => Value::Null,
                 (_, Some(data)) => data.clone(),
-                (_, None) => return Err(ErrorKind::InvalidSyntax.with(format!("{method} needs data"))),
+                (_, None) => return Err(ErrorKind::InvalidSyntax.with(format!("{method} must have data"))),
             };
             Ok(SubRequest {
                 method,

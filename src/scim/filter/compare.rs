@@ -54,7 +54,7 @@ impl Test {
             Predicate::Present => return Ok(Self::Present),
             Predicate::Compare(op, value) => (op, value),
             Predicate::Element(_) => {
-                return Err(invalid(format!("{name} has no sub-attributes: leave out the brackets")));
+                return Err(invalid(format!("{name} has no sub-attributes: omit the brackets")));
             }
         };
         let (a_kind, example) = match attribute.kind {
@@ -63,7 +63,7 @@ impl Test {
             Type::Binary => ("binary", "base64 text in double quotes"),
             Type::Boolean => ("a boolean", "true or false"),
             Type::Decimal | Type::Integer => ("a number", "a number without quotes"),
-            Type::DateTime => ("a dateTime", "\"2026-01-31T09:30:00Z\" or the like"),
+            Type::DateTime => ("a dateTime", "a date and time such as \"2026-01-31T09:30:00Z\""),
             Type::Complex => {
                 let sub = attribute.sub_attributes.first().map_or("value", |sub| &sub.name);
                 return Err(invalid(format!(
@@ -190,7 +190,7 @@ pub(crate) fn is_present(value: &Value) -> bool {
 pub(crate) fn refuse_hidden(name: &str, attribute: &Attribute) -> Result<()> {
     match attribute.returned {
         // Comparisons would reveal the value, guess by guess.
-        Returned::Never => Err(invalid(format!("{name} is never returned and cannot be filtered by"))),
+        Returned::Never => Err(invalid(format!("{name} cannot be used in a filter: it is never returned"))),
         Returned::Always | Returned::Default | Returned::Request => Ok(()),
     }
 }

@@ -94,7 +94,7 @@ impl<'a> Matcher<'a> {
 impl<'a> ElementMatcher<'a> {
     pub fn new(filter: &Filter, attribute: &'a Attribute, leeway: Leeway<'_>) -> Result<Self> {
         if attribute.sub_attributes.is_empty() && !attribute.multi_valued {
-            return Err(invalid(format!("{} has no sub-attributes: leave out the brackets", attribute.name)));
+            return Err(invalid(format!("{} has no sub-attributes: omit the brackets", attribute.name)));
         }
         let tree = Tree::bind(filter, &|path, predicate| Member::bind(attribute, path, predicate, leeway))?;
         Ok(Self { tree })
@@ -174,7 +174,7 @@ impl<'a> Scope<'a, '_> {
         let name = name(&place);
         // No resource has it: it follows from the host that a request was sent to.
         if name == "meta.location" {
-            return Err(invalid("meta.location cannot be filtered by: use id".to_owned()));
+            return Err(invalid("meta.location cannot be used in a filter: use id".to_owned()));
         }
         Test::bind(&name, place.leaf(), predicate, leeway).map(|test| Condition::Values(place, test))
     }
@@ -232,7 +232,7 @@ impl<'a> Member<'a> {
         let name = &attribute.name;
         if path.schema.is_some() || path.sub.is_some() {
             return Err(invalid(format!(
-                "{name}[{path}]: within the brackets a sub-attribute has its name alone"
+                "{name}[{path}]: a sub-attribute in brackets must be its name alone"
             )));
         }
         let (sub, leaf) = match attribute.sub_attribute(&path.attr) {
@@ -277,9 +277,9 @@ fn unknown(kind: &ResourceType, kinds: &[Arc<ResourceType>], path: &AttrPath) ->
     match (&path.sub, whole) {
         (Some(sub), Some(Target::Attribute(place))) => no_sub_attribute(place.attribute, sub),
         _ if kinds.len() > 1 => {
-            invalid(format!("no resource type has an attribute {path}: /Schemas lists what each has"))
+            invalid(format!("no resource type has an attribute {path}: /Schemas lists their attributes"))
         }
-        _ => invalid(format!("{} has no attribute {path}: /Schemas lists what it has", kind.name)),
+        _ => invalid(format!("{} has no attribute {path}: /Schemas lists its attributes", kind.name)),
     }
 }
 
@@ -287,7 +287,7 @@ fn no_sub_attribute(attribute: &Attribute, sub: &str) -> Error {
     let name = &attribute.name;
     let names: Vec<&str> = attribute.sub_attributes.iter().map(|sub| sub.name.as_str()).collect();
     match names.as_slice() {
-        [] => invalid(format!("{name} has no sub-attribute {sub}: it is compared by its name alone")),
+        [] => invalid(format!("{name} has no sub-attribute {sub}: compare {name} itself")),
         names => invalid(format!("{name} has no sub-attribute {sub}: it has {}", names.join(", "))),
     }
 }
@@ -307,14 +307,14 @@ mod tests {
     fn a_filter_that_the_schema_does_not_bear_is_refused() {
         let registry = Registry::new(&Policy::default());
         for (text, expected) in [
-            ("usernme eq \"x\"", "User has no attribute usernme: /Schemas lists what it has"),
-            ("urn:x:y:userName pr", "User has no attribute urn:x:y:userName: /Schemas lists what it has"),
+            ("usernme eq \"x\"", "User has no attribute usernme: /Schemas lists its attributes"),
+            ("urn:x:y:userName pr", "User has no attribute urn:x:y:userName: /Schemas lists its attributes"),
             (
                 "emails.vale eq \"x\"",
                 "emails has no sub-attribute vale: it has value, display, type, primary",
             ),
             ("emails[vale pr]", "emails has no sub-attribute vale: it has value, display, type, primary"),
-            ("userName.value pr", "userName has no sub-attribute value: it is compared by its name alone"),
+            ("userName.value pr", "userName has no sub-attribute value: compare userName itself"),
             ("name eq \"x\"", "name is complex: compare a sub-attribute, such as name.formatted"),
             ("userName eq 5", "userName is a string: compare it with text in double quotes, not 5"),
             ("emails co true", "emails.value is a string: compare it with text in double quotes, not true"),
@@ -337,17 +337,17 @@ mod tests {
             ),
             (
                 "meta.created gt \"2026-01-31\"",
-                "meta.created is a dateTime: compare it with \"2026-01-31T09:30:00Z\" or the like, not \"2026-01-31\"",
+                "meta.created is a dateTime: compare it with a date and time such as \"2026-01-31T09:30:00Z\", not \"2026-01-31\"",
             ),
-            ("meta.location pr", "meta.location cannot be filtered by: use id"),
-            ("password pr", "password is never returned and cannot be filtered by"),
-            ("not (Password sw \"a\")", "password is never returned and cannot be filtered by"),
-            ("password eq null", "password is never returned and cannot be filtered by"),
-            ("userName[value eq \"x\"]", "userName has no sub-attributes: leave out the brackets"),
-            ("emails.value[type pr]", "emails.value has no sub-attributes: leave out the brackets"),
+            ("meta.location pr", "meta.location cannot be used in a filter: use id"),
+            ("password pr", "password cannot be used in a filter: it is never returned"),
+            ("not (Password sw \"a\")", "password cannot be used in a filter: it is never returned"),
+            ("password eq null", "password cannot be used in a filter: it is never returned"),
+            ("userName[value eq \"x\"]", "userName has no sub-attributes: omit the brackets"),
+            ("emails.value[type pr]", "emails.value has no sub-attributes: omit the brackets"),
             (
                 "emails[emails.type pr]",
-                "emails[emails.type]: within the brackets a sub-attribute has its name alone",
+                "emails[emails.type]: a sub-attribute in brackets must be its name alone",
             ),
             (
                 "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User eq \"x\"",
@@ -408,6 +408,6 @@ mod tests {
         let attribute = attribute(json!({ "name": "values", "type": "string" }));
         let error =
             ElementMatcher::new(&"type pr".parse().unwrap(), &attribute, Leeway::default()).unwrap_err();
-        assert_eq!(error.detail, "values has no sub-attribute type: it is compared by its name alone");
+        assert_eq!(error.detail, "values has no sub-attribute type: compare values itself");
     }
 }

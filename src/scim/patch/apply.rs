@@ -55,8 +55,7 @@ impl Budget {
     fn spend(&mut self, comparisons: usize) -> Result<()> {
         let left = self.0.checked_sub(comparisons);
         self.0 = left.ok_or_else(|| {
-            ErrorKind::TooLarge
-                .with("the operations have too many values to compare: send them in several requests")
+            ErrorKind::TooLarge.with("the operations compare too many values: send them in several requests")
         })?;
         Ok(())
     }
@@ -66,7 +65,7 @@ impl<'a> Elements<'a> {
     pub(super) fn read(reader: &Reader<'a>, op: Op, place: &Place<'a>, filter: Filter) -> Result<Self> {
         if !place.attribute.multi_valued {
             return Err(ErrorKind::InvalidPath
-                .with(format!("{} has a single value: name it without a filter", place.attribute.name)));
+                .with(format!("{} is single-valued: omit the filter", place.attribute.name)));
         }
         // The filter is part of the path here, so its errors are those of a path.
         let matcher = ElementMatcher::new(&filter, place.attribute, reader.leeway)

@@ -39,11 +39,12 @@ impl<'a> Patch<'a> {
             .and_then(Value::as_array)
             .filter(|operations| !operations.is_empty())
             .ok_or_else(|| {
-                ErrorKind::InvalidSyntax.with("the body has to hold Operations, an array of at least one")
+                ErrorKind::InvalidSyntax
+                    .with("the body must contain Operations, an array of at least one operation")
             })?;
         if operations.len() > MAX_OPERATIONS {
             return Err(ErrorKind::TooLarge.with(format!(
-                "the body has {} Operations, at most {MAX_OPERATIONS} are allowed: send several requests",
+                "the body has {} operations, the limit is {MAX_OPERATIONS}: send several requests",
                 operations.len()
             )));
         }
@@ -65,7 +66,7 @@ impl<'a> BodyReader<'a, '_> {
         let op = member(operation, "op")
             .and_then(Value::as_str)
             .and_then(|op| Op::parse(op, self.reader.leeway))
-            .ok_or_else(|| ErrorKind::InvalidSyntax.with("op has to be add, remove or replace"))?;
+            .ok_or_else(|| ErrorKind::InvalidSyntax.with("op must be add, remove or replace"))?;
         let sent = Sent { op, value: member(operation, "value") };
         match member(operation, "path") {
             None | Some(Value::Null) => self.without_path(sent),
@@ -73,16 +74,18 @@ impl<'a> BodyReader<'a, '_> {
                 self.without_path(sent)
             }
             Some(Value::String(path)) => self.with_path(path, sent),
-            Some(_) => Err(ErrorKind::InvalidPath.with("path has to be a string")),
+            Some(_) => Err(ErrorKind::InvalidPath.with("path must be a string")),
         }
     }
 
     fn without_path(&mut self, sent: Sent<'_>) -> Result<()> {
         match (sent.op, sent.value) {
-            (Op::Remove, _) => Err(ErrorKind::NoTarget.with("remove needs a path that says what to remove")),
+            (Op::Remove, _) => {
+                Err(ErrorKind::NoTarget.with("remove must have a path that names the attribute to remove"))
+            }
             (Op::Add | Op::Replace, Some(Value::Object(members))) => self.members(sent.op, None, members),
             (Op::Add | Op::Replace, _) => Err(ErrorKind::InvalidValue
-                .with("an operation without path needs an object of attributes as its value")),
+                .with("an operation without a path must have an object of attributes as its value")),
         }
     }
 
@@ -115,7 +118,7 @@ impl<'a> BodyReader<'a, '_> {
                 return Ok(());
             }
             return Err(ErrorKind::InvalidPath.with(format!(
-                "path {} names no attribute of {}: /Schemas lists what it has",
+                "path {} is not an attribute of {}: /Schemas lists its attributes",
                 excerpt(text),
                 self.reader.kind.name
             )));
@@ -127,12 +130,9 @@ impl<'a> BodyReader<'a, '_> {
                 self.attribute(place, Some(elements), sent)
             }
             (Target::Extension(schema), None) => self.extension(schema, sent),
-            (Target::Attribute(_) | Target::Extension(_), Some(_)) => {
-                Err(ErrorKind::InvalidPath.with(format!(
-                    "path {}: a filter stands behind the name of a multi-valued attribute",
-                    excerpt(text)
-                )))
-            }
+            (Target::Attribute(_) | Target::Extension(_), Some(_)) => Err(ErrorKind::InvalidPath.with(
+                format!("path {}: a filter must follow the name of a multi-valued attribute", excerpt(text)),
+            )),
         }
     }
 
@@ -153,7 +153,7 @@ impl<'a> BodyReader<'a, '_> {
                 self.members(sent.op, Some(schema), members)
             }
             (Op::Add | Op::Replace, _) => Err(ErrorKind::InvalidValue
-                .with(format!("{} needs an object of attributes as its value", schema.id))),
+                .with(format!("{} must have an object of attributes as its value", schema.id))),
         }
     }
 
@@ -164,7 +164,7 @@ impl<'a> BodyReader<'a, '_> {
         let change = match (sent.op, sent.value) {
             (Op::Remove, value) => Some(self.removal(&place, elements.is_some(), value)?),
             (Op::Add | Op::Replace, None) => {
-                return Err(ErrorKind::InvalidValue.with(format!("{} needs a value", label(&place))));
+                return Err(ErrorKind::InvalidValue.with(format!("{} must have a value", label(&place))));
             }
             (op, Some(value)) if elements.is_some() && place.sub.is_none() => {
                 self.element(op, &place, value)?
@@ -186,7 +186,7 @@ impl<'a> BodyReader<'a, '_> {
             Op::Add | Op::Replace if name == "schemas" || (name == "id" && is_own_id()) => return Ok(()),
             Op::Add | Op::Replace | Op::Remove => {}
         }
-        Err(ErrorKind::Mutability.with(format!("{} is read-only: take it out of the request", label(place))))
+        Err(ErrorKind::Mutability.with(format!("{} is read-only: remove it from the request", label(place))))
     }
 
     fn removal(&self, place: &Place<'_>, is_filtered: bool, value: Option<&Value>) -> Result<Change> {
@@ -199,7 +199,7 @@ impl<'a> BodyReader<'a, '_> {
         let is_narrower = place.attribute.multi_valued && place.sub.is_some() && !is_filtered;
         if is_narrower || !self.tolerates(Tolerance::RemoveWithValue) {
             return Err(ErrorKind::InvalidValue.with(format!(
-                "remove takes no value: say in the path what to remove, such as {}[value eq \"...\"]",
+                "remove cannot have a value: select the values to remove in the path, such as {}[value eq \"...\"]",
                 place.attribute.name
             )));
         }

@@ -113,13 +113,15 @@ pub(crate) struct SchemaExtension {
 impl Definitions {
     pub fn parse(text: &str) -> Result<Self, Unsound> {
         if text.len() > MAX_BYTES {
-            return Err(unsound(format!("{} bytes, at most {MAX_BYTES} are allowed", text.len())));
+            return Err(unsound(format!("{} bytes, the limit is {MAX_BYTES}", text.len())));
         }
         let not_json = |error: serde_json::Error| unsound(error.to_string());
         let document = json::parse(text.as_bytes()).map_err(not_json)?;
         // Serde would also read an array, as the values of the fields in their order.
         if !document.is_object() {
-            return Err(unsound("it has to be an object with schemas, resourceTypes, roles or entitlements"));
+            return Err(unsound(
+                "the document must be an object with schemas, resourceTypes, roles or entitlements",
+            ));
         }
         let Document { schemas, resource_types, roles, entitlements } =
             serde_json::from_value(document).map_err(not_json)?;
@@ -140,7 +142,7 @@ impl Definitions {
         };
         let attributes: usize = schemas.iter().map(|schema| size(&schema.attributes)).sum();
         if attributes > MAX_ATTRIBUTES {
-            return Err(unsound(format!("{attributes} attributes, at most {MAX_ATTRIBUTES} are allowed")));
+            return Err(unsound(format!("{attributes} attributes, the limit is {MAX_ATTRIBUTES}")));
         }
         Ok(Self { schemas, resource_types, roles, entitlements })
     }
@@ -213,14 +215,14 @@ fn check_schema(schema: &Schema) -> Result<(), String> {
         || !format!("{}:x", schema.id).parse::<AttrPath>().is_ok_and(|path| is_attribute_of(&path))
     {
         return Err(format!(
-            "its id has to be a URN of up to {MAX_URN_BYTES} bytes, such as urn:example:params:scim:schemas:extension:acme:2.0:User"
+            "the id must be a URN of up to {MAX_URN_BYTES} bytes, such as urn:example:params:scim:schemas:extension:acme:2.0:User"
         ));
     }
     if schema.name.is_empty() {
-        return Err("it needs a name".to_owned());
+        return Err("the name cannot be empty".to_owned());
     }
     if schema.attributes.is_empty() {
-        return Err("it needs attributes".to_owned());
+        return Err("attributes cannot be empty".to_owned());
     }
     if let Some(common) = schema
         .attributes
@@ -228,7 +230,7 @@ fn check_schema(schema: &Schema) -> Result<(), String> {
         .find(|attribute| COMMON.iter().any(|common| common.eq_ignore_ascii_case(&attribute.name)))
     {
         return Err(format!(
-            "every resource has {} already (RFC 7643 s3.1): take it out, or choose another name",
+            "{} is an attribute of every resource (RFC 7643 s3.1): remove it, or choose another name",
             common.name
         ));
     }
@@ -240,24 +242,24 @@ fn check_attributes(prefix: &str, attributes: &[Attribute]) -> Result<(), String
         let name = format!("{prefix}{}", attribute.name);
         let error = |text: &str| Err(format!("attribute {name}: {text}"));
         if !is_attribute_name(&attribute.name) {
-            return error("a name is a letter, followed by letters, digits, - and _ (RFC 7643 s2.1)");
+            return error("a name must be a letter, followed by letters, digits, - and _ (RFC 7643 s2.1)");
         }
         let mut before = attributes.iter().take(index);
         if before.any(|other| other.name.eq_ignore_ascii_case(&attribute.name)) {
-            return error("the name is there twice, and names are compared without case");
+            return error("the name must be unique: names are compared without case");
         }
         // The prefix is empty at the top level, and never within a complex attribute.
         match (attribute.kind, prefix) {
             (Type::Complex, "") if attribute.sub_attributes.is_empty() => {
-                return error("a complex attribute needs subAttributes");
+                return error("a complex attribute must have subAttributes");
             }
             (Type::Complex, "") if attribute.uniqueness.is_some_and(is_unique) => {
-                return error("of a complex attribute a sub-attribute can be unique, not the whole");
+                return error("a complex attribute cannot be unique: choose a sub-attribute");
             }
             (Type::Complex, "") => check_attributes(&format!("{name}."), &attribute.sub_attributes)?,
             (Type::Complex, _) => return error("a sub-attribute cannot be complex (RFC 7643 s2.3.8)"),
             (_, _) if !attribute.sub_attributes.is_empty() => {
-                return error("only an attribute of type complex has subAttributes");
+                return error("only an attribute of type complex can have subAttributes");
             }
             (Type::String | Type::Reference | Type::Binary, _) => {}
             // The index of unique values compares texts.
@@ -270,12 +272,10 @@ fn check_attributes(prefix: &str, attributes: &[Attribute]) -> Result<(), String
             // The value would be checked and dropped, as a password is. `returned: never` is
             // for a value that the product reads, but no client.
             Mutability::WriteOnly => {
-                return error(
-                    "nothing here reads what may only be written: use readWrite, and returned never",
-                );
+                return error("an attribute cannot be writeOnly: use readWrite, and returned never");
             }
             Mutability::ReadOnly if attribute.required => {
-                return error("what is required has to be writable: nobody else gives it a value");
+                return error("a required attribute cannot be readOnly: no client could give it a value");
             }
             Mutability::ReadOnly | Mutability::ReadWrite | Mutability::Immutable => {}
         }
@@ -296,21 +296,23 @@ fn check_type(kind: &Declaration) -> Result<(), String> {
         || kind.name.len() > MAX_NAME_BYTES
         || !kind.name.bytes().all(|byte| byte.is_ascii_alphanumeric())
     {
-        return Err(format!("a name is a letter, followed by letters and digits, {MAX_NAME_BYTES} at most"));
+        return Err(format!(
+            "the name must be a letter, followed by letters and digits, {MAX_NAME_BYTES} at most"
+        ));
     }
     if RESERVED_NAMES.iter().any(|name| name.eq_ignore_ascii_case(&kind.name)) {
         return Err("the name is reserved: choose another".to_owned());
     }
     // `members` and `memberOf` are stored apart from a resource, by code that knows groups.
     if kind.members.is_some() || kind.member_of.is_some() {
-        return Err("only groups that are built in have members".to_owned());
+        return Err("members and memberOf cannot be declared: only the built-in types have them".to_owned());
     }
     let Some(endpoint) = &kind.endpoint else { return Ok(()) };
     let segment = endpoint.strip_prefix('/').unwrap_or(endpoint);
     // The unreserved characters of RFC 3986: a link needs no escapes then.
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
     if segment.is_empty() || segment.len() > MAX_NAME_BYTES || !segment.bytes().all(is_plain) {
-        return Err("its endpoint has to be one segment of a path, such as /Devices".to_owned());
+        return Err("the endpoint must be one segment of a path, such as /Devices".to_owned());
     }
     if RESERVED_ENDPOINTS.iter().any(|name| name.eq_ignore_ascii_case(segment)) {
         return Err(format!("the endpoint /{segment} is taken: choose another"));

@@ -141,7 +141,7 @@ impl Registry {
 
 fn add_schema(schemas: &mut Vec<Arc<Schema>>, schema: Arc<Schema>) -> Result<(), Unsound> {
     if schemas.iter().any(|other| other.id.eq_ignore_ascii_case(&schema.id)) {
-        return Err(unsound(format!("schema {}: there is one of this id already", schema.id)));
+        return Err(unsound(format!("schema {}: the id is already taken: choose another", schema.id)));
     }
     schemas.push(schema);
     Ok(())
@@ -165,13 +165,14 @@ fn declare(declarations: &mut Vec<Declaration>, more: &Declaration) -> Result<()
             kind.endpoint.as_ref().map(|text| text.trim_start_matches('/').to_lowercase())
         };
         if let Some(other) = declarations.iter().find(|other| segment(other) == segment(more)) {
-            return Err(format!("its endpoint is that of {}: choose another", other.name));
+            return Err(format!("the endpoint is already taken by {}: choose another", other.name));
         }
         declarations.push(more.clone());
         return Ok(());
     };
     if more.endpoint.is_some() || more.schema.is_some() || more.description.is_some() {
-        return Err("it is there already: give no endpoint, schema or description to add to it".to_owned());
+        return Err("the type exists: an addition to it cannot have an endpoint, a schema or a description"
+            .to_owned());
     }
     existing.schema_extensions.extend(more.schema_extensions.iter().cloned());
     existing.unique.extend(more.unique.iter().cloned());
@@ -212,10 +213,10 @@ impl Declaration {
     ) -> Result<ResourceType, String> {
         let schema = |urn: &str| {
             let found = schemas.iter().find(|schema| schema.id.eq_ignore_ascii_case(urn));
-            found.cloned().ok_or_else(|| format!("there is no schema {urn}"))
+            found.cloned().ok_or_else(|| format!("schema {urn} is not defined"))
         };
         let mut kind = ResourceType {
-            schema: schema(self.schema.as_deref().ok_or("it needs the id of its schema")?)?,
+            schema: schema(self.schema.as_deref().ok_or("it must have a schema")?)?,
             extensions: Vec::new(),
             unique: Vec::new(),
             look_up: Vec::new(),
@@ -223,14 +224,14 @@ impl Declaration {
             member_of: self.member_of,
             is_declared: false,
             name: self.name,
-            endpoint: self.endpoint.ok_or("it needs an endpoint")?.trim_start_matches('/').to_owned(),
+            endpoint: self.endpoint.ok_or("it must have an endpoint")?.trim_start_matches('/').to_owned(),
             description: self.description.unwrap_or_default(),
             common: Arc::clone(common),
         };
         for extension in self.schema_extensions {
             let schema = schema(&extension.schema)?;
             if schema.id == kind.schema.id || kind.extension(&schema.id).is_some() {
-                return Err(format!("it has the schema {} already", schema.id));
+                return Err(format!("it cannot have the schema {} twice", schema.id));
             }
             kind.extensions.push(Extension { schema, required: extension.required });
         }
@@ -263,7 +264,7 @@ impl ResourceType {
             if !matches!(place.leaf().kind, Type::String | Type::Reference | Type::Binary)
                 || self.common().attribute(&place.attribute.name).is_some_and(|a| a.name != "externalId")
             {
-                return Err(format!("nothing can be found by {text}: name a string, reference or binary"));
+                return Err(format!("{text} cannot be indexed: choose a string, reference or binary"));
             }
             let path = path_of(&place);
             if !paths.contains(&path) {

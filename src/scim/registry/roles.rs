@@ -108,22 +108,19 @@ impl Assignables {
     pub(crate) fn new(kind: AssignableKind, declared: &[Assignable]) -> Result<Self, String> {
         let what = kind.attribute();
         if declared.len() > MAX_ASSIGNABLES {
-            return Err(format!(
-                "{what}: there are {}, at most {MAX_ASSIGNABLES} are allowed",
-                declared.len()
-            ));
+            return Err(format!("{what}: {} values, the limit is {MAX_ASSIGNABLES}", declared.len()));
         }
         let mut all = BTreeMap::new();
         for assignable in declared {
             let value = &assignable.value;
             if value.is_empty() || value.len() > MAX_VALUE_BYTES || value.chars().any(char::is_control) {
                 return Err(format!(
-                    "{what}: a value has 1 to {MAX_VALUE_BYTES} bytes, none of a control character"
+                    "{what}: a value must have 1 to {MAX_VALUE_BYTES} bytes without control characters"
                 ));
             }
             if all.insert(value.to_lowercase(), assignable.clone()).is_some() {
                 return Err(format!(
-                    "{what} {value}: the value is there twice, and values are compared without case"
+                    "{what} {value}: the value must be unique: values are compared without case"
                 ));
             }
         }
@@ -133,11 +130,11 @@ impl Assignables {
             let error = |error: String| Err(format!("{what} {}: {error}", assignable.value));
             for child in &assignable.contains {
                 if declared.get(child).is_none() {
-                    return error(format!("it contains {child}, which is not declared"));
+                    return error(format!("it cannot contain {child}, which is not declared"));
                 }
             }
             if declared.containers(&assignable.value).contains(assignable.value.as_str()) {
-                return error("it contains itself, directly or through others".to_owned());
+                return error("it cannot contain itself, directly or through others".to_owned());
             }
         }
         Ok(declared)
@@ -256,19 +253,19 @@ impl Assignables {
             let value = text("value").unwrap_or_default();
             let error = |why: String| {
                 Err(ErrorKind::InvalidValue
-                    .with(format!("{name}: {why}: GET /{} lists what is", self.kind.endpoint())))
+                    .with(format!("{name}: {why}: GET /{} lists the valid values", self.kind.endpoint())))
             };
             match self.get(value) {
-                None if value.is_empty() => return error("one has no value".to_owned()),
-                None => return error(format!("{} is none of those that can be assigned", excerpt(value))),
+                None if value.is_empty() => return error("each must have a value".to_owned()),
+                None => return error(format!("{} is unknown", excerpt(value))),
                 Some(found) if !found.supported => {
-                    return error(format!("{} cannot be assigned at present", excerpt(value)));
+                    return error(format!("{} cannot be assigned: it is not supported", excerpt(value)));
                 }
                 Some(Assignable { kind: Some(kind), .. })
                     if text("type").is_some_and(|sent| !sent.eq_ignore_ascii_case(kind)) =>
                 {
                     return error(format!(
-                        "{} is of the type {kind}, not {}",
+                        "{} has the type {kind}, not {}",
                         excerpt(value),
                         excerpt(text("type").unwrap_or_default())
                     ));
