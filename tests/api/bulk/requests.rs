@@ -92,15 +92,15 @@ async fn an_operation_that_fails_says_why_and_the_others_are_done() {
     PUT 412 the resource has changed since the version in If-Match: read it and repeat the change
     PATCH 412 the resource has changed since the version in If-Match: read it and repeat the change
     DELETE 404 the resource does not exist: it was deleted or never created
-    POST 2 404 there is no endpoint /Printers: check the base URL, which ends in /scim/v2
+    POST 2 404 endpoint /Printers not found: check the base URL, which ends in /scim/v2
     POST 3 405 POST is not allowed here: use GET, HEAD, PUT, PATCH, DELETE, OPTIONS
     DELETE 405 DELETE is not allowed here: use GET, HEAD, POST, OPTIONS
     POST 4 400 /Users/.search is not available in a bulk request: send a separate request
     POST 5 400 /Bulk is not available in a bulk request: send a separate request
-    GET 400 method has to be POST, PUT, PATCH or DELETE
-    PUT 400 PUT needs data
-    DELETE 400 path has to name an endpoint, such as /Users, or a resource below one
-    400 method has to be POST, PUT, PATCH or DELETE
+    GET 400 method must be POST, PUT, PATCH or DELETE
+    PUT 400 PUT must have data
+    DELETE 400 path must name an endpoint, such as /Users, or a resource below one
+    400 method must be POST, PUT, PATCH or DELETE
     POST 6 201 W/"1"
     "#);
     assert_snapshot!(format!("{:#}", answer.body["Operations"][1]), @r#"
@@ -144,13 +144,13 @@ async fn a_request_that_is_no_bulk_request_is_refused_as_a_whole() {
         answers.push(client.post("/Bulk", &body.to_string()).await.to_string());
     }
     assert_snapshot!(answers.join("\n"), @r#"
-    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidSyntax","detail":"the body has to hold Operations, an array"}
-    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidSyntax","detail":"the body has to hold Operations, an array"}
-    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidSyntax","detail":"the body has to hold Operations, an array"}
-    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"failOnErrors has to be an integer from 1"}
-    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"failOnErrors has to be an integer from 1"}
-    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"the bulkId a is used by the operations 1 and 3: give each its own"}
-    413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the request has 1001 operations, which exceeds maxOperations (1000): send several requests"}
+    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidSyntax","detail":"the body must contain Operations, an array"}
+    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidSyntax","detail":"the body must contain Operations, an array"}
+    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidSyntax","detail":"the body must contain Operations, an array"}
+    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"failOnErrors must be an integer of at least 1"}
+    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"failOnErrors must be an integer of at least 1"}
+    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"the bulkId a cannot be used twice, by the operations 1 and 3: give each its own"}
+    413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the request has 1001 operations, the limit is 1000 (maxOperations): send several requests"}
     413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the bulk request has 1048726 bytes, the limit is 1048576 (maxPayloadSize): send several requests"}
     200 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:BulkResponse"],"Operations":[]}
     "#);
@@ -168,7 +168,7 @@ async fn the_limits_are_those_that_the_configuration_tells() {
     let told = client.get("/ServiceProviderConfig").await;
     assert_eq!(told.body["bulk"], json!({ "supported": true, "maxOperations": 2, "maxPayloadSize": 300 }));
     let three = client.post("/Bulk", &json!({ "Operations": [0, 0, 0] }).to_string()).await;
-    assert_snapshot!(three, @r#"413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the request has 3 operations, which exceeds maxOperations (2): send several requests"}"#);
+    assert_snapshot!(three, @r#"413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the request has 3 operations, the limit is 2 (maxOperations): send several requests"}"#);
     let long = client.post("/Bulk", &format!("{}{}", json!({ "Operations": [] }), " ".repeat(300))).await;
     assert_snapshot!(long, @r#"413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the bulk request has 317 bytes, the limit is 300 (maxPayloadSize): send several requests"}"#);
 }
@@ -179,7 +179,7 @@ async fn a_strict_tenant_wants_a_bulk_request_to_the_letter() {
     let strict = Policy { interpretation: Interpretation::Strict, ..Policy::default() };
     directory.set_policy("demo", strict).await;
     let client = directory.client();
-    assert_snapshot!(client.post("/Bulk", &json!({ "Operations": [] }).to_string()).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidSyntax","detail":"schemas has to hold urn:ietf:params:scim:api:messages:2.0:BulkRequest"}"#);
+    assert_snapshot!(client.post("/Bulk", &json!({ "Operations": [] }).to_string()).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidSyntax","detail":"schemas must contain urn:ietf:params:scim:api:messages:2.0:BulkRequest"}"#);
     let answer = send(
         &client,
         &[
@@ -189,7 +189,7 @@ async fn a_strict_tenant_wants_a_bulk_request_to_the_letter() {
     )
     .await;
     assert_snapshot!(outcomes(&answer), @"
-    POST 400 a POST needs a bulkId
-    delete 400 method has to be POST, PUT, PATCH or DELETE
+    POST 400 a POST must have a bulkId
+    delete 400 method must be POST, PUT, PATCH or DELETE
     ");
 }

@@ -61,30 +61,30 @@ fn a_schema_that_cannot_be_obeyed_is_refused() {
         schema(&json!([{ "name": "a", "description": "x".repeat(256 * 1024) }])),
     ];
     assert_snapshot!(sentences(&documents), @"
-    it has to be an object with schemas, resourceTypes, roles or entitlements
+    the document must be an object with schemas, resourceTypes, roles or entitlements
     unknown field `resourcetypes`, expected one of `schemas`, `resourceTypes`, `roles`, `entitlements`
     schema urn:example:S: missing field `attributes`
-    schema S: its id has to be a URN of up to 256 bytes, such as urn:example:params:scim:schemas:extension:acme:2.0:User
-    schema urn:example:S T: its id has to be a URN of up to 256 bytes, such as urn:example:params:scim:schemas:extension:acme:2.0:User
-    schema urn:example:S: it needs a name
-    schema URN:example:s: there is one of this id already
-    schema urn:ietf:params:scim:schemas:core:2.0:User: there is one of this id already
-    schema urn:example:S: it needs attributes
+    schema S: the id must be a URN of up to 256 bytes, such as urn:example:params:scim:schemas:extension:acme:2.0:User
+    schema urn:example:S T: the id must be a URN of up to 256 bytes, such as urn:example:params:scim:schemas:extension:acme:2.0:User
+    schema urn:example:S: the name cannot be empty
+    schema URN:example:s: the id is already taken: choose another
+    schema urn:ietf:params:scim:schemas:core:2.0:User: the id is already taken: choose another
+    schema urn:example:S: attributes cannot be empty
     schema urn:example:S: unknown field `caseexact`, expected one of `name`, `type`, `multiValued`, `description`, `required`, `canonicalValues`, `caseExact`, `mutability`, `returned`, `uniqueness`, `referenceTypes`, `subAttributes`
     schema urn:example:S: unknown variant `text`, expected one of `string`, `boolean`, `decimal`, `integer`, `dateTime`, `binary`, `reference`, `complex`
-    schema urn:example:S: attribute 1a: a name is a letter, followed by letters, digits, - and _ (RFC 7643 s2.1)
-    schema urn:example:S: attribute a b: a name is a letter, followed by letters, digits, - and _ (RFC 7643 s2.1)
-    schema urn:example:S: attribute A: the name is there twice, and names are compared without case
-    schema urn:example:S: every resource has ID already (RFC 7643 s3.1): take it out, or choose another name
-    schema urn:example:S: attribute a: a complex attribute needs subAttributes
-    schema urn:example:S: attribute a: only an attribute of type complex has subAttributes
+    schema urn:example:S: attribute 1a: a name must be a letter, followed by letters, digits, - and _ (RFC 7643 s2.1)
+    schema urn:example:S: attribute a b: a name must be a letter, followed by letters, digits, - and _ (RFC 7643 s2.1)
+    schema urn:example:S: attribute A: the name must be unique: names are compared without case
+    schema urn:example:S: ID is an attribute of every resource (RFC 7643 s3.1): remove it, or choose another name
+    schema urn:example:S: attribute a: a complex attribute must have subAttributes
+    schema urn:example:S: attribute a: only an attribute of type complex can have subAttributes
     schema urn:example:S: attribute a.b: a sub-attribute cannot be complex (RFC 7643 s2.3.8)
-    schema urn:example:S: attribute a: of a complex attribute a sub-attribute can be unique, not the whole
+    schema urn:example:S: attribute a: a complex attribute cannot be unique: choose a sub-attribute
     schema urn:example:S: attribute a: only a string, reference or binary can be unique: set uniqueness to none
-    schema urn:example:S: attribute a: nothing here reads what may only be written: use readWrite, and returned never
-    schema urn:example:S: attribute a: what is required has to be writable: nobody else gives it a value
-    501 attributes, at most 500 are allowed
-    262236 bytes, at most 262144 are allowed
+    schema urn:example:S: attribute a: an attribute cannot be writeOnly: use readWrite, and returned never
+    schema urn:example:S: attribute a: a required attribute cannot be readOnly: no client could give it a value
+    501 attributes, the limit is 500
+    262236 bytes, the limit is 262144
     ");
     assert_snapshot!(Definitions::parse("{").unwrap_err(), @"EOF while parsing an object at line 1 column 1");
 }
@@ -122,21 +122,21 @@ fn a_resource_type_that_cannot_be_served_is_refused() {
     ];
     assert_snapshot!(sentences(&documents), @"
     resource type role: the name is reserved: choose another
-    resource type a#b: a name is a letter, followed by letters and digits, 64 at most
-    resource type Thing: its endpoint has to be one segment of a path, such as /Devices
+    resource type a#b: the name must be a letter, followed by letters and digits, 64 at most
+    resource type Thing: the endpoint must be one segment of a path, such as /Devices
     resource type Thing: the endpoint /bulk is taken: choose another
-    resource type Thing: its endpoint is that of Group: choose another
-    resource type Thing: it needs an endpoint
-    resource type Thing: it needs the id of its schema
-    resource type Thing: there is no schema urn:example:T
-    resource type Thing: only groups that are built in have members
+    resource type Thing: the endpoint is already taken by Group: choose another
+    resource type Thing: it must have an endpoint
+    resource type Thing: it must have a schema
+    resource type Thing: schema urn:example:T is not defined
+    resource type Thing: members and memberOf cannot be declared: only the built-in types have them
     resource type Thing: it has no attribute b
-    resource type Thing: nothing can be found by n: name a string, reference or binary
-    resource type Thing: nothing can be found by meta.created: name a string, reference or binary
+    resource type Thing: n cannot be indexed: choose a string, reference or binary
+    resource type Thing: meta.created cannot be indexed: choose a string, reference or binary
     resource type Thing: a[: expected the end at byte 1, found `[`
-    resource type Thing: it has the schema urn:example:S already
-    resource type user: it is there already: give no endpoint, schema or description to add to it
-    resource type User: it has the schema urn:ietf:params:scim:schemas:extension:enterprise:2.0:User already
+    resource type Thing: it cannot have the schema urn:example:S twice
+    resource type user: the type exists: an addition to it cannot have an endpoint, a schema or a description
+    resource type User: it cannot have the schema urn:ietf:params:scim:schemas:extension:enterprise:2.0:User twice
     ");
 }
 
@@ -157,13 +157,13 @@ async fn roles_that_do_not_fit_together_are_refused() {
         errors.push(directory.set_definitions("demo", &document.to_string()).await.unwrap_err());
     }
     assert_snapshot!(errors.join("\n"), @"
-    roles: a value has 1 to 256 bytes, none of a control character
+    roles: a value must have 1 to 256 bytes without control characters
     role number 1: unknown field `name`, expected one of `value`, `display`, `type`, `description`, `supported`, `totalAssignmentsPermitted`, `contains`
-    roles A: the value is there twice, and values are compared without case
-    roles a: it contains b, which is not declared
-    roles a: it contains itself, directly or through others
+    roles A: the value must be unique: values are compared without case
+    roles a: it cannot contain b, which is not declared
+    roles a: it cannot contain itself, directly or through others
     entitlement a: unknown field `totalAssignmentsUsed`, expected one of `value`, `display`, `type`, `description`, `supported`, `totalAssignmentsPermitted`, `contains`
-    entitlements: there are 1001, at most 1000 are allowed
+    entitlements: 1001 values, the limit is 1000
     resource type Thing: the endpoint /roles is taken: choose another
     ");
 }

@@ -55,10 +55,10 @@ async fn an_extension_of_users_is_obeyed_everywhere() {
     assert_snapshot!(refused.join("\n"), @r#"
     409 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"409","scimType":"uniqueness","detail":"urn:example:params:scim:schemas:extension:badge:2.0:User:badgeNumber is already used by the resource with the id 00000000-0000-4000-8000-000000000001: choose another value or update that resource"}
     400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"urn:example:params:scim:schemas:extension:badge:2.0:User:site is required and cannot be empty"}
-    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"urn:example:params:scim:schemas:extension:badge:2.0:User:site has to be a string"}
-    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"urn:example:params:scim:schemas:extension:badge:2.0:User:issued has to be a date and time such as 2026-01-31T09:30:00Z"}
+    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"urn:example:params:scim:schemas:extension:badge:2.0:User:site must be a string"}
+    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"urn:example:params:scim:schemas:extension:badge:2.0:User:issued must be a date and time such as 2026-01-31T09:30:00Z"}
     400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"urn:example:params:scim:schemas:extension:badge:2.0:User:doors.value is required and cannot be empty"}
-    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"urn:example:params:scim:schemas:extension:badge:2.0:User:doors.level has to be an integer"}
+    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"urn:example:params:scim:schemas:extension:badge:2.0:User:doors.level must be an integer"}
     "#);
     // Badge numbers are case-sensitive.
     let other = json!({ "userName": "bob", BADGE: { "badgeNumber": "B7", "site": "oslo" } });
@@ -178,7 +178,10 @@ async fn a_tenant_has_definitions_of_its_own() {
     let client = packaged(&directory, BADGES);
     assert_eq!(client.get("/Schemas").await.body["totalResults"], 9);
     let refused = directory.set_definitions("demo", &DEVICES.replace("/Devices", "/Users")).await;
-    assert_eq!(refused.unwrap_err(), "resource type Device: its endpoint is that of User: choose another");
+    assert_eq!(
+        refused.unwrap_err(),
+        "resource type Device: the endpoint is already taken by User: choose another"
+    );
     assert_eq!(client.get("/Devices").await.body["totalResults"], 1);
 }
 

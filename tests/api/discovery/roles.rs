@@ -166,12 +166,12 @@ async fn a_role_that_is_not_declared_is_refused_where_the_tenant_has_it_so() {
         answers.push(client.post("/Users", &body.to_string()).await.to_string());
     }
     assert_snapshot!(answers.join("\n"), @r#"
-    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"roles: unheard of is none of those that can be assigned: GET /Roles lists what is"}
-    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"roles: intern cannot be assigned at present: GET /Roles lists what is"}
-    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"roles: us_team_lead is of the type lead, not boss: GET /Roles lists what is"}
-    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"roles has 2 primary values, at most one is allowed"}
-    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"entitlements: us_team_lead is none of those that can be assigned: GET /Entitlements lists what is"}
-    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"entitlements: one has no value: GET /Entitlements lists what is"}
+    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"roles: unheard of is unknown: GET /Roles lists the valid values"}
+    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"roles: intern cannot be assigned: it is not supported: GET /Roles lists the valid values"}
+    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"roles: us_team_lead has the type lead, not boss: GET /Roles lists the valid values"}
+    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"roles has 2 primary values, the limit is 1"}
+    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"entitlements: us_team_lead is unknown: GET /Entitlements lists the valid values"}
+    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"entitlements: each must have a value: GET /Entitlements lists the valid values"}
     "#);
     let good = json!({ "userName": "a", "roles": [{ "value": "US_team_lead", "type": "Lead", "primary": true }, { "value": "global_lead" }],
         "entitlements": [{ "value": "license.full_access_seat" }] });

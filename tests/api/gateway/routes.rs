@@ -41,13 +41,13 @@ async fn what_is_not_there_is_said_so() {
     assert_snapshot!(table, @"
     GET /ResourceTypes/Robot: 404 resource type Robot does not exist
     GET /Schemas/urn:example:Robot: 404 schema urn:example:Robot does not exist
-    GET /Robots: 404 there is no endpoint /Robots: check the base URL, which ends in /scim/v2
-    POST /Robots: 404 there is no endpoint /Robots: check the base URL, which ends in /scim/v2
-    GET /Robots/1: 404 there is no endpoint /Robots/1: check the base URL, which ends in /scim/v2
-    GET /Users/1/2: 404 there is no endpoint /Users/1/2: check the base URL, which ends in /scim/v2
-    GET /Schemas/urn:ietf:params:scim:schemas:core:2.0:User/name: 404 there is no endpoint /Schemas/urn:ietf:params:scim:schemas:core:2.0:User/name: check the base URL, which ends in /scim/v2
-    GET /ServiceProviderConfig/1: 404 there is no endpoint /ServiceProviderConfig/1: check the base URL, which ends in /scim/v2
-    GET /ServiceProviderConfigs: 404 there is no endpoint /ServiceProviderConfigs: check the base URL, which ends in /scim/v2
+    GET /Robots: 404 endpoint /Robots not found: check the base URL, which ends in /scim/v2
+    POST /Robots: 404 endpoint /Robots not found: check the base URL, which ends in /scim/v2
+    GET /Robots/1: 404 endpoint /Robots/1 not found: check the base URL, which ends in /scim/v2
+    GET /Users/1/2: 404 endpoint /Users/1/2 not found: check the base URL, which ends in /scim/v2
+    GET /Schemas/urn:ietf:params:scim:schemas:core:2.0:User/name: 404 endpoint /Schemas/urn:ietf:params:scim:schemas:core:2.0:User/name not found: check the base URL, which ends in /scim/v2
+    GET /ServiceProviderConfig/1: 404 endpoint /ServiceProviderConfig/1 not found: check the base URL, which ends in /scim/v2
+    GET /ServiceProviderConfigs: 404 endpoint /ServiceProviderConfigs not found: check the base URL, which ends in /scim/v2
     GET /Me: 501 /Me is not available: this token is not bound to a user
     PATCH /me: 501 /Me is not available: this token is not bound to a user
     GET /Bulk: 405 (Allow: POST, OPTIONS) GET is not allowed here: use POST, OPTIONS
@@ -57,7 +57,7 @@ async fn what_is_not_there_is_said_so() {
     POST /Users/1: 405 (Allow: GET, HEAD, PUT, PATCH, DELETE, OPTIONS) POST is not allowed here: use GET, HEAD, PUT, PATCH, DELETE, OPTIONS
     GET /Users/.search: 405 (Allow: POST, OPTIONS) GET is not allowed here: use POST, OPTIONS
     DELETE /.search: 405 (Allow: POST, OPTIONS) DELETE is not allowed here: use POST, OPTIONS
-    POST /Robots/.search: 404 there is no endpoint /Robots/.search: check the base URL, which ends in /scim/v2
+    POST /Robots/.search: 404 endpoint /Robots/.search not found: check the base URL, which ends in /scim/v2
     POST : 405 (Allow: GET, HEAD, OPTIONS) POST is not allowed here: use GET, HEAD, OPTIONS
     TRACE /Schemas: 405 (Allow: GET, HEAD, OPTIONS) TRACE is not allowed here: use GET, HEAD, OPTIONS
     ");

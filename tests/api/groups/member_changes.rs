@@ -89,7 +89,7 @@ fn the_operations_on_other_attributes_are_applied_alone() {
 
 #[test]
 fn members_are_taken_out_of_a_resource() {
-    const NO_ID: &str = "invalidValue: a member needs the id of a user or group as its value";
+    const NO_ID: &str = "invalidValue: a member must have the id of a user or group as its value";
     let group = group();
     let reader = Reader::new(&group, Leeway::default());
     for (members, expected) in [

@@ -145,7 +145,7 @@ fn a_type_and_an_extension_are_data() {
         ),
         (
             json!([{ "op": "replace", "path": "size.height", "value": 2.5 }]),
-            json!("invalidValue: size.height has to be an integer"),
+            json!("invalidValue: size.height must be an integer"),
         ),
         (
             json!([{ "op": "replace", "path": "serial", "value": "s2" }]),
@@ -162,7 +162,7 @@ fn a_type_and_an_extension_are_data() {
         (
             json!([{ "op": "replace", "path": "urn:example:Rack:since", "value": "soon" }]),
             json!(
-                "invalidValue: urn:example:Rack:since has to be a date and time such as 2026-01-31T09:30:00Z"
+                "invalidValue: urn:example:Rack:since must be a date and time such as 2026-01-31T09:30:00Z"
             ),
         ),
     ] {

@@ -171,8 +171,8 @@ async fn no_request_removes_more_members_than_the_tenant_allows() {
         };
         let detail = |removed: usize| {
             format!(
-                "this would remove {removed} of 4 members, and one request may remove {limit}: send several \
-                 smaller requests, or let the operator raise the policy massRemoval.{setting}"
+                "the request removes {removed} of 4 members, the limit is {limit}: \
+                 send smaller requests, or ask the operator to raise the policy massRemoval.{setting}"
             )
         };
         for (method, body, removed) in [

@@ -37,7 +37,7 @@ fn a_variable_that_cannot_be_used_ends_it_at_once() {
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(
         stderr,
-        "Error: \"AWS_ENDPOINT_URL_DYNAMODB has to be a URL with http:// or https://, not localhost:8000\"\n"
+        "Error: \"AWS_ENDPOINT_URL_DYNAMODB must be a URL with http:// or https://, not localhost:8000\"\n"
     );
 }
 

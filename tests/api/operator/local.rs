@@ -191,7 +191,7 @@ fn a_file_that_cannot_be_used_is_one_line_and_exit_1() {
 #[test]
 fn an_option_that_cannot_be_used_is_named() {
     for (option, value, reason) in [
-        ("--policy", "userName", "there is no = in it"),
+        ("--policy", "userName", "a setting must be KEY=VALUE"),
         (
             "--policy",
             "colour=red",
@@ -201,8 +201,8 @@ fn an_option_that_cannot_be_used_is_named() {
         ("--policy", "massRemoval.members=few", "invalid type: string \"few\", expected usize"),
         ("--policy", "massRemoval.percent=-1", "invalid value: integer `-1`, expected u8"),
         ("--policy", "massRemoval.groups=1", "unknown field `groups`, expected `members` or `percent`"),
-        ("--policy", "pageSize.max=501", "a page size is an integer from 1 to 500"),
-        ("--policy", "pageSize.default=0", "a page size is an integer from 1 to 500"),
+        ("--policy", "pageSize.max=501", "a page size must be an integer from 1 to 500"),
+        ("--policy", "pageSize.default=0", "a page size must be an integer from 1 to 500"),
         ("--policy", "userName.members=1", "unknown variant `members`, expected `readWrite` or `immutable`"),
         ("--token", "secret", "must be scim_demo_<key id>_<secret>, of letters, digits and hyphens"),
         (

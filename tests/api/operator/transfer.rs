@@ -183,7 +183,7 @@ async fn what_cannot_be_imported_is_told_by_its_line_and_stops_nothing_else() {
     let told = run(&directory, &["--json", "import", "demo", file.path()]).await.unwrap_err();
     insta::assert_snapshot!(told.replace(&there, "<there>"), @r#"
     scimctl: line 4: User <there> exists with other values and was left unchanged
-    scimctl: line 5: userName has to be a string
+    scimctl: line 5: userName must be a string
     scimctl: line 6: id no-uuid must be a UUID in lower case
     scimctl: line 7: resource type Robot not found
     scimctl: line 3: userName is already used by the resource with the id <there>: choose another value or update that resource

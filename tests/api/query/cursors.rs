@@ -209,15 +209,15 @@ async fn a_cursor_is_good_for_its_own_query_only() {
     let other = client.with_token(&TOKEN.replace("demo", "other"));
     let query = format!("/Users?count=2&filter=active+eq+true&cursor={cursor}");
     texts.insert(other.get(&query).await.to_string());
-    assert_snapshot!(texts.into_iter().collect::<Vec<_>>().join("\n"), @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidCursor","detail":"the cursor is not valid, or not any more: begin again with an empty cursor"}"#);
-    assert_snapshot!(client.get(&query.replace("count=2", "count=3")).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidCount","detail":"count has to be the same for every page of a query"}"#);
+    assert_snapshot!(texts.into_iter().collect::<Vec<_>>().join("\n"), @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidCursor","detail":"the cursor is invalid or has expired: restart from the first page"}"#);
+    assert_snapshot!(client.get(&query.replace("count=2", "count=3")).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidCount","detail":"count must be the same for every page of a query"}"#);
     assert_eq!(client.get(&query).await.list("userName"), "n004@Example.com");
 
     // Every request is a second later than the one before.
     for _ in 0..3600 {
         directory.tick();
     }
-    assert_snapshot!(client.get(&query).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"expiredCursor","detail":"the cursor is not valid, or not any more: begin again with an empty cursor"}"#);
+    assert_snapshot!(client.get(&query).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"expiredCursor","detail":"the cursor is invalid or has expired: restart from the first page"}"#);
 }
 
 #[tokio::test]

@@ -329,16 +329,16 @@ fn what_no_type_has_or_another_type_refuses_is_refused() {
     let registry = Registry::new(&Policy::default());
     let kinds = &registry.resource_types;
     for (text, expected) in [
-        ("shoeSize eq 38", "no resource type has an attribute shoeSize: /Schemas lists what each has"),
+        ("shoeSize eq 38", "no resource type has an attribute shoeSize: /Schemas lists their attributes"),
         (
             "displayName pr or shoeSize pr",
-            "no resource type has an attribute shoeSize: /Schemas lists what each has",
+            "no resource type has an attribute shoeSize: /Schemas lists their attributes",
         ),
         ("members.shoe pr", "members has no sub-attribute shoe: it has value, $ref, type, display"),
         ("emails.vale pr", "emails has no sub-attribute vale: it has value, display, type, primary"),
         ("userName eq 5", "userName is a string: compare it with text in double quotes, not 5"),
         ("active gt true", "active is a boolean: use eq, ne or pr instead of gt"),
-        ("password pr", "password is never returned and cannot be filtered by"),
+        ("password pr", "password cannot be used in a filter: it is never returned"),
     ] {
         let filter = text.parse().unwrap();
         let refused = kinds
@@ -349,9 +349,9 @@ fn what_no_type_has_or_another_type_refuses_is_refused() {
     }
     let sort = |path: &str| SortBy { path: path.parse().unwrap(), descending: false };
     for (path, expected) in [
-        ("shoeSize", "sortBy shoeSize: no resource type has such an attribute"),
-        ("urn:x:y", "sortBy urn:x:y: no resource type has such an attribute"),
-        ("password", "sortBy password: the attribute is never returned"),
+        ("shoeSize", "cannot sort by shoeSize: no resource type has this attribute"),
+        ("urn:x:y", "cannot sort by urn:x:y: no resource type has this attribute"),
+        ("password", "cannot sort by password: it is never returned"),
     ] {
         let refused = kinds.iter().find_map(|kind| Order::new(&sort(path), kind, kinds).err());
         let Some(refused) = refused else { panic!("{path} is an order") };

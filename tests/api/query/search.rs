@@ -67,9 +67,9 @@ async fn a_query_of_the_base_finds_what_has_the_attribute() {
     filter=userName+pr&cursor=: n002@Example.com n001@Example.com n000@Example.com (Query)
     sortBy=userName: n000@Example.com n001@Example.com n002@Example.com - - (Query Query Query Query Query Query Query Query)
     sortBy=displayName&count=2: n001 staff (Query Query Query Query Query Query Query Query)
-    filter=shoeSize+pr: 400 "invalidFilter" "no resource type has an attribute shoeSize: /Schemas lists what each has"
+    filter=shoeSize+pr: 400 "invalidFilter" "no resource type has an attribute shoeSize: /Schemas lists their attributes"
     filter=active+gt+true: 400 "invalidFilter" "active is a boolean: use eq, ne or pr instead of gt"
-    sortBy=shoeSize: 400 "invalidValue" "sortBy shoeSize: no resource type has such an attribute"
+    sortBy=shoeSize: 400 "invalidValue" "cannot sort by shoeSize: no resource type has this attribute"
     "#);
 }
 

@@ -40,7 +40,7 @@ async fn a_page_has_as_many_resources_as_the_tenant_wants() {
     assert_eq!(client.get("/ServiceProviderConfig").await.body["pagination"]["defaultPageSize"], 7);
     let beyond = json!({ "pageSize": { "max": 501 } });
     let error = serde_json::from_value::<Policy>(beyond).unwrap_err().to_string();
-    assert_eq!(error, "a page size is an integer from 1 to 500");
+    assert_eq!(error, "a page size must be an integer from 1 to 500");
 }
 
 #[tokio::test]
@@ -52,7 +52,7 @@ async fn unknown_attributes_are_dropped_or_refused_as_the_tenant_wants() {
     let client = with_policy(json!({ "interpretation": "tolerant", "unknownAttributes": "refuse" })).await;
     assert_snapshot!(client.post("/Users", &user).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidSyntax","detail":"shoeSize is not an attribute of User: remove it or correct its name"}"#);
     let bo = client.post("/Users", r#"{"userName":"bo","active":"True"}"#).await.path();
-    assert_snapshot!(client.patch(&bo, &patch.to_string()).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidPath","detail":"path shoeSize names no attribute of User: /Schemas lists what it has"}"#);
+    assert_snapshot!(client.patch(&bo, &patch.to_string()).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidPath","detail":"path shoeSize is not an attribute of User: /Schemas lists its attributes"}"#);
 
     let client = with_policy(json!({ "interpretation": "strict", "unknownAttributes": "ignore" })).await;
     let made = client.post("/Users", &user).await;

@@ -152,61 +152,61 @@ async fn a_value_of_the_wrong_type_is_refused_by_the_name_of_its_attribute() {
     ];
     assert_snapshot!(table_of_kept(&client, &cases).await, @r#"
     "displayName":7
-        400 "invalidValue" displayName has to be a string
+        400 "invalidValue" displayName must be a string
     "displayName":true
-        400 "invalidValue" displayName has to be a string
+        400 "invalidValue" displayName must be a string
     "displayName":{"value":"x"}
-        400 "invalidValue" displayName has to be a string
+        400 "invalidValue" displayName must be a string
     "DisplayName":["x"]
-        400 "invalidValue" displayName has to be a string
+        400 "invalidValue" displayName must be a string
     "externalId":7
-        400 "invalidValue" externalId has to be a string
+        400 "invalidValue" externalId must be a string
     "active":"yes"
-        400 "invalidValue" active has to be true or false
+        400 "invalidValue" active must be true or false
     "active":1
-        400 "invalidValue" active has to be true or false
+        400 "invalidValue" active must be true or false
     "profileUrl":false
-        400 "invalidValue" profileUrl has to be a string
+        400 "invalidValue" profileUrl must be a string
     "name":"Bo Jensen"
-        400 "invalidValue" name has to be an object
+        400 "invalidValue" name must be an object
     "name":[{"givenName":"x"}]
-        400 "invalidValue" name has to be an object
+        400 "invalidValue" name must be an object
     "name":{"givenName":7}
-        400 "invalidValue" name.givenName has to be a string
+        400 "invalidValue" name.givenName must be a string
     "name.givenName":7
-        400 "invalidValue" name.givenName has to be a string
+        400 "invalidValue" name.givenName must be a string
     "emails":7
-        400 "invalidValue" emails has to be an object
+        400 "invalidValue" emails must be an object
     "emails":[7]
-        400 "invalidValue" emails has to be an object
+        400 "invalidValue" emails must be an object
     "emails":[["x"]]
-        400 "invalidValue" emails has to be an object
+        400 "invalidValue" emails must be an object
     "emails":[{"value":7}]
-        400 "invalidValue" emails.value has to be a string
+        400 "invalidValue" emails.value must be a string
     "emails":[{"value":"x","primary":"maybe"}]
-        400 "invalidValue" emails.primary has to be true or false
+        400 "invalidValue" emails.primary must be true or false
     "photos":[{"value":7}]
-        400 "invalidValue" photos.value has to be a string
+        400 "invalidValue" photos.value must be a string
     "x509Certificates":[{"value":"not base64!"}]
-        400 "invalidValue" x509Certificates.value has to be a base64 string
+        400 "invalidValue" x509Certificates.value must be a base64 string
     "x509Certificates":[{"value":7}]
-        400 "invalidValue" x509Certificates.value has to be a base64 string
+        400 "invalidValue" x509Certificates.value must be a base64 string
     "password":7
-        400 "invalidValue" password has to be a string
+        400 "invalidValue" password must be a string
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":"x"
-        400 "invalidValue" urn:ietf:params:scim:schemas:extension:enterprise:2.0:User has to be an object
+        400 "invalidValue" urn:ietf:params:scim:schemas:extension:enterprise:2.0:User must be an object
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"costCenter":4130}
-        400 "invalidValue" urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:costCenter has to be a string
+        400 "invalidValue" urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:costCenter must be a string
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"manager":7}
-        400 "invalidValue" urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager has to be an object
+        400 "invalidValue" urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager must be an object
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"manager":{"value":7}}
-        400 "invalidValue" urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value has to be a string
+        400 "invalidValue" urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:manager.value must be a string
     "emails":[{"value":"a","primary":true},{"value":"b","primary":true}]
-        400 "invalidValue" emails has 2 primary values, at most one is allowed
+        400 "invalidValue" emails has 2 primary values, the limit is 1
     "title":"x","TITLE":"y"
-        400 "invalidSyntax" title is given twice
+        400 "invalidSyntax" title cannot be given twice
     "name":{"givenName":"x"},"name.givenName":"y"
-        400 "invalidSyntax" name.givenName is given twice
+        400 "invalidSyntax" name.givenName cannot be given twice
     "#);
     assert_eq!(client.get("/Users").await.body["totalResults"], 0);
 }
@@ -228,23 +228,23 @@ async fn a_strict_tenant_refuses_what_the_rfcs_do_not_know() {
     ];
     assert_snapshot!(table_of_kept(&client, &cases).await, @r#"
     "shoeSize":38
-        400 "invalidSyntax" schemas has to hold urn:ietf:params:scim:schemas:core:2.0:User
+        400 "invalidSyntax" schemas must contain urn:ietf:params:scim:schemas:core:2.0:User
     "name":{"nick":"x"}
-        400 "invalidSyntax" schemas has to hold urn:ietf:params:scim:schemas:core:2.0:User
+        400 "invalidSyntax" schemas must contain urn:ietf:params:scim:schemas:core:2.0:User
     "emails":[{"value":"x","verified":true}]
-        400 "invalidSyntax" schemas has to hold urn:ietf:params:scim:schemas:core:2.0:User
+        400 "invalidSyntax" schemas must contain urn:ietf:params:scim:schemas:core:2.0:User
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"shoeSize":38}
-        400 "invalidSyntax" schemas has to hold urn:ietf:params:scim:schemas:core:2.0:User
+        400 "invalidSyntax" schemas must contain urn:ietf:params:scim:schemas:core:2.0:User
     "urn:example:Walk":{"pace":1}
-        400 "invalidSyntax" schemas has to hold urn:ietf:params:scim:schemas:core:2.0:User
+        400 "invalidSyntax" schemas must contain urn:ietf:params:scim:schemas:core:2.0:User
     "active":"False"
-        400 "invalidSyntax" schemas has to hold urn:ietf:params:scim:schemas:core:2.0:User
+        400 "invalidSyntax" schemas must contain urn:ietf:params:scim:schemas:core:2.0:User
     "emails":{"value":"x"}
-        400 "invalidSyntax" schemas has to hold urn:ietf:params:scim:schemas:core:2.0:User
+        400 "invalidSyntax" schemas must contain urn:ietf:params:scim:schemas:core:2.0:User
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"manager":"26118915"}
-        400 "invalidSyntax" schemas has to hold urn:ietf:params:scim:schemas:core:2.0:User
+        400 "invalidSyntax" schemas must contain urn:ietf:params:scim:schemas:core:2.0:User
     "id":"mine","groups":[],"meta":{},"TITLE":"x"
-        400 "invalidSyntax" schemas has to hold urn:ietf:params:scim:schemas:core:2.0:User
+        400 "invalidSyntax" schemas must contain urn:ietf:params:scim:schemas:core:2.0:User
     "#);
 }
 
@@ -281,11 +281,11 @@ async fn a_body_that_is_no_user_is_refused() {
     {
         400 "invalidSyntax" the body is not valid JSON: EOF while parsing an object at line 1 column 1
     []
-        400 "invalidSyntax" the body has to be a JSON object
+        400 "invalidSyntax" the body must be a JSON object
     null
-        400 "invalidSyntax" the body has to be a JSON object
+        400 "invalidSyntax" the body must be a JSON object
     "bo"
-        400 "invalidSyntax" the body has to be a JSON object
+        400 "invalidSyntax" the body must be a JSON object
     {}
         400 "invalidValue" userName is required and cannot be empty
     {"userName":null}
@@ -293,13 +293,13 @@ async fn a_body_that_is_no_user_is_refused() {
     {"userName":""}
         400 "invalidValue" userName is required and cannot be empty
     {"userName":7}
-        400 "invalidValue" userName has to be a string
+        400 "invalidValue" userName must be a string
     {"userName":["bo"]}
-        400 "invalidValue" userName has to be a string
+        400 "invalidValue" userName must be a string
     {"userName":"bo","userName":"bo"} {}
-        400 "invalidSyntax" the body is not valid JSON: an object has the name "userName" twice at line 1 column 33
+        400 "invalidSyntax" the body is not valid JSON: an object cannot have the name "userName" twice at line 1 column 33
     [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[
-        400 "invalidSyntax" the body is not valid JSON: more than 32 objects and arrays are within each other at line 1 column 33
+        400 "invalidSyntax" the body is not valid JSON: objects and arrays are nested more than 32 levels deep at line 1 column 33
     "#);
 }
 
@@ -322,7 +322,7 @@ async fn a_password_is_taken_and_forgotten() {
         assert_eq!(answer.header("etag"), Some(format!("W/\"{version}\"").as_str()), "{method} {body}");
         assert!(!answer.to_string().contains("password"), "{answer}");
     }
-    assert_snapshot!(client.find(r#"password eq "correct-horse-battery""#).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidFilter","detail":"password is never returned and cannot be filtered by"}"#);
+    assert_snapshot!(client.find(r#"password eq "correct-horse-battery""#).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidFilter","detail":"password cannot be used in a filter: it is never returned"}"#);
 
     let items = directory.dynamodb().scan().table_name(directory.table()).send().await.unwrap().items;
     let table = format!("{items:?}");

@@ -102,8 +102,9 @@ fn strict() -> Policy {
 
 #[tokio::test]
 async fn a_body_that_is_no_patch_is_refused_before_anything_is_looked_up() {
-    const OPERATIONS: &str = "invalidSyntax: the body has to hold Operations, an array of at least one";
-    const OP: &str = "invalidSyntax: op has to be add, remove or replace";
+    const OPERATIONS: &str =
+        "invalidSyntax: the body must contain Operations, an array of at least one operation";
+    const OP: &str = "invalidSyntax: op must be add, remove or replace";
     let directory = Directory::new().await;
     directory.add_tenant("strict", strict()).await;
     let tolerant = directory.client();
@@ -127,7 +128,7 @@ async fn a_body_that_is_no_patch_is_refused_before_anything_is_looked_up() {
     }
     let unnamed = r#"{"Operations":[{"op":"remove","path":"title"}]}"#;
     assert_snapshot!(tolerant.patch("/Users/nobody", unnamed).await, @r#"404 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"404","detail":"the resource does not exist: it was deleted or never created"}"#);
-    assert_snapshot!(strict.patch("/Users/nobody", unnamed).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidSyntax","detail":"schemas has to hold urn:ietf:params:scim:api:messages:2.0:PatchOp"}"#);
+    assert_snapshot!(strict.patch("/Users/nobody", unnamed).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidSyntax","detail":"schemas must contain urn:ietf:params:scim:api:messages:2.0:PatchOp"}"#);
 }
 
 #[tokio::test]
@@ -181,5 +182,5 @@ async fn more_comparisons_than_a_request_may_cost_are_refused() {
     let add = json!({ "op": "add", "path": "ims", "value": ims });
     let adds = |times: usize| message(&json!(vec![&add; times]).to_string());
     assert_eq!(client.patch(&user, &adds(2)).await.status, 200);
-    assert_snapshot!(client.patch(&user, &adds(20)).await, @r#"413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the operations have too many values to compare: send them in several requests"}"#);
+    assert_snapshot!(client.patch(&user, &adds(20)).await, @r#"413 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"413","detail":"the operations compare too many values: send them in several requests"}"#);
 }

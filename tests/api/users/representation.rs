@@ -108,7 +108,7 @@ async fn an_answer_carries_the_attributes_that_were_asked_for() {
         {"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","ENTERPRISE"],"id":"ID","userName":"bo","active":true,"ENTERPRISE":{"costCenter":"y","division":"x"}}
     "#);
     let both = client.get("/Users?attributes=id&excludedAttributes=name").await;
-    assert_snapshot!(both, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"attributes and excludedAttributes exclude each other: send one of them"}"#);
+    assert_snapshot!(both, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"attributes and excludedAttributes cannot be combined: send one of them"}"#);
     assert_snapshot!(client.post("/Users?attributes=1st", SARAH).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"attribute 1st: expected the name of an attribute at byte 0, found `1st`"}"#);
     assert_eq!(client.get("/Users").await.body["totalResults"], 0);
 }
