@@ -13,7 +13,7 @@ import prose
 SRC = Path("src")
 # The limits are what the code has reached. They only tighten: towards 3 % other comments,
 # 3 % odd openings, no word to avoid, and 8, 8 and 12 clones.
-WINGS = {"app": 9, "scim": 9, "store": 15}
+WINGS = {"app": 9, "scim": 8, "store": 15}
 LONG_FILE = 700
 MANY_PARAMETERS = 6
 SHOWN = 40
@@ -232,8 +232,8 @@ def main():
 
     rows = [
         ("doc comments, % of lines", 100 * count["doc"] / count["lines"], 6, 14, []),
-        ("other comments, % of lines", 100 * count["why"] / count["lines"], 1.8, None, []),
-        ("docs with an odd opening, %", 100 * len(odd) / count["docs"], None, 6.5, odd),
+        ("other comments, % of lines", 100 * count["why"] / count["lines"], 2.3, None, []),
+        ("docs with an odd opening, %", 100 * len(odd) / count["docs"], None, 3, odd),
         *(
             (f".clone() per 1000 lines, {wing}", 1000 * clones[wing]["clones"] / clones[wing]["lines"], None, limit, [])
             for wing, limit in WINGS.items()
@@ -242,7 +242,7 @@ def main():
         (f"functions of {MANY_PARAMETERS} or more parameters", len(parameters), None, 4, parameters),
         (f"files over {LONG_FILE} lines", len(long), None, 0, long),
         ("circles of imports between folders", len(circles), None, 0, circles),
-        ("words to avoid", len(words), None, 54, words),
+        ("words to avoid", len(words), None, 5, words),
         ("README.md, kB", Path("README.md").stat().st_size / 1000, None, 12, []),
     ]
     table, all_hold = [f"{'figure':40} {'value':>7} {'limit':>7}  ok"], True
