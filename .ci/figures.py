@@ -11,9 +11,8 @@ from pathlib import Path
 import prose
 
 SRC = Path("src")
-# The limits are what the code has reached. They only tighten: towards 3 % other comments,
-# 3 % odd openings, no word to avoid, and 8, 8 and 12 clones.
-WINGS = {"app": 9, "scim": 8, "store": 15}
+# Copies per 1000 lines that a wing may make.
+WINGS = {"app": 8, "scim": 8, "store": 12}
 LONG_FILE = 700
 MANY_PARAMETERS = 6
 SHOWN = 40
@@ -242,7 +241,7 @@ def main():
         (f"functions of {MANY_PARAMETERS} or more parameters", len(parameters), None, 4, parameters),
         (f"files over {LONG_FILE} lines", len(long), None, 0, long),
         ("circles of imports between folders", len(circles), None, 0, circles),
-        ("words to avoid", len(words), None, 5, words),
+        ("words to avoid", len(words), None, 0, words),
         ("README.md, kB", Path("README.md").stat().st_size / 1000, None, 12, []),
     ]
     table, all_hold = [f"{'figure':40} {'value':>7} {'limit':>7}  ok"], True

@@ -73,9 +73,9 @@ impl App {
 
     async fn answer_to(&self, mut request: Request) -> Response {
         let started = Instant::now();
-        let method = request.method.clone();
+        let is_head = request.method == Method::HEAD;
         // RFC 9110 s9.3.2: the answer to a HEAD is that to a GET, without the body.
-        if method == Method::HEAD {
+        if is_head {
             request.method = Method::GET;
         }
         let request = &request;
@@ -90,9 +90,10 @@ impl App {
         };
         let (response, reading) = Meter::measure(audited).await;
         let response = response.unwrap_or_else(|_| Err(too_late())).unwrap_or_else(Response::from);
-        self.log(&log, request, &method, (&response, started, &reading));
+        let method = if is_head { &Method::HEAD } else { &request.method };
+        self.log(&log, request, method, (&response, started, &reading));
         let response = response.negotiated(request);
-        if method == Method::HEAD { response.without_body() } else { response }
+        if is_head { response.without_body() } else { response }
     }
 
     /// Authenticates and routes a request, and answers it.

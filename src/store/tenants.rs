@@ -32,8 +32,8 @@ impl Store {
     }
 
     pub async fn tenant(&self, tenant: &TenantName) -> Result<Option<TenantRecord>, Error> {
-        let key = self.directory(tenant).tenant_key();
-        self.table.get_all(vec![key.clone()]).await?.remove(&key).map(read).transpose()
+        let items = self.table.get_all(vec![self.directory(tenant).tenant_key()]).await?;
+        items.into_values().next().map(read).transpose()
     }
 
     /// Creates a tenant and its place in the list of all by one transaction.

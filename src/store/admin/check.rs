@@ -24,6 +24,7 @@ use crate::store::table::census::{counter_name, counter_of};
 use crate::store::table::directory::{Directory, TenantName};
 use crate::store::table::job::{DEPARTED, STAGED};
 use crate::store::table::membership::Membership;
+use crate::store::table::visibility::Visibility;
 
 /// The time between the two looks.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -197,7 +198,7 @@ impl Check<'_> {
 
     fn memberships(&mut self) -> Result<(), Error> {
         for ((kind, id), memberships) in &self.seen.memberships {
-            let Some(group) = self.seen.resources.get(&(kind.clone(), id.clone())) else {
+            let Some(group) = self.seen.resource(kind, id) else {
                 // The job of a deletion, or of a creation, deletes the memberships.
                 if !self.has_job(STAGED, id) && !self.has_job(DEPARTED, id) {
                     let text =
@@ -219,13 +220,13 @@ impl Check<'_> {
             let text = format!("{pk} {sk} is indexed under the member {member_pk}");
             self.found(text, self.repair.member_partition(membership));
         }
-        let visibility = group.visibility.clone().unwrap_or_default();
+        let visibility = Visibility::of(group.visibility.as_ref());
         if !visibility.knows(membership.tags()) {
             let text = format!("{pk} {sk} belongs to a staged change that never began");
             self.found(text, Repair::untag(group, membership));
             return Ok(());
         }
-        let exists = self.seen.resources.contains_key(&(kind.clone(), sk.clone()))
+        let exists = self.seen.resource(kind, sk).is_some()
             || self.expected.policy.unknown_members == UnknownMembers::Accept;
         // A deleted member is hidden as long as its job exists.
         if visibility.shows(membership.tags()) && !exists && !self.has_job(DEPARTED, sk) {
@@ -238,8 +239,7 @@ impl Check<'_> {
     fn groups(&mut self) -> Result<(), Error> {
         for ((name, id), group) in &self.seen.resources {
             let Some(visibility) = &group.visibility else { continue };
-            let memberships = self.seen.memberships.get(&(name.clone(), id.clone()));
-            let all = memberships.map_or(&[][..], Vec::as_slice);
+            let all = self.seen.memberships(name, id);
             let members: Vec<_> = all.iter().filter(|one| visibility.shows(one.tags())).collect();
             let is_void = |one: &Membership| !visibility.shows(one.tags()) && visibility.knows(one.tags());
             let is_changing = visibility.staged.is_some() || !visibility.aborted.is_empty();
@@ -275,7 +275,7 @@ impl Check<'_> {
             let (text, existing) = match name.split_once('#') {
                 Some((STAGED, _)) if is_known => continue,
                 Some((DEPARTED, id)) if is_known => {
-                    if !self.seen.resources.contains_key(&(job.kind.clone(), id.to_owned())) {
+                    if self.seen.resource(&job.kind, id).is_none() {
                         continue;
                     }
                     (format!("the {} {id} exists, but a job treats it as deleted", job.kind), Some(id))

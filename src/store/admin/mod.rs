@@ -2,7 +2,7 @@
 //! function must not.
 //!
 //! * `scan`: every item of a tenant.
-//! * `snapshot`: those items, told apart by their partitions.
+//! * `snapshot`: those items, sorted by their partitions.
 //! * `check`: what is wrong with them.
 //! * `repair`: the transaction that repairs a finding.
 //! * `export`: resources as an export writes them.

@@ -95,7 +95,7 @@ impl Repair<'_> {
             paths.any(|path| self.directory.collection(kind).values_partition(path) == key.pk)
         })?;
         let resource = self.directory.collection(kind).key(owner);
-        let seen = self.seen.resources.get(&(kind.name.clone(), owner.to_owned()));
+        let seen = self.seen.resource(&kind.name, owner);
         checked.insert(resource.clone()).then(|| check_unchanged(resource, seen.map(|seen| seen.version)))
     }
 

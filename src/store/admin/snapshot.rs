@@ -1,4 +1,4 @@
-//! All items of a tenant, told apart by their partitions, with as much of each as a check
+//! All items of a tenant, sorted by their partitions, with as much of each as a check
 //! needs: about 300 bytes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -69,6 +69,14 @@ pub(crate) struct CheckedResource {
 }
 
 impl Snapshot {
+    pub(crate) fn resource(&self, kind: &str, id: &str) -> Option<&CheckedResource> {
+        self.resources.get(&(kind.to_owned(), id.to_owned()))
+    }
+
+    pub(crate) fn memberships(&self, kind: &str, group: &str) -> &[Membership] {
+        self.memberships.get(&(kind.to_owned(), group.to_owned())).map_or(&[], Vec::as_slice)
+    }
+
     pub(crate) fn take(&mut self, partitions: &Partitions<'_>, item: Item) {
         let Some(key) = Key::of(&item) else {
             return;

@@ -94,8 +94,7 @@ impl PendingEdit<'_> {
         mut edits: Edits,
     ) -> Result<Attempt<Option<Resource>>, Error> {
         let Writer { collection, context } = self.writer;
-        let members =
-            usize::try_from(observed.visibility.as_ref().map_or(0, |visibility| visibility.members));
+        let members = usize::try_from(observed.visibility().members);
         context.policy.mass_removal.check(edits.removed.len(), members.unwrap_or(usize::MAX))?;
         let is_group = |member: &&ResolvedMember| member.kind == collection.kind.name;
         let groups: Vec<String> = edits.added.iter().filter(is_group).map(|group| group.id.clone()).collect();
@@ -170,8 +169,8 @@ impl PendingEdit<'_> {
         change: &MemberChange<'_>,
     ) -> Result<Edits, Error> {
         let collection = self.writer.collection;
-        let visibility = observed.visibility.clone().unwrap_or_default();
-        let present = collection.memberships(&observed.sk, &visibility).await?;
+        let visibility = observed.visibility();
+        let present = collection.memberships(&observed.sk, visibility).await?;
         let (wanted, attributes) = match change.touched {
             Touched::Named(changes) => {
                 (changes.clone(), self.new_attributes(change, observed, &observed.resource)?)
@@ -196,7 +195,7 @@ impl PendingEdit<'_> {
         let is_wanted = |id: &String| wanted.named.get(id).is_some_and(Option::is_some);
         let new = wanted.named.iter().filter_map(|(id, member)| {
             let is_new = present.binary_search_by(|membership| membership.sk.cmp(id)).is_err();
-            member.clone().filter(|_| is_new)
+            member.as_ref().filter(|_| is_new).cloned()
         });
         let added = self.writer.resolve(new.collect()).await?;
         let (stay, go): (Vec<Membership>, Vec<Membership>) =
@@ -205,9 +204,13 @@ impl PendingEdit<'_> {
             .into_iter()
             .map(Membership::into_element)
             .chain(added.iter().map(ResolvedMember::to_element));
+        let removed = go.into_iter().map(|gone| {
+            let tags = gone.tags();
+            (gone.sk, tags)
+        });
         Ok(Edits {
             members: Some(members.collect()),
-            removed: go.into_iter().map(|gone| (gone.sk.clone(), gone.tags())).collect(),
+            removed: removed.collect(),
             added,
             attributes,
             exact: true,
@@ -232,7 +235,7 @@ impl PendingEdit<'_> {
         observed: &ResourceItem,
         members: Vec<(String, Tags)>,
     ) -> Result<Vec<(String, Tags)>, Error> {
-        let visibility = observed.visibility.clone().unwrap_or_default();
+        let visibility = observed.visibility();
         let groups = self.writer.collection;
         let keys: Vec<Key> = members.iter().map(|(id, _)| groups.membership_key(&observed.sk, id)).collect();
         let mut existing = Vec::new();

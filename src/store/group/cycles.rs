@@ -23,8 +23,7 @@ pub(crate) struct Nesting(u64);
 impl Collection<'_> {
     /// Refuses new members that would make the group `id` a member of itself.
     pub(crate) async fn check_cycles(self, id: &str, new: Vec<String>) -> Result<Nesting, Error> {
-        let key = self.directory.nesting_key();
-        let nesting = self.table().get_all(vec![key.clone()]).await?.remove(&key);
+        let nesting = self.table().get_all(vec![self.directory.nesting_key()]).await?.into_values().next();
         let version = nesting.and_then(|item| item.get("version")?.as_n().ok()?.parse().ok());
         let mut level = new;
         let mut visited: HashSet<String> = level.iter().cloned().collect();

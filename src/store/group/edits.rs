@@ -103,8 +103,7 @@ impl PendingEdit<'_> {
             next = next.set("roster.nests = :true").value(":true", value(&true)?);
         }
         // The conditions on the memberships depend on which changes were aborted.
-        let aborted =
-            observed.visibility.as_ref().map_or(&[][..], |visibility| visibility.aborted.as_slice());
+        let aborted = observed.visibility().aborted.as_slice();
         next = if aborted.is_empty() {
             next.and("attribute_not_exists(roster.aborted)")
         } else {

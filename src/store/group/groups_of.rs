@@ -79,11 +79,11 @@ impl Directory<'_> {
             return Ok(());
         }
         let mut hidden: HashSet<Key> = doubtful.iter().cloned().collect();
-        let memberships = self.table.get_all(doubtful).await?;
+        let mut memberships = self.table.get_all(doubtful).await?;
         for (kind, group) in groups.iter() {
             let key = key(kind, group);
-            if let (Some(item), Some(visibility)) = (memberships.get(&key), &group.visibility)
-                && visibility.shows(read::<Membership>(item.clone())?.tags())
+            if let (Some(item), Some(visibility)) = (memberships.remove(&key), &group.visibility)
+                && visibility.shows(read::<Membership>(item)?.tags())
             {
                 hidden.remove(&key);
             }

@@ -76,8 +76,7 @@ impl PendingEdit<'_> {
         mut edits: Edits,
     ) -> Result<Attempt<()>, Error> {
         let groups = self.writer.collection;
-        let aborted =
-            observed.visibility.as_ref().map_or(&[][..], |visibility| visibility.aborted.as_slice());
+        let aborted = observed.visibility().aborted.as_slice();
         loop {
             let members = difference(edits.added.len(), edits.removed.len());
             let mut actions = vec![self.group_action(observed, &edits, members, UNLOCKED)?];

@@ -32,8 +32,8 @@ impl Collection<'_> {
         let mut retry = self.table().retry();
         let mut reads = 0;
         while let Some(seen) = group {
-            let visibility = seen.visibility.clone().unwrap_or_default();
-            let members = self.memberships(id, &visibility).await?;
+            let visibility = seen.visibility();
+            let members = self.memberships(id, visibility).await?;
             if visibility.members == 0 {
                 return Ok(Some(with_members(self.kind, seen, members, &departed)));
             }
@@ -119,7 +119,7 @@ impl Collection<'_> {
                 continue;
             };
             let group: ResourceItem = read(group)?;
-            let visibility = group.visibility.clone().unwrap_or_default();
+            let visibility = group.visibility();
             let mut these = Vec::new();
             for member in members.iter().filter(|member| !found.contains_key(&job(member))) {
                 these.extend(
@@ -168,11 +168,10 @@ impl Directory<'_> {
 /// Returns true if a group did not change while its members were read. A group in which single
 /// members come and go all the time is shown as it is.
 fn is_same(before: &ResourceItem, after: &ResourceItem, reads: usize) -> bool {
-    let stage = |group: &ResourceItem| {
-        group.visibility.as_ref().map(|visibility| (visibility.epoch, visibility.staged.clone()))
-    };
+    let (first, second) = (before.visibility(), after.visibility());
+    let same_stage = first.epoch == second.epoch && first.staged == second.staged;
     // A staged change between the reads would show in part, however often it is read.
-    before.version == after.version || (reads >= MAX_GROUP_READS && stage(before) == stage(after))
+    before.version == after.version || (reads >= MAX_GROUP_READS && same_stage)
 }
 
 /// Returns a group with these members, without those that were deleted.

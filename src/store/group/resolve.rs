@@ -73,11 +73,8 @@ pub(crate) fn guess(collection: Collection<'_>, members: &[Member]) -> Option<Ve
         if !is_id(&member.id) {
             return None;
         }
-        guessed.push(ResolvedMember {
-            id: member.id.clone(),
-            kind: kind.to_owned(),
-            display: member.display.clone(),
-        });
+        let Member { id, display, .. } = member.clone();
+        guessed.push(ResolvedMember { id, kind: kind.to_owned(), display });
     }
     Some(guessed)
 }

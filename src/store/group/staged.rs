@@ -68,7 +68,7 @@ impl PendingEdit<'_> {
             {
                 tracing::warn!(%error, "a job without work is left to the sweep");
             }
-        // No other writer should have to wait for the lease to end.
+        // Otherwise every other writer would wait for the lease to end.
         } else if let Err(error) = table.abort(observed.key(), &visibility).await {
             tracing::warn!(%error, "a staged change is left to its lease");
         }
@@ -158,7 +158,7 @@ impl PendingEdit<'_> {
                 // An attempt whose answer was lost has written it.
                 (Add(..), Some(tags)) if tags.added_by == Some(visibility.epoch) => moved.added += 1,
                 (Add(..), Some(_)) if is_shown => {}
-                // A void membership is taken over, whoever left it.
+                // A void membership is taken over, whichever change left it.
                 (Add(member, _), tags) => pending.push(Add(member, tags)),
                 (Remove(..), Some(tags)) if tags.removed_by == Some(visibility.epoch) => moved.removed += 1,
                 (Remove(id, _), Some(tags)) if is_shown => pending.push(Remove(id, tags)),

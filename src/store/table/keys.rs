@@ -165,7 +165,7 @@ impl Collection<'_> {
     }
 }
 
-/// Names that stand in the place of a resource type in the keys of other items.
+/// Names that take the place of a resource type in the keys of other items.
 const RESERVED: [&str; 6] = ["census", "changed", "job", "member", "nesting", "tenant"];
 
 /// Refuses a resource type that would share its partition with other items.

@@ -67,6 +67,10 @@ impl ResourceItem {
         Key { pk: self.pk.clone(), sk: self.sk.clone() }
     }
 
+    pub(crate) fn visibility(&self) -> &Visibility {
+        Visibility::of(self.visibility.as_ref())
+    }
+
     /// Returns true if the write with this id was applied: it is the last one, or the one before.
     pub(crate) fn is_by(&self, write_id: &str) -> bool {
         self.write_id == write_id || self.previous_write_id.as_deref() == Some(write_id)

@@ -48,7 +48,16 @@ pub(crate) struct Tags {
     pub(crate) removed_by: Option<u64>,
 }
 
+/// The visibility of a resource that has no members.
+static NONE: Visibility =
+    Visibility { members: 0, epoch: 0, staged: None, nests: false, aborted: Vec::new() };
+
 impl Visibility {
+    /// Returns the visibility of an item, which only a type with members has.
+    pub(crate) fn of(stored: Option<&Self>) -> &Self {
+        stored.unwrap_or(&NONE)
+    }
+
     /// Returns true if a membership with these tags counts.
     pub(crate) fn shows(&self, tags: Tags) -> bool {
         tags.added_by.is_none_or(|epoch| self.happened(epoch))
