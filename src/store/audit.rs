@@ -37,6 +37,7 @@ impl Directory<'_> {
         let statements = changes.iter().enumerate().map(|(place, change)| {
             let record = Record { time, client, request_id, change };
             let mut item = item_at(self.audit_key(time, request_id, place), &record)?;
+            // DynamoDB takes seconds. Milliseconds would be a time about 50,000 years from now.
             item.insert("ttl".to_owned(), number(until.as_second()));
             Ok(self.table.insert_statement(item))
         });

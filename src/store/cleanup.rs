@@ -117,6 +117,8 @@ impl Cleanup<'_> {
     /// Removes a round of memberships of a deleted resource. Returns whether it had none.
     async fn leave(self, id: &str) -> Result<bool, Error> {
         let Directory { table, .. } = self.directory;
+        // The index may lack a membership that was written a moment ago. Only the job, which is
+        // due later, concludes that none is left.
         let memberships = table.query_index("members", "member_pk", self.directory.member_partition(id));
         let partitions = memberships.first_texts("pk", ROUND).await?;
         let groups: Vec<(&ResourceType, &str)> = partitions
@@ -176,6 +178,8 @@ impl Cleanup<'_> {
                     delete_memberships(groups, id).await?;
                 }
                 for _ in 0..ROUNDS {
+                    // The index may still show what the round before has removed. Removing it again is
+                    // a no-op.
                     if self.leave(id).await? {
                         return Ok(true);
                     }
@@ -199,9 +203,12 @@ impl Cleanup<'_> {
         };
         let mut visibility = group.visibility.clone().unwrap_or_default();
         if visibility.staged.is_some() {
+            // A change that has ended since the group was read is left to a later sweep, too: the
+            // group as it was read no longer decides what counts.
             if !visibility.is_overdue(self.now) || !table.abort(group.key(), &visibility).await? {
                 return Ok(false);
             }
+            // As the abort wrote it: `forget_aborted` compares the list.
             visibility.aborted.push(visibility.epoch);
             visibility.staged = None;
         }
@@ -214,10 +221,14 @@ impl Cleanup<'_> {
             }
             match (visibility.shows(tags), tags.removed_by) {
                 (false, _) => Some(table.delete_tagged_statement(membership.key(), tags)),
+                // Once the number of its change is forgotten, the tag of an aborted removal would
+                // count as a removal.
                 (true, Some(_)) => Some(table.untag_statement(membership.key(), tags)),
                 (true, None) => None,
             }
         });
+        // A statement that fails has met a later change of the membership, which has replaced the
+        // tags or deleted the item.
         table.execute(statements.collect()).await?;
         if !visibility.aborted.is_empty() {
             self.forget_aborted(&group, &visibility).await?;
@@ -238,6 +249,8 @@ impl Cleanup<'_> {
     /// Removes the numbers of aborted changes from a group, after their memberships are
     /// gone and every process that worked for them has ended.
     async fn forget_aborted(self, group: &ResourceItem, visibility: &Visibility) -> Result<(), Error> {
+        // A staged change commits on the condition that this list is the one that it has seen, so
+        // the list is kept while one is in progress.
         let forget = Expression::when("roster.aborted = :aborted")
             .and(UNLOCKED)
             .remove("roster.aborted")
@@ -251,6 +264,8 @@ impl Cleanup<'_> {
 async fn delete_memberships(groups: Collection<'_>, id: &str) -> Result<(), Error> {
     let table = groups.table();
     loop {
+        // From the start each time: a strongly consistent read shows no deleted item, but it
+        // shows one that a late process has written.
         let query = table.query(groups.members_partition(id)).consistent();
         let members = query.first_texts("sk", ROUND).await?;
         if members.is_empty() {

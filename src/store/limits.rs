@@ -69,7 +69,7 @@ pub(crate) const MAX_HITS: usize = 1_000;
 /// Resources of which a filter needs more than their own item.
 pub(crate) const MAX_COMPLETED: usize = 1_000;
 
-/// Of those, resources that are completed at the same time.
+/// Resources that are completed at the same time.
 pub(crate) const COMPLETED_AT_ONCE: usize = 16;
 
 /// Resources that are sorted in memory: about 10 MB.
@@ -116,7 +116,7 @@ pub(crate) const ROUND: usize = 1_000;
 /// remain for the next sweep.
 pub(crate) const ROUNDS: usize = 10;
 
-/// How often the use of a token is recorded at most.
+/// The least time between two records of the use of a token.
 pub(crate) const USE_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 
 /// `Retry-After` in seconds. An integer, because Okta reads nothing else.

@@ -33,6 +33,7 @@ impl Store {
         let mut items = self.table.get_all(vec![token_key.clone(), tenant_key.clone()]).await?;
         let token = items.remove(&token_key).map(read).transpose()?;
         let tenant = items.remove(&tenant_key).map(read).transpose()?;
+        // An erasure deletes the record of the tenant first, which ends its tokens, too.
         Ok(token.zip(tenant))
     }
 

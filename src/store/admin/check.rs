@@ -76,6 +76,7 @@ impl Store {
         tokio::time::sleep(PAUSE).await;
         let first: HashSet<String> = first.into_iter().map(|finding| finding.text).collect();
         let mut second = self.look(expected, &read).await?;
+        // The later finding is returned: the conditions of its repair are fresher.
         second.retain(|finding| first.contains(&finding.text));
         Ok(second)
     }
@@ -103,6 +104,8 @@ impl Store {
                 read(1);
             }
         }
+        // Read after the scan: a tenant that was created during it is listed by the same
+        // transaction that wrote its record.
         let is_listed = self.tenants().await?.contains(expected.tenant);
         let repair = Repair { directory, expected, seen: &seen };
         Check { directory, expected, seen: &seen, repair, found: Vec::new() }.run(is_listed)
@@ -159,6 +162,8 @@ impl Check<'_> {
                 }
             }
         }
+        // The row of a shared value can name only one of its resources, and the operator must
+        // choose which.
         for (key, (resource, is_unique)) in required.iter().filter(|(key, _)| !shared.contains(*key)) {
             let owner = is_unique.then(|| resource.key.sk.clone());
             let (Key { pk, sk }, id) = (key, &resource.key.sk);
@@ -182,6 +187,7 @@ impl Check<'_> {
             let key = self.directory.collection(&resource.kind).census_key(row);
             counters.entry((key, counter_name(counter))).or_default().0 += 1;
         }
+        // The last deletion leaves a counter at 0, so a counter without resources is no finding.
         for (place, counted) in &self.seen.census {
             counters.entry(place.clone()).or_default().1 = *counted;
         }
@@ -221,6 +227,8 @@ impl Check<'_> {
             self.found(text, self.repair.member_partition(membership));
         }
         let visibility = Visibility::of(group.visibility.as_ref());
+        // A scan has no order: the tag may be of a change that began after the group was read.
+        // The second look reads the group again, and then knows that change.
         if !visibility.knows(membership.tags()) {
             let text = format!("{pk} {sk} belongs to a staged change that never began");
             self.found(text, Repair::untag(group, membership));
@@ -242,6 +250,7 @@ impl Check<'_> {
             let all = self.seen.memberships(name, id);
             let members: Vec<_> = all.iter().filter(|one| visibility.shows(one.tags())).collect();
             let is_void = |one: &Membership| !visibility.shows(one.tags()) && visibility.knows(one.tags());
+            // The numbers of aborted changes count as well: only the job removes them.
             let is_changing = visibility.staged.is_some() || !visibility.aborted.is_empty();
             if (is_changing || all.iter().any(is_void)) && !self.has_job(STAGED, id) {
                 let text = format!("{name} {id} has a staged change without a cleanup job");
@@ -256,6 +265,8 @@ impl Check<'_> {
                 continue;
             }
             let counted = u64::try_from(members.len()).unwrap_or(u64::MAX);
+            // A mark that is set in vain is no finding. It is never cleared when the last nested
+            // group leaves: that costs the search for cycles a read, but hides no cycle.
             let nests = visibility.nests || members.iter().any(|one| one.kind == *name);
             let text = if counted != visibility.members {
                 format!("{name} {id} counts {} members, the real number is {counted}", visibility.members)
@@ -273,6 +284,7 @@ impl Check<'_> {
         for (name, job) in &self.seen.jobs {
             let is_known = self.expected.kinds.iter().any(|kind| kind.name == job.kind);
             let (text, existing) = match name.split_once('#') {
+                // The group need not exist: a creation puts its job before the group.
                 Some((STAGED, _)) if is_known => continue,
                 Some((DEPARTED, id)) if is_known => {
                     if self.seen.resource(&job.kind, id).is_none() {

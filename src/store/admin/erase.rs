@@ -30,6 +30,7 @@ impl Store {
         let mut scan = self.directory(tenant).scan(Some("pk, sk"));
         while let Some(page) = scan.next_page().await? {
             keys.extend(page.iter().filter_map(Key::of));
+            // Deleting behind a scan does not disturb it: it resumes at a key, not at an item.
             if keys.len() >= BATCH {
                 self.delete_all(&mut keys, &deleted).await?;
             }

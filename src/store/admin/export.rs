@@ -22,6 +22,8 @@ impl Collection<'_> {
             let mut members = self.all_memberships(id).await?;
             members.retain(|one| visibility.shows(one.tags()) && !departed.contains(&one.sk));
             let after = self.observe(id).await?;
+            // Stricter than a GET, which shows a busy group as it is after a few reads: an export
+            // fails rather than hold a state that never existed.
             if after.as_ref().is_some_and(|after| after.version == group.version) {
                 let members = members.into_iter().map(Membership::into_element).collect();
                 return Ok(Some((group.into_resource(), members)));

@@ -42,6 +42,7 @@ fn check_unchanged(key: Key, version: Option<u64>) -> Action {
 
 impl Repair<'_> {
     pub(crate) fn list_tenant(self) -> Vec<Action> {
+        // An erasure in between would leave a listed name under which no tenant can be created.
         let row = listed_tenant(self.directory.tenant).into_item();
         vec![Action::check_exists(self.directory.tenant_key()), Action::Put(row, Expression::default())]
     }
@@ -61,6 +62,7 @@ impl Repair<'_> {
         owner: Option<&String>,
     ) -> Vec<Action> {
         let is = self.seen.rows.get(key);
+        // The row follows from the attributes, and no attribute changes without the version.
         let mut repair = vec![check_unchanged(resource.key.clone(), Some(resource.version))];
         let mut checked = BTreeSet::from([resource.key.clone()]);
         repair.extend(self.check_previous(key, is, &mut checked));
@@ -73,6 +75,8 @@ impl Repair<'_> {
     /// Deletes a row of no resource.
     pub(crate) fn delete_row(self, key: &Key) -> Vec<Action> {
         let is = self.seen.rows.get(key);
+        // A look-up row is put without a condition, so its resource may have taken the value since
+        // then, and the row looks the same.
         let mut repair: Vec<Action> =
             self.check_previous(key, is, &mut BTreeSet::new()).into_iter().collect();
         repair.push(Action::Delete(key.clone(), is_row(is)));
@@ -104,6 +108,8 @@ impl Repair<'_> {
             .set("#counter = :real")
             .name("#counter", name.as_str())
             .value(":real", number(real));
+        // A creation or deletion after the look changes the counter, so its value is condition
+        // enough: the resources that were counted need not be checked one by one.
         let seen = self.seen.census.get(&(key.clone(), name.clone()));
         let set = match seen {
             Some(counted) => set.and("#counter = :counted").value(":counted", number(*counted)),
@@ -132,6 +138,7 @@ impl Repair<'_> {
         }
         let set = has_version(group.version)
             .and("roster.members = :members")
+            // A lock and an abort keep the version, but a lock takes the next number.
             .and("roster.epoch = :epoch")
             .and(UNLOCKED)
             .set("roster.members = :counted")
@@ -156,6 +163,8 @@ impl Repair<'_> {
     }
 
     fn put_job(self, work: &str, kind: &str, id: &str) -> Result<Action, Error> {
+        // Due at once: requests put their jobs with or before their writes, so no request that
+        // is still running has left this behind.
         Job::new(self.directory, work, (kind, id), self.expected.now).put_action()
     }
 
@@ -164,6 +173,7 @@ impl Repair<'_> {
     pub(crate) fn untag(group: &CheckedResource, membership: &Membership) -> Vec<Action> {
         let Tags { added_by, removed_by } = membership.tags();
         let epoch = group.visibility.as_ref().map(|visibility| visibility.epoch);
+        // `None`, for no tag, is less than every number.
         let repair = if added_by > epoch {
             let tag = number(added_by.unwrap_or_default());
             Action::Delete(membership.key(), Expression::when("added_by = :tag").value(":tag", tag))
@@ -177,6 +187,7 @@ impl Repair<'_> {
 
     /// Ends a job that must not be done.
     pub(crate) fn end_job(self, job: &Job, existing: Option<&str>) -> Actions {
+        // A resource that was deleted since then needs the job.
         let exists = existing.map(|id| Action::check_exists(self.directory.resource_key(&job.kind, id)));
         let end = Action::Delete(job.key(), job.is_unchanged()?);
         Ok(exists.into_iter().chain([end]).collect())
@@ -187,6 +198,7 @@ impl Repair<'_> {
 fn is_row(is: Option<&Option<String>>) -> Expression {
     match is {
         None => Expression::when("attribute_not_exists(pk)"),
+        // Holds for a missing row, too: deleting it is a no-op, and putting it is the repair.
         Some(None) => Expression::when("attribute_not_exists(#owner)"),
         Some(Some(owner)) => Expression::when("#owner = :owner").value(":owner", text(owner.as_str())),
     }

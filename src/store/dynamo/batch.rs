@@ -15,7 +15,7 @@ use crate::store::limits::{BATCHES_AT_ONCE, MAX_KEYS, MAX_STATEMENTS};
 const GET: &str = "BatchGetItem";
 const EXECUTE: &str = "BatchExecuteStatement";
 
-/// One conditional write of a batch. `PartiQL` is the only way to write many items in
+/// A conditional write of a batch. `PartiQL` is the only way to write many items in
 /// one request with a condition each.
 #[derive(Clone, Debug)]
 pub(crate) struct Statement {
@@ -94,6 +94,7 @@ impl Table {
     pub(crate) async fn execute(&self, statements: Vec<Statement>) -> Result<Vec<bool>, Error> {
         let batches: Vec<_> =
             statements.chunks(MAX_STATEMENTS).map(|batch| Box::pin(self.execute_batch(batch))).collect();
+        // In order, unlike the reads: a caller matches answers and statements by their place.
         let held: Vec<Vec<bool>> = stream::iter(batches).buffered(BATCHES_AT_ONCE).try_collect().await?;
         Ok(held.into_iter().flatten().collect())
     }
@@ -126,6 +127,7 @@ impl Table {
                             *held = true;
                         }
                     }
+                    // DynamoDB reports an `INSERT` of an existing item under a code of its own.
                     Some(Some(Code::ConditionalCheckFailed | Code::DuplicateItem)) => {}
                     // Statements of a batch succeed and fail one by one: only those that met
                     // contention are sent again.

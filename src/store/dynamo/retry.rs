@@ -24,6 +24,7 @@ impl<'a> Retry<'a> {
     /// collided once do not collide again. Fails with `Busy` when the budget is spent.
     pub(crate) async fn pause(&mut self, operation: &'static str) -> Result<(), Error> {
         self.tries += 1;
+        // Ten doublings exceed the longest pause. Without a bound the shift would overflow.
         let longest = FIRST_PAUSE.saturating_mul(1 << self.tries.min(10)).min(LONGEST_PAUSE);
         let pause = longest.mul_f64((self.jitter)());
         if Instant::now() + pause >= self.deadline {

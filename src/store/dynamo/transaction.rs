@@ -17,7 +17,7 @@ use crate::store::error::{Error, is_contention};
 
 const OPERATION: &str = "TransactWriteItems";
 
-/// One conditional write of a transaction.
+/// A conditional write of a transaction.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     Put(Item, Expression),

@@ -103,6 +103,7 @@ impl PendingEdit<'_> {
         }
         let after = edits.after(self.writer, observed);
         if edits.is_empty() {
+            // Adding a value that exists changes nothing, not even `meta` (RFC 7644 s3.5.2.1).
             return Ok(Attempt::Applied(after));
         }
         let actions = 1 + edits.rows() + edits.moves() + usize::from(edits.nesting.is_some());
@@ -133,6 +134,8 @@ impl PendingEdit<'_> {
             }
             _ => self.compared_edits(observed, change).await?,
         };
+        // Named members commute: without `If-Match` no version is demanded, so concurrent
+        // changes of different members do not fail each other.
         edits.exact |= *self.precondition != Precondition::Exists || edits.attributes.is_some();
         Ok(edits)
     }
@@ -147,6 +150,8 @@ impl PendingEdit<'_> {
         let gone = changes.named.iter().filter(|(_, member)| member.is_none());
         let mut edits = Edits {
             added: resolved.to_vec(),
+            // No tags are the usual case. A staged removal that meets others reads them and is
+            // sent again.
             removed: gone.map(|(id, _)| (id.clone(), Tags::default())).collect(),
             attributes: self.new_attributes(change, observed, &observed.resource)?,
             exact: false,
@@ -156,6 +161,8 @@ impl PendingEdit<'_> {
         // A limit on removals counts members, not ids that a client names.
         let is_limited = edits.removed.len() > 1 && self.writer.context.policy.mass_removal.is_limited();
         if is_limited || edits.moves() >= MAX_ACTIONS {
+            // A member that is added after this read would escape the removal, so the version
+            // must be the observed one.
             edits.exact = !edits.removed.is_empty();
             edits.removed = self.existing_members(observed, edits.removed).await?;
         }
@@ -194,6 +201,8 @@ impl PendingEdit<'_> {
         };
         let is_wanted = |id: &String| wanted.named.get(id).is_some_and(Option::is_some);
         let new = wanted.named.iter().filter_map(|(id, member)| {
+            // `memberships` returns them in the order of ids: DynamoDB compares keys as UTF-8
+            // bytes, as `str` does.
             let is_new = present.binary_search_by(|membership| membership.sk.cmp(id)).is_err();
             member.as_ref().filter(|_| is_new).cloned()
         });

@@ -74,7 +74,7 @@ impl Edits {
     }
 }
 
-/// How many members a group gains or loses.
+/// Returns the number of members that a group gains, which is negative if it loses some.
 pub(crate) fn difference(added: usize, removed: usize) -> i64 {
     let count = |members: usize| i64::try_from(members).unwrap_or(i64::MAX);
     count(added) - count(removed)
@@ -94,6 +94,7 @@ impl PendingEdit<'_> {
             .next_version()
             .and("attribute_exists(pk)")
             .and(lock)
+            // Relative: unless the edits are exact, other members may have come and gone.
             .set("roster.members = roster.members + :members")
             .value(":members", number(members));
         if lock == LOCKED_BY_US {

@@ -44,6 +44,7 @@ impl Writer<'_> {
         };
         if let Some(visibility) = &mut group.visibility {
             visibility.members = resolved.len().try_into().unwrap_or(u64::MAX);
+            // No check for cycles: no group contains one that does not exist yet.
             visibility.nests = resolved.iter().any(|member| member.kind == self.collection.kind.name);
         }
         let elements = resolved.iter().map(ResolvedMember::to_element).collect();

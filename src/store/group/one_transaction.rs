@@ -23,6 +23,7 @@ impl PendingEdit<'_> {
             .next_version()
             .and("attribute_exists(pk)")
             .and(UNLOCKED)
+            // The conditions on a membership name the aborted changes, which only a read shows.
             .and("attribute_not_exists(roster.aborted)")
             .set("roster.members = roster.members + :members")
             .value(":members", number(if added.is_some() { 1 } else { -1 }));
@@ -65,6 +66,7 @@ impl PendingEdit<'_> {
             Outcome::Failed(Failure { action: 1, others, .. }) if others.is_empty() => {
                 Ok(Attempt::Applied(()))
             }
+            // A lock, another version, or no member of that type: a read tells which.
             Outcome::Failed(_) => Ok(Attempt::Conflict(None)),
         }
     }

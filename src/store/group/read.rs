@@ -34,6 +34,7 @@ impl Collection<'_> {
         while let Some(seen) = group {
             let visibility = seen.visibility();
             let members = self.memberships(id, visibility).await?;
+            // No membership was read after the group, so none can be newer than it.
             if visibility.members == 0 {
                 return Ok(Some(with_members(self.kind, seen, members, &departed)));
             }

@@ -49,18 +49,24 @@ impl PendingEdit<'_> {
         let table = self.writer.table();
         let is_only_job = self.writer.put_staged_job(&observed.sk).await?;
         let Some(visibility) = self.writer.lock(observed, &self.write_id).await? else {
+            // The job stays. The faster writer may have put it as well, as a group has only one,
+            // and a job without work ends when it is due.
             return Ok(Attempt::Conflict(None));
         };
         let committed = match self.stage(&visibility, edits).await {
             Ok(Moved { added: 0, removed: 0 }) if edits.attributes.is_none() => {
                 // Another writer made the same change first, so this one is a no-op.
+                // The job stays, because it must remove the number of the aborted change.
                 table.abort(observed.key(), &visibility).await?;
                 return Ok(Attempt::Applied(()));
             }
+            // The count follows what was written: members that were there already are not new.
             Ok(moved) => self.commit(observed, edits, difference(moved.added, moved.removed)).await,
             Err(error) => Err(error),
         };
         if let Ok(Attempt::Applied(())) = committed {
+            // Removed memberships are only tagged so far, and the job deletes them. A job that was
+            // there before this change may have other work.
             let has_left_nothing = edits.removed.is_empty() && visibility.aborted.is_empty();
             if is_only_job
                 && has_left_nothing
@@ -81,6 +87,8 @@ impl PendingEdit<'_> {
         edits: &Edits,
         members: i64,
     ) -> Result<Attempt<()>, Error> {
+        // If another writer has broken the lock after its lease, this condition fails, and nothing
+        // that was staged counts.
         let mut actions = vec![self.group_action(observed, edits, members, LOCKED_BY_US)?];
         if let Some(new) = &edits.attributes {
             actions.extend(new.rows.actions(&observed.sk));
@@ -88,6 +96,8 @@ impl PendingEdit<'_> {
         if let Some(nesting) = edits.nesting {
             actions.push(self.writer.collection.directory.nest_action(nesting));
         }
+        // With retries of its own: staging may have taken longer than the budget of `self.retry`,
+        // and thousands of memberships would be written in vain.
         match self.writer.table().transact(actions).await? {
             Outcome::Applied => {
                 edits.record(self.writer, observed, true);
@@ -98,6 +108,8 @@ impl PendingEdit<'_> {
                 Some(new) if (1..=edits.rows()).contains(&failure.action) => {
                     Err(new.rows.taken(self.writer.collection.kind, &failure))
                 }
+                // The lock was broken, or another nesting came first and cycles must be checked
+                // again.
                 _ => Ok(Attempt::Conflict(None)),
             },
         }
@@ -154,9 +166,11 @@ impl PendingEdit<'_> {
             let tags = current.as_ref().map(Membership::tags);
             let is_shown = tags.is_some_and(|tags| visibility.shows(tags));
             match (membership, tags) {
+                // A cleanup has deleted it since the insertion failed.
                 (Add(member, _), None) => pending.push(Add(member, None)),
                 // An attempt whose answer was lost has written it.
                 (Add(..), Some(tags)) if tags.added_by == Some(visibility.epoch) => moved.added += 1,
+                // Already a member, and counted by the change that added it.
                 (Add(..), Some(_)) if is_shown => {}
                 // A void membership is taken over, whichever change left it.
                 (Add(member, _), tags) => pending.push(Add(member, tags)),
@@ -180,6 +194,8 @@ impl PendingEdit<'_> {
                 let change = r#"SET added_by = ? SET "type" = ? REMOVE removed_by"#;
                 table.tag_statement(key, change, vec![number(epoch), text(member.kind.as_str())], *tags)
             }
+            // Tagged rather than deleted: before the commit the membership still counts, and an
+            // abort must leave it.
             PendingMembership::Remove(_, tags) => {
                 table.tag_statement(key, "SET removed_by = ?", vec![number(epoch)], *tags)
             }
@@ -228,6 +244,8 @@ impl Table {
 
 /// The condition of a statement on a membership that was found with these tags.
 fn found_as(key: Key, tags: Tags) -> (String, Vec<AttributeValue>) {
+    // A later writer that takes a membership over replaces its tags, so a late statement of a
+    // dead process does not hold.
     let mut condition = "pk = ? AND sk = ?".to_owned();
     let mut parameters = vec![AttributeValue::S(key.pk), AttributeValue::S(key.sk)];
     for (name, tag) in [("added_by", tags.added_by), ("removed_by", tags.removed_by)] {

@@ -122,6 +122,7 @@ impl Directory<'_> {
             MemberScope::These(_) | MemberScope::All => self.scan_completed(leg).await,
         };
         match scanned {
+            // Without a filter, only an order needs every resource.
             Err(Error::TooMuchToRead) if leg.matcher.is_none() => Err(Error::TooManyToSort),
             Err(Error::TooMuchToRead) => {
                 let paths = leg.kind.unique.iter().chain(&leg.kind.look_up);

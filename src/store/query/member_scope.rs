@@ -1,4 +1,4 @@
-//! Which elements of an attribute a filter looks at. The store keeps `members`
+//! The elements of an attribute that a filter looks at. The store keeps `members`
 //! apart from their group, and most filters ask for one of them.
 
 use std::collections::BTreeSet;
@@ -14,13 +14,13 @@ use crate::scim::schema::{Place, ResourceType, Target};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MemberScope {
     Nothing,
-    /// Those of these values.
+    /// The elements with these values.
     These(Vec<String>),
     All,
 }
 
 impl MemberScope {
-    /// Of the attribute that `kind` has under this name.
+    /// Returns the elements that `filter` looks at of the attribute with this name.
     pub fn of(filter: &Filter, kind: &ResourceType, name: &str) -> Self {
         let mut values = BTreeSet::new();
         match collect(filter, kind, name, &mut values) {
@@ -40,8 +40,11 @@ fn collect<'f>(
 ) -> Option<()> {
     match filter {
         Filter::All(legs) | Filter::Any(legs) => {
+            // Each leg is evaluated on the same resource, so an `and`, too, needs the members that
+            // any of its legs looks at.
             legs.iter().try_for_each(|leg| collect(leg, kind, name, values))
         }
+        // A negation looks at the same members: `not (members eq "u")` asks about `u` alone.
         Filter::Not(inner) => collect(inner, kind, name, values),
         Filter::Present(path) | Filter::Compare { path, .. } | Filter::Element { path, .. } => {
             let Some(place) = place(kind, path).filter(|place| place.attribute.name == name) else {
@@ -54,6 +57,7 @@ fn collect<'f>(
                 {
                     vec![value.as_str()]
                 }
+                // Every other condition may hold for any member, or for the lack of one.
                 _ => return None,
             });
             Some(())
@@ -61,12 +65,14 @@ fn collect<'f>(
     }
 }
 
-/// One of these is the value of every element that a filter in brackets selects.
+/// Returns values among which is that of every element that a filter in brackets selects;
+/// `None` if there is no such list.
 fn selected(filter: &Filter) -> Option<Vec<&str>> {
     match filter {
         Filter::Compare { path, op: CompareOp::Eq, value: Value::String(value) } => {
             path.attr.eq_ignore_ascii_case("value").then(|| vec![value.as_str()])
         }
+        // In brackets one element must satisfy all legs, so the values of one leg are enough.
         Filter::All(legs) => legs.iter().filter_map(selected).min_by_key(Vec::len),
         Filter::Any(legs) => legs.iter().map(selected).collect::<Option<Vec<_>>>().map(|legs| legs.concat()),
         Filter::Compare { .. } | Filter::Present(_) | Filter::Not(_) | Filter::Element { .. } => None,

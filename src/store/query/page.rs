@@ -36,6 +36,7 @@ impl Directory<'_> {
             }
             let collection = self.collection(leg.kind);
             let page = collection.page_by_value(path, sort.descending, (start, query.count));
+            // The census has the total. `Select=COUNT` would pay for every row that it counts.
             let (total, page) = tokio::try_join!(collection.total(), page)?;
             let found = page.into_iter().map(|resource| Found::by_id(0, resource));
             return Ok(Page { found: found.collect(), total: Some(total), ..Page::default() });
@@ -49,6 +50,7 @@ impl Directory<'_> {
         let mut total = 0;
         for (index, leg) in search.legs.iter().enumerate() {
             let wanted = search.query.count - found.len();
+            // Asked even if the page is full: the type still counts in the total.
             let (of_kind, page) = self.collection(leg.kind).page(start.saturating_sub(total), wanted).await?;
             total += of_kind;
             found.extend(page.into_iter().map(|resource| Found::by_id(index, resource)));
@@ -76,11 +78,13 @@ impl Directory<'_> {
         if !is_whole {
             Meter::note_plan(&Plan::Scan);
         }
+        // Under a filter the total would take a scan of everything.
         let total = self.total(if is_whole { &search.legs } else { &[] });
         let read = self.read_on(search, side);
         let (total, (mut found, mut more)) = tokio::try_join!(total, read)?;
         let total = is_whole.then_some(total);
         let mut is_backward = matches!(side, Some(Side::Before(_)));
+        // With a place to resume at, an empty page means only that its reads found no match.
         if is_backward && found.is_empty() && more.is_none() {
             // All resources before the cursor are gone, so the page after it is the first.
             (found, more) = self.read_on(search, None).await?;
@@ -114,6 +118,7 @@ impl Directory<'_> {
     ) -> Result<(Vec<Found>, Option<Position>), Error> {
         let mut found: Vec<Found> = Vec::new();
         let count = search.query.count;
+        // A cursor after an empty page would lead to the same page without end.
         if count == 0 {
             return Ok((found, None));
         }
@@ -134,6 +139,8 @@ impl Directory<'_> {
             let keep = leg.matcher.is_some().then_some(&keep as Keep<'_>);
             let from = if index == first { from } else { "" };
             let side = if is_backward { Side::Before(from) } else { Side::After(from) };
+            // Asked even if the page is full: the end of one type has a next page only if a later
+            // type has one.
             let stretch = self.collection(leg.kind).stretch(side, count - found.len(), keep).await?;
             found.extend(stretch.resources.into_iter().map(|resource| Found::by_id(index, resource)));
             if let Some(id) = stretch.resume {
@@ -174,6 +181,7 @@ impl Page {
             }
             Start::Cursor(None) => (0, count, false),
             Start::Cursor(Some(Side::After(position))) => {
+                // The resource at the cursor may be gone. Its place in the order remains.
                 (all.partition_point(|found| order(found, position).is_le()), count, false)
             }
             Start::Cursor(Some(Side::Before(position))) => {

@@ -1,4 +1,4 @@
-//! How a filter is answered without reading everything: by values that the
+//! Plans: a filter is answered without reading everything, by values that the
 //! store keeps rows for. Whatever a plan finds is checked against the whole
 //! filter again, so a plan may find too much but never too little.
 
@@ -22,14 +22,14 @@ pub enum Plan<'a> {
     Unique(&'a AttrPath, &'a str),
     /// A value of one of `kind.look_up`.
     LookUp(&'a AttrPath, &'a str),
-    /// Whose members the resource of this id is among.
+    /// The groups that have a member of this id.
     Member(&'a str),
     /// The members of the resource of this id.
     MemberOf(&'a str),
     /// The folded beginning of a value of one of `kind.unique`.
     Prefix(&'a AttrPath, String),
     ChangedSince(Timestamp),
-    /// What any of these finds.
+    /// The resources that any of these finds.
     Union(Vec<Plan<'a>>),
     /// No resource of the type can match.
     Nothing,
@@ -48,6 +48,7 @@ impl<'a> Plan<'a> {
             Self::Id(_) => 1,
             Self::Unique(..) => 2,
             Self::LookUp(..) => 3,
+            // No union holds a scan, so the sum does not overflow.
             Self::Union(legs) => legs.iter().map(Self::cost).sum(),
             Self::Member(_) => 100,
             Self::Prefix(..) => 1_000,
@@ -58,7 +59,7 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Without the values, which are not for a log.
+/// Omits the values, which are not for a log.
 impl fmt::Display for Plan<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -84,6 +85,7 @@ impl fmt::Display for Plan<'_> {
 /// is about.
 fn leg<'a>(filter: &'a Filter, kind: &'a ResourceType, within: Option<Place<'a>>) -> Plan<'a> {
     match filter {
+        // In brackets a path is relative to the attribute, so it would seem absent here.
         filter if within.is_none() && is_of_absent(filter, kind) => Plan::Nothing,
         Filter::Compare { path, op, value: Value::String(value) } => {
             let place = match within {
@@ -117,6 +119,7 @@ fn leg<'a>(filter: &'a Filter, kind: &'a ResourceType, within: Option<Place<'a>>
 /// Returns true if this is a condition on an attribute that the type does not have, and
 /// one that fails for what is absent.
 fn is_of_absent(filter: &Filter, kind: &ResourceType) -> bool {
+    // An absent attribute equals null (RFC 7643 s2.5), so `eq null` and `ne "x"` hold for it.
     let (path, fails) = match filter {
         Filter::Compare { path, op: CompareOp::Ne, value } => (path, value.is_null()),
         Filter::Compare { path, op: CompareOp::Eq, value } => (path, !value.is_null()),
@@ -159,13 +162,14 @@ fn comparison<'a>(kind: &'a ResourceType, place: Place<'a>, op: CompareOp, value
 fn membership<'a>(place: Place<'a>, id: &'a str, by: fn(&'a str) -> Plan<'a>) -> Plan<'a> {
     match place.sub {
         Some(sub) if sub.name != "value" => Plan::Scan,
+        // No membership has such an id, and DynamoDB refuses an empty or a very long key.
         Some(_) | None if !is_id(id) => Plan::Nothing,
         Some(_) | None => by(id),
     }
 }
 
-/// Up to the first sigma, whose lower case depends on what follows it. Rows hold
-/// only so much of a long value.
+/// Returns the plan for a prefix up to the first sigma, whose lower case depends on what
+/// follows it. A long prefix takes a scan, because rows hold only so much of a value.
 fn prefix<'a>(place: Place<'a>, path: &'a AttrPath, value: &str) -> Plan<'a> {
     const LONGEST: usize = 512;
     let folded = if place.leaf().is_case_exact() { value.to_owned() } else { fold(value) };

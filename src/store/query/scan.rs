@@ -31,6 +31,7 @@ impl Collection<'_> {
     }
 
     async fn scan_range(self, (from, to): (&str, &str), keep: Keep<'_>) -> Result<Vec<Resource>, Error> {
+        // Eventually consistent, here and below: a strong read would cost twice as much.
         let mut query = self.table().query(self.partition()).between(from, to);
         let mut kept = Vec::new();
         let mut pages = 0;

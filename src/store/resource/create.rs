@@ -51,6 +51,8 @@ impl Writer<'_> {
                 }
                 // A member does not have the type that was guessed.
                 Ok(Outcome::Failed(_)) if may_guess => may_guess = false,
+                // Only the end of the job is left to fail: a sweep has claimed the job, and deletes
+                // the memberships.
                 Ok(Outcome::Failed(_)) => return Err(Error::Busy { operation: "TransactWriteItems" }),
                 Err(error) => {
                     self.collection.resolve_ambiguous(&id, error, |current| current.map(drop)).await?;

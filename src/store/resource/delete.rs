@@ -44,6 +44,7 @@ impl Edit for Deletion {
     }
 
     fn resolve(&self, edit: &PendingEdit<'_>, current: Option<ResourceItem>) -> Option<()> {
+        // Another writer may have deleted it. The outcome is the same, but the version is unknown.
         current.is_none().then(|| edit.writer.record_deleted(edit.id, None))
     }
 }

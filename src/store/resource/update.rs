@@ -86,9 +86,11 @@ impl PendingEdit<'_> {
         let collection = self.writer.collection;
         let mut next = self
             .next_version()
+            // An `UpdateItem` creates an item that does not exist.
             .and("attribute_exists(pk)")
             // A second attempt after a lost answer may find that another writer has followed
             // the first one.
+            // A resource that has never changed lacks the attribute: `<>` holds there.
             .and("previous_write_id <> :write_id")
             .and(UNLOCKED);
         match blind {
@@ -97,6 +99,8 @@ impl PendingEdit<'_> {
                 next = next
                     .set("#resource = :resource")
                     .and("index_digest = :digest")
+                    // A no-op must keep the version. It fails here, and the item that comes back
+                    // shows the loop that nothing changes.
                     .and("#resource <> :resource")
                     .value(":resource", value(attributes)?)
                     .value(":digest", text(digest));
@@ -127,6 +131,7 @@ impl PendingEdit<'_> {
                 }
                 Written::Conflict(current) => return conflict(current),
             };
+        // The item before the write rather than after it: the audit log names what differs.
         let observed: ResourceItem = read(observed)?;
         let mut attributes = observed.resource.clone();
         match blind {
@@ -150,11 +155,13 @@ impl PendingEdit<'_> {
         let next = self
             .next_version()
             .and(SEEN)
+            // A lock keeps the version, so the version alone would not show it.
             .and(UNLOCKED)
             .set("#resource = :resource")
             .value(":resource", value(&new.attributes)?)
             .value(":seen", number(observed.version));
         if new.index_digest == observed.index_digest {
+            // A transaction would cost twice the write units.
             return match table.update_with(observed.key(), next, &mut self.retry).await? {
                 Written::Applied(_) => Ok(self.applied(observed, new)),
                 Written::Conflict(current) => conflict(current),

@@ -13,7 +13,7 @@ use crate::store::table::write_context::Writer;
 #[derive(Debug, Default)]
 pub struct AuditTrail(Mutex<Vec<Changed>>);
 
-/// One change of one resource. It holds no values, because the audit log is read by
+/// A change of one resource. It holds no values, because the audit log is read by
 /// others than the directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -30,6 +30,7 @@ pub(crate) fn counter_name(counter: u16) -> String {
 impl Collection<'_> {
     /// Makes the action that counts a resource as created (1) or deleted (-1).
     pub(crate) fn count_action(self, id: &str, change: i8) -> Action {
+        // Transactions on one item conflict. Random ids spread creations over 64 rows.
         let (row, counter) = counter_of(id);
         let count = Expression::default()
             .add("#counter :change")
@@ -45,6 +46,7 @@ impl Collection<'_> {
 
     pub(crate) async fn census(self) -> Result<Census, Error> {
         // 64 rows of 64 counters are about 40 kB, which is one page.
+        // Eventually consistent, at half the price: a total is out of date once it is shown.
         let rows = self.table().query(self.census_partition()).next_page().await?;
         Ok(Census::read(&rows.unwrap_or_default()))
     }

@@ -95,6 +95,7 @@ impl IndexRows {
 
     /// Returns the rows that a change to `new` adds and removes.
     fn moved_to(&self, new: &Self) -> Result<MovedRows, Error> {
+        // Rows of both states are in neither set: a transaction must not name an item twice.
         let change = MovedRows { added: new.without(self), removed: self.without(new) };
         match change.len() {
             moves if moves > MAX_INDEX_ROWS => Err(Error::TooManyMoves { moves }),

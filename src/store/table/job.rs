@@ -75,6 +75,7 @@ impl Writer<'_> {
             .set("due = :due")
             .value(":type", text(job.kind.as_str()))
             .value(":due", value(&job.due)?);
+        // An update rather than a put: the mark of a sweep that has claimed the job remains.
         match self.table().update(job.key(), put).await? {
             Written::Applied(before) | Written::Conflict(before) => {
                 Ok(before.is_none_or(|before| !before.contains_key("due")))
@@ -91,6 +92,8 @@ impl Writer<'_> {
 
     /// Deletes the job of a staged change that has left nothing behind.
     pub(crate) async fn drop_staged_job(self, id: &str) -> Result<(), Error> {
+        // Computed from the same `now` as when it was put, so that a job which another request has
+        // put since then is not deleted.
         self.job(STAGED, id).end(self.collection.directory).await
     }
 }

@@ -25,9 +25,11 @@ impl Writer<'_> {
         write_id: &str,
     ) -> Result<Option<Visibility>, Error> {
         let mut visibility = observed.visibility.clone().unwrap_or_default();
+        // From the time of the request, not from now: the request ends before the lease does.
         let staged = Staged { write_id: write_id.to_owned(), until: self.context.now + LEASE };
         let lock = Expression::when(SEEN)
             .and(UNLOCKED)
+            // A change that was staged and aborted since then has left the version as it was.
             .and("roster.epoch = :epoch")
             .set("roster.epoch = :next")
             .set("roster.staged = :staged")
@@ -58,6 +60,7 @@ impl Table {
         aborted.push(visibility.epoch);
         let abort = Expression::when("roster.epoch = :epoch")
             .and("attribute_exists(roster.staged)")
+            // The version stays: no reader has seen a member come or go, so no ETag expires.
             .set("roster.aborted = :aborted")
             .remove("roster.staged")
             .value(":epoch", number(visibility.epoch))

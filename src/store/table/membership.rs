@@ -90,6 +90,7 @@ pub(crate) fn delete_membership(key: Key, aborted: &[u64]) -> Action {
 /// these aborted changes.
 fn void(aborted: &[u64]) -> (String, Vec<(String, AttributeValue)>) {
     if aborted.is_empty() {
+        // Without a lock and aborted changes, every tag is of a change that happened.
         return ("attribute_exists(removed_by)".to_owned(), Vec::new());
     }
     let values: Vec<(String, AttributeValue)> =

@@ -13,7 +13,7 @@ use crate::store::table::directory::Collection;
 use crate::store::table::resource_item::{ResourceItem, is_id, next_version};
 use crate::store::table::write_context::Writer;
 
-/// One logical write of one resource, until it is applied or has failed.
+/// A logical write of one resource, until it is applied or has failed.
 pub(crate) struct PendingEdit<'a> {
     pub(crate) writer: Writer<'a>,
     pub(crate) id: &'a str,
@@ -75,6 +75,7 @@ impl<'a> Writer<'a> {
         let table = self.table();
         // A deletion leaves no item that could hold its write id.
         let write_id = if is_change { table.new_id() } else { String::new() };
+        // One budget for all attempts of the write.
         let retry = table.retry();
         Ok(PendingEdit { writer: self, id, precondition, write_id, retry, waits_for_lock: is_change })
     }
@@ -94,17 +95,22 @@ impl PendingEdit<'_> {
                 Some(item) if !(self.waits_for_lock && item.is_locked()) => *item,
                 Some(_) | None => self.observe_unlocked().await?,
             };
+            // Before the precondition: our own lost write has changed the version that `If-Match`
+            // names, and must not answer 412.
             if item.is_by(&self.write_id)
                 && let Some(applied) = write.resolve(self, Some(item.clone()))
             {
                 return Ok(applied);
             }
+            // The attempt demands exactly the observed version, so this comparison is as good as a
+            // condition on the versions of `If-Match`.
             if !self.precondition.holds(Version(item.version)) {
                 return Err(Error::VersionMismatch);
             }
             match write.attempt(self, item).await {
                 Ok(Attempt::Applied(done)) => return Ok(done),
                 Ok(Attempt::Conflict(Some(current))) if !was_returned => observed = Some(current),
+                // The returned item is dropped: after the pause it would be out of date.
                 Ok(Attempt::Conflict(_)) => self.retry.pause("UpdateItem").await?,
                 Err(error) => return self.resolve_ambiguous(error, write).await,
             }
@@ -122,6 +128,7 @@ impl PendingEdit<'_> {
                 return Ok(observed);
             };
             if visibility.is_overdue(now) {
+                // Whichever writer ends the lock, the next read shows the result.
                 collection.table().abort(observed.key(), visibility).await?;
             } else {
                 self.retry.pause("GetItem").await?;
@@ -154,6 +161,8 @@ impl Collection<'_> {
         }
         match self.observe(id).await {
             Ok(current) => resolve(current).ok_or(error),
+            // The error of the write, not that of the read: it says whether the write may have
+            // been applied.
             Err(_) => Err(error),
         }
     }

@@ -112,10 +112,11 @@ impl ResourceItem {
     }
 }
 
-/// What every change of a resource writes: the next version, and by which write.
+/// Makes the expression of every change of a resource: the next version, and its write id.
 pub(crate) fn next_version(write_id: &str, now: Timestamp) -> Expression {
     Expression::default()
         .set("#version = #version + :one")
+        // DynamoDB reads all right sides from the item as it was before the update.
         .set("previous_write_id = write_id")
         .set("write_id = :write_id")
         .set("modified = :now")

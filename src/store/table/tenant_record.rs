@@ -58,7 +58,7 @@ pub enum Scope {
 pub struct Oauth {
     /// `iss` of every token, to the letter.
     pub issuer: String,
-    /// One of the token's `aud`. A token without one (Cognito's) needs it as `client_id`.
+    /// A value of the token's `aud`. A token without one (Cognito's) needs it as `client_id`.
     pub audience: String,
     pub keys: Keys,
     /// A text that `scope`, `scp` (Okta, Entra ID) or `roles` (Entra ID) must contain.

@@ -1,4 +1,4 @@
-//! Which memberships of a group count.
+//! The visibility of a membership: it counts as a member, or it is void.
 //!
 //! A membership is an item of its own. A change that fits one transaction writes the
 //! memberships and the group together. A larger change is staged: its memberships are
