@@ -9,6 +9,7 @@ pub async fn record(store: &Store, tenant: &TenantName, audited: &Audited<'_>, d
     if audited.changes.is_empty() {
         return;
     }
+    // The log first: it needs no call, so a time-out or a failing table costs only the copy.
     for change in audited.changes {
         log(tenant, audited, change);
     }

@@ -115,6 +115,8 @@ impl Request {
             .filter(|(key, _)| key.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.as_str())
             .collect();
+        // Joined: repeated lists of attributes add up, and a repeated filter is a syntax error
+        // instead of being ignored in part.
         (!values.is_empty()).then(|| values.join(","))
     }
 
@@ -145,6 +147,7 @@ impl Request {
                 .unwrap_or_default(),
             stage: context.stage,
             domain: context.domain_name,
+            // API Gateway has decoded these. Decoded again, a `+` in a value would be a space.
             query: query.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             headers,
             body: payload(event.body, event.is_base64_encoded),
@@ -163,6 +166,7 @@ impl Request {
             path: event.raw_path.or(context.http.path).unwrap_or_default(),
             stage: context.stage,
             domain: context.domain_name,
+            // As a form: Entra ID sends spaces as `+`.
             query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
             headers: event.headers,
             body: payload(event.body, event.is_base64_encoded),

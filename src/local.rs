@@ -61,6 +61,7 @@ fn open(file: &Path) -> Result<dynoxide::Database> {
     if file.exists() {
         let mut start = Vec::new();
         File::open(file)?.take(SQLITE.len() as u64).read_to_end(&mut start)?;
+        // SQLite takes an empty file for a new database.
         if !start.is_empty() && start != SQLITE {
             return Err("the file exists and is not a database".into());
         }
@@ -79,6 +80,7 @@ pub async fn serve(
         async move { answer(&app, request).await }
     });
     let stopping = Arc::new(Notify::new());
+    // axum alone would wait without limit for requests in flight.
     let overdue = {
         let stopping = Arc::clone(&stopping);
         async move {
@@ -88,6 +90,7 @@ pub async fn serve(
     };
     let stop = async move {
         stop.await;
+        // Not `notify_waiters`, which is lost if `overdue` has not been polled yet.
         stopping.notify_one();
     };
     tokio::select! {
@@ -133,6 +136,7 @@ fn event(head: &http::request::Parts, body: &Bytes) -> Value {
             "stage": "$default",
             "http": { "method": head.method.as_str(), "path": path, "protocol": "HTTP/1.1" }
         },
+        // Always base64: JSON cannot hold a body that is not UTF-8.
         "body": STANDARD.encode(body),
         "isBase64Encoded": true
     })

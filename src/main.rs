@@ -11,6 +11,7 @@ use scim_lambda::sources::Sources;
 use scim_lambda::store::Store;
 use scim_lambda::telemetry;
 
+// One thread: an instance has one request at a time, and less than one CPU below 1,769 MB.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_http::Error> {
     let config = Config::read(environment)?;

@@ -80,6 +80,8 @@ where
         event.record(&mut line);
         let Line(mut line) = line;
         let metrics = match line.get("message").and_then(Value::as_str) {
+            // By route but not by tenant: CloudWatch bills each combination of dimensions as a
+            // metric of its own.
             Some("request") => Some(metrics(&OF_A_REQUEST, &["route"], now)),
             Some("sweep") => Some(metrics(&OF_A_SWEEP, &[], now)),
             _ => None,
@@ -153,6 +155,7 @@ impl Line {
                 member("duration_ms"),
                 counted(&member("dynamodb_calls"), "call"),
             )),
+            // `cargo local` sweeps every minute, and these lines would hide the requests.
             Some("sweep") if member("done") == "0" => None,
             Some("sweep") => {
                 let done = counted(&member("done"), "cleanup job");

@@ -68,6 +68,8 @@ impl RequestContext<'_> {
         let mut job = Job::new(self, bulk);
         let mut in_progress = FuturesUnordered::new();
         loop {
+            // An operation that might not end in time is not begun: interrupted, its write might have
+            // been applied, and its answer would be an error.
             while in_progress.len() < at_once
                 && !job.has_failed()
                 && Instant::now() < begin
@@ -75,6 +77,8 @@ impl RequestContext<'_> {
             {
                 in_progress.push(self.carry_out(step, job.prepare(step), end));
             }
+            // With nothing in progress, nothing could be begun either: all operations are done, or
+            // time or `failOnErrors` ended them. `answers` reports the others.
             let Some(done) = in_progress.next().await else { break };
             job.note(done, &mut schedule);
         }
@@ -87,6 +91,7 @@ impl RequestContext<'_> {
             Ok((route, asked)) => (asked, route),
             Err(error) => return Done { step, location: None, answer: Err(error) },
         };
+        // RFC 7644 s3.7 requires `location` in every answer but that to a failed POST.
         let location = match &route {
             Route::Replace(kind, id) | Route::Patch(kind, id) | Route::Delete(kind, id) => {
                 Some(self.location(kind, id))
@@ -129,11 +134,13 @@ impl RequestContext<'_> {
     }
 
     fn operation_route(&self, asked: &SubRequest) -> Result<Route> {
+        // No stage: the path of an operation is relative to the base (s3.7).
         let location = Location::parse(&asked.path, None);
         match Route::parse(&method(asked.method), &location, &self.tenant.registry)? {
             route @ (Route::Create(_) | Route::Replace(..) | Route::Patch(..) | Route::Delete(..)) => {
                 Ok(route)
             }
+            // A POST to `/Bulk` or `.search` has a route too, and so has `/Me` by any method.
             _ => Err(not_an_operation(&asked.path)),
         }
     }
@@ -166,6 +173,8 @@ impl<'a> Job<'a> {
         match step {
             Step::Whole(_) => {}
             Step::Create(_) => {
+                // A resource that failed is not open: the reference to it fails now, with an error that
+                // names its `bulkId`, instead of being added later.
                 let is_open =
                     |bulk_id: &str| self.creators.contains(bulk_id) && !self.created.contains_key(bulk_id);
                 let (now, later) = bulk_id::split(std::mem::take(&mut asked.data), &is_open);
@@ -199,6 +208,8 @@ impl<'a> Job<'a> {
 
     fn note(&mut self, done: Done, schedule: &mut Schedule) {
         let (Step::Whole(index) | Step::Create(index) | Step::Link(index)) = done.step;
+        // An earlier operation that is still in progress may release the value. Repeated once,
+        // after all of those: a second conflict is not a matter of order.
         let is_taken = done.answer.as_ref().is_err_and(|error| error.kind == ErrorKind::Uniqueness);
         if is_taken && self.repeated.insert(index) && schedule.requeue(index) {
             return;
@@ -227,6 +238,7 @@ impl<'a> Job<'a> {
                     self.created.insert(bulk_id.clone(), id.map(str::to_owned));
                 }
                 *outcome = Some(if matches!(step, Step::Create(_)) {
+                    // The answer if no time is left for the link. The result of the link replaces it.
                     Outcome::failed(&unlinked(&not_begun()), location)
                 } else {
                     Outcome {
@@ -298,6 +310,8 @@ fn not_begun() -> Error {
 /// The error of a resource that was created and not linked. It stays, because other
 /// resources may refer to it already.
 fn unlinked(error: &Error) -> Error {
+    // A 400 or 404 would say that nothing was created. From 429 on the request is not
+    // the cause, and the status must say so.
     let kind = if error.kind.status() < 429 { ErrorKind::Conflict } else { error.kind };
     kind.with(format!(
         "the resource was created, but its references to other resources of this request were not added: {}",

@@ -96,6 +96,7 @@ impl<'a> RequestContext<'a> {
         }
         let bytes = match &self.request.body {
             Payload::Bytes(bytes) => bytes,
+            // Not measured: the body of the bulk request was, and this is a part of it.
             Payload::Json(value) => return Ok(value.clone()),
             Payload::NotBase64 => return Err(ErrorKind::InvalidSyntax.with("the body is not valid base64")),
         };
@@ -120,6 +121,8 @@ impl<'a> RequestContext<'a> {
         projection: &Projection<'_>,
     ) -> Response {
         let etag = resource.version.to_string();
+        // RFC 7644 s3.7 requires a body for errors only. A thousand resources could exceed the
+        // 6 MB of a Lambda answer.
         if self.in_bulk {
             return Response::empty(status).with(header::ETAG, etag);
         }
@@ -138,6 +141,7 @@ impl<'a> RequestContext<'a> {
         self.request
             .header("prefer")
             .flat_map(|value| value.split([',', ';']))
+            // `return = "minimal"` is the same preference (RFC 7240 s2).
             .any(|preference| preference.replace([' ', '"'], "").eq_ignore_ascii_case(wanted))
     }
 

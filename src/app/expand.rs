@@ -25,6 +25,8 @@ impl RequestContext<'_> {
         } else if shows(&kind.member_of) {
             let kinds = self.groups();
             let groups = Box::pin(self.directory().groups_of(&kinds, id));
+            // Concurrent, although the groups are read in vain if the resource does not exist: most
+            // ids do.
             let (found, groups) = tokio::try_join!(collection.get(id), groups)?;
             let mut found = found.ok_or(StoreError::NotFound)?;
             self.add_groups(kind, &mut found, groups);
@@ -104,6 +106,7 @@ impl RequestContext<'_> {
     }
 
     fn reference(&self, kind: &str, id: &str) -> Option<String> {
+        // Never stored: the base may be that of the host by which this client reached the endpoint.
         self.tenant.registry.resource_type(kind).map(|kind| self.location(kind, id))
     }
 }

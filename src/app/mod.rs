@@ -57,6 +57,7 @@ impl App {
     /// Parses the schemas and opens a connection to DynamoDB while Lambda starts the
     /// function, before a client waits. If that fails, the first request fails.
     pub async fn warm_up(&self) {
+        // For the side effect: the built-in documents are parsed once per process.
         Registry::new(&Policy::default());
         if let Err(error) = self.store.warm_up().await {
             tracing::warn!(%error, "no connection yet");
@@ -83,6 +84,8 @@ impl App {
         let deadline = started + self.config.timeout;
         // Boxed: the futures of the SDK are deeper than the compiler likes to nest.
         let work = tokio::time::timeout_at(deadline, Box::pin(self.respond(request, started, &log)));
+        // After the time limit, not within: changes that were applied before the request ran out
+        // of time are recorded too.
         let audited = async {
             let response = work.await;
             self.keep_audit(&request.request_id, &log).await;
@@ -93,6 +96,7 @@ impl App {
         let method = if is_head { &Method::HEAD } else { &request.method };
         self.log(&log, request, method, (&response, started, &reading));
         let response = response.negotiated(request);
+        // After the negotiation, so that the length is that of the body which a GET would get.
         if is_head { response.without_body() } else { response }
     }
 
@@ -103,7 +107,9 @@ impl App {
         let location = Location::parse(&request.path, request.stage.as_deref());
         let Caller { tenant, client, user, scope, is_use_due } =
             self.auth.caller(&self.store, request, &location, now).await?;
+        // Before the limit, so that the log line of a rejected request names the tenant.
         log.authenticated(&tenant.name, &client, now);
+        // After authentication: a client without a token must not use up a tenant's limit.
         self.buckets.take(&tenant.name, tenant.policy.rate_limit, now).map_err(too_fast)?;
         let base = base_url(self.config.base_url.as_deref(), request, &location, tenant.name.as_str());
         let context = RequestContext {
@@ -118,8 +124,10 @@ impl App {
             started,
             in_bulk: false,
         };
+        // Not before the tenant is known: its definitions may add endpoints.
         let route = Route::parse(&request.method, &location, &tenant.registry)?;
         log.routed(&route);
+        // By route, not by method: a POST to `.search` only reads.
         if scope == Scope::Read && route.writes(&request.method) {
             return Err(ErrorKind::Forbidden.with("this token is read-only: use a read-write token"));
         }
@@ -128,6 +136,8 @@ impl App {
                 tracing::warn!(%error, "the use of a token was not recorded");
             }
         };
+        // Joined, not spawned: Lambda freezes the process when the answer is out, and a spawned
+        // task would not be metered.
         let (response, ()) = tokio::join!(context.dispatch(route), record_use);
         response
     }
@@ -181,6 +191,7 @@ impl RequestContext<'_> {
             Route::Me => {
                 let (kind, id) = self.me()?;
                 let route = Route::of_resource(&self.request.method, kind, id)?;
+                // RFC 7644 s3.11 requires the location "in any response", so errors have it, too.
                 let response = Box::pin(self.dispatch(route)).await.unwrap_or_else(Response::from);
                 Ok(response.with(header::LOCATION, self.location(kind, id)))
             }

@@ -16,6 +16,7 @@ use crate::store::{Apply, Blind, Change, Error as StoreError, MemberChange};
 
 impl RequestContext<'_> {
     pub(super) async fn create(&self, kind: &ResourceType) -> Result<Response> {
+        // First: an invalid `attributes` must fail before anything is written.
         let projection = self.projection(kind)?;
         let mut attributes = Reader::new(kind, self.leeway).resource(&self.body()?)?;
         let members = member::take(kind, &mut attributes)?;
@@ -51,11 +52,13 @@ impl RequestContext<'_> {
             self.check_roles(kind, Some(old), &new)?;
             Ok((*old != new).then(|| new.clone()))
         };
+        // Never blind: the present members decide which of them a PUT removes.
         if kind.members.is_some() {
             let touched = Touched::Named(MemberChanges::only(members));
             let change = MemberChange { apply: Some(&apply), touched: &touched };
             let resource = match self.change_members(kind, id, change).await? {
                 Some(resource) => resource,
+                // An answer in bulk shows no members, so they are not read for it.
                 None if self.in_bulk => return Ok(Response::empty(200)),
                 None => self.get_expanded(kind, id, &projection).await?,
             };
@@ -81,11 +84,13 @@ impl RequestContext<'_> {
         };
         let apply_without_members = |old: &Attributes| patch.apply_without_members(old);
         let touched = patch.member_changes();
+        // `Named` members are no part of the attributes that `apply` is given.
         let apply: Apply<'_> = match touched {
             Touched::Nothing | Touched::Any => &apply,
             Touched::Named(_) => &apply_without_members,
         };
         if *touched != Touched::Nothing {
+            // Without `apply`, one member can be added or removed without a read of the group.
             let changes_more = *touched == Touched::Any || !patch.is_about_members_alone();
             let change = MemberChange { apply: changes_more.then_some(apply), touched };
             self.change_members(kind, id, change).await?;

@@ -103,6 +103,7 @@ fn gzip(text: &str) -> Option<Vec<u8>> {
 impl From<Error> for Response {
     fn from(error: Error) -> Self {
         let response = Self::json(error.kind.status(), &error.body());
+        // RFC 9110 s15.5.2 requires the challenge with a 401, and s15.5.6 the methods with a 405.
         match error.kind {
             ErrorKind::Unauthorized => response.with(header::WWW_AUTHENTICATE, "Bearer".to_owned()),
             ErrorKind::MethodNotAllowed { allow } => response.with(header::ALLOW, allow.to_owned()),

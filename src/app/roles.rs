@@ -21,6 +21,7 @@ impl RequestContext<'_> {
     /// Returns every declared resource that a query finds, in its order; `None` if the query
     /// asks for stored resources.
     pub(super) async fn find_declared(&self, search: &Search<'_>) -> Result<Option<Vec<Found>>> {
+        // A query of all types covers stored resources only.
         let [leg] = search.legs.as_slice() else { return Ok(None) };
         let Some(declared) = self.declared(leg.kind) else { return Ok(None) };
         let query = search.query;
@@ -74,6 +75,7 @@ impl RequestContext<'_> {
             Some((assigned.attribute(), registry.resource_type("User")?, values))
         });
         if let Some((attribute, user, values)) = parts
+            // The schemas that Okta looks for have no such attribute.
             && kind.schema.attribute(USED).is_some()
         {
             let path = AttrPath { schema: None, attr: attribute.to_owned(), sub: Some("value".to_owned()) };
@@ -108,5 +110,7 @@ impl RequestContext<'_> {
 }
 
 fn names_use(text: &str) -> bool {
+    // By text: a literal that contains the name costs unnecessary counts, but a path that was
+    // overlooked would compare with nothing.
     text.to_ascii_lowercase().contains(&USED.to_ascii_lowercase())
 }

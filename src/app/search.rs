@@ -42,6 +42,7 @@ impl RequestContext<'_> {
         let projections = projections(kinds, parameters)?;
         let (paged, resources) = match &query.page {
             AskedPage::Index(start) => {
+                // `Parameters::query` raises a `startIndex` below 1 to 1 (RFC 7644 s3.4.2.4).
                 let mut page = self.page(&search, Start::Index(start - 1)).await?;
                 let resources = self.render_page(&search, &projections, &mut page).await?;
                 let total = page.total.unwrap_or(resources.len());
@@ -79,6 +80,7 @@ impl RequestContext<'_> {
         let seal = |page: Option<Side<Position>>| {
             page.map(|page| key.seal(bound, count, page, self.now)).transpose()
         };
+        // After the rendering, which may end the page early and move the cursor.
         let (previous, next) = (seal(page.previous)?, seal(page.next)?);
         Ok((Paged::Cursor { total: page.total, previous, next }, resources))
     }
@@ -116,15 +118,19 @@ impl RequestContext<'_> {
                 Ok::<_, Error>((kind, projection, position, expanded))
             })
         });
+        // In order, because the page ends at the resource that exceeds the limit.
         let mut expanded = stream::iter(expanded.collect::<Vec<_>>()).buffered(LISTED_AT_ONCE);
         while let Some((kind, projection, position, resource)) = expanded.try_next().await? {
             let Some(resource) = resource else {
                 continue;
             };
             let rendered = render(kind, &resource, projection, &self.location(kind, &resource.id));
+            // Serialized once more for its length: an estimate that is too low would exceed what
+            // Lambda can send.
             bytes += rendered.to_string().len();
             // One resource is shown whatever its size, or a client would never get past it.
             if bytes > MAX_PAGE_BYTES && last.is_some() {
+                // For cursors only: by index, a client continues after `itemsPerPage` resources.
                 if page.is_backward {
                     page.previous = last.map(Side::Before);
                 } else {
@@ -144,6 +150,7 @@ impl RequestContext<'_> {
     /// Names everything but cursor and count that the pages of a query have in common.
     fn bound_query(&self, kinds: &[Arc<ResourceType>], parameters: &Parameters) -> String {
         let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name.as_str()).collect();
+        // With the tenant, because all tenants share one key.
         format!("{} {} {}", self.tenant.name.as_str(), kinds.join(","), parameters.fingerprint())
     }
 }

@@ -11,6 +11,8 @@ impl App {
         let mut swept = Swept::default();
         match timeout(self.config.timeout, Box::pin(self.sweep_tenants(&mut swept))).await {
             Ok(Ok(())) => {}
+            // Logged, not returned: Lambda retries a failed event of the schedule, and the next
+            // sweep does the rest anyway.
             Ok(Err(error)) => tracing::error!(%error, "the sweep failed"),
             Err(_) => tracing::warn!("the sweep did not have enough time"),
         }

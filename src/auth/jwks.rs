@@ -75,6 +75,7 @@ async fn fetch(url: &str) -> Result<JwkSet, BoxError> {
     let client: HttpsClient = Client::builder(TokioExecutor::new()).build(connector);
     let request = Request::get(url.parse::<Uri>()?).header("accept", "application/json");
     let answer = client.request(request.body(Empty::new())?).await?;
+    // A redirect is refused, too: the operator has chosen the host.
     if answer.status() != StatusCode::OK {
         return Err(format!("status {}", answer.status()).into());
     }

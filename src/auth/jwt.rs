@@ -90,6 +90,7 @@ pub fn parse_keys(text: &[u8]) -> Result<JwkSet, String> {
     }
     let document: Document = serde_json::from_slice(text).map_err(|error| format!("not a JWKS: {error}"))?;
     let keys = document.keys.into_iter().take(MAX_KEYS).filter_map(|key| {
+        // One by one: a single malformed key would fail a whole `JwkSet`.
         let key: Jwk = serde_json::from_value(key).ok()?;
         let signs = key.common.public_key_use.as_ref().is_none_or(|uses| *uses == PublicKeyUse::Signature);
         (signs && DecodingKey::from_jwk(&key).is_ok()).then_some(key)
@@ -126,6 +127,7 @@ impl Oauth {
             (Some(kid), _) => keys.find(kid).ok_or(Refusal::UnknownKey)?,
             // `kid` is optional (RFC 7515 s4.1.4): a set of one key needs none.
             (None, [only]) => only,
+            // Not tried one after the other: a client could cause up to 100 verifications.
             (None, _) => return Err(Refusal::Token),
         };
         let claims = signed(token, key, header.alg).ok_or(Refusal::Token)?;
@@ -135,6 +137,7 @@ impl Oauth {
             && is_in_force(&claims, now)
         {
             let Claims { client_id, cid, azp, appid, sub, .. } = claims;
+            // `sub` is last: in the token of a user it does not name the client.
             Ok(client_id.or(cid).or(azp).or(appid).or(sub).unwrap_or_default())
         } else {
             Err(Refusal::Token)

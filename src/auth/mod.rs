@@ -174,6 +174,7 @@ impl Auth {
             Some((token, tenant)) if tenant.disabled.is_none() => {
                 Some(Known { token, tenant: Arc::new(self.tenant(name, tenant)?) })
             }
+            // Cached as well: a client with a wrong token repeats it.
             _ => None,
         };
         let mut cache = self.lock();
@@ -230,6 +231,7 @@ impl TokenRecord {
 
 impl<'a> Token<'a> {
     pub fn parse(text: &'a str) -> Option<Self> {
+        // From the left: names of tenants and key ids have no underscore, but a secret may.
         let (tenant, rest) = text.strip_prefix("scim_")?.split_once('_')?;
         let (kid, secret) = rest.split_once('_')?;
         let fits = |part: &str, most: usize| {

@@ -44,6 +44,7 @@ impl Buckets {
             bucket.requests -= 1.0;
             return Ok(());
         }
+        // The bucket keeps its fraction: a client that retries too early loses nothing.
         let wait = ((1.0 - bucket.requests) / per_second).ceil();
         // At most a second at one request a second: it fits.
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 1 to 2")]

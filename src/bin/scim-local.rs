@@ -91,12 +91,15 @@ fn demo_token(text: &str) -> Result<String, String> {
 }
 
 async fn run(options: Options, sources: Sources) -> Result<()> {
+    // First: a signal during the start would otherwise end the process before the database
+    // is closed.
     let stop = stop()?;
     let mut config = Config::new(TABLE);
     config.cursor_key = CursorKey::parse(&secret::digits(32)?);
     if let Some(path) = &options.definitions {
         config.definitions = read_definitions(path).map_err(|error| format!("--definitions {error}"))?;
     }
+    // Before the database is opened: a port that is in use must not leave a new file.
     let listener = TcpListener::bind(("127.0.0.1", options.port))
         .await
         .map_err(|error| unusable(&error, &format!("port {}", options.port), "--port"))?;
@@ -167,6 +170,7 @@ async fn create_demo(store: &Store, sources: &Sources, token: &str, options: &Op
     let Token { tenant, kid, secret } = Token::parse(token).ok_or("the token is invalid")?;
     let now = (sources.now)();
     let now = now.round(Unit::Millisecond).unwrap_or(now);
+    // A tenant of an earlier start, with `--data`, is left as it is.
     store.create_tenant(&tenant, &TenantRecord::new(now)).await?;
     let TenantRecord { policy, .. } =
         store.tenant(&tenant).await?.ok_or("the tenant is missing after its creation")?;
@@ -180,6 +184,8 @@ async fn create_demo(store: &Store, sources: &Sources, token: &str, options: &Op
     };
     let wanted = TokenRecord { user, ..TokenRecord::new(secret, now) };
     store.create_token(&tenant, kid, &wanted).await?;
+    // Read back: an existing token is left as it is, and with another secret it would reject
+    // every request.
     let (kept, _) = store.token(&tenant, kid).await?.ok_or("the token is missing after its creation")?;
     if kept.sha256 != wanted.sha256 {
         return Err(format!("--token: key id {kid} exists with another secret").into());

@@ -12,6 +12,8 @@ use crate::{Result, confirm, progress};
 const SETTLED: SignedDuration = SignedDuration::from_mins(2);
 
 pub(crate) async fn tenant(store: &Store, name: &TenantName, yes: bool, now: Timestamp) -> Result<Value> {
+    // A deletion removes the record first and the name last. In between it was confirmed, and
+    // can only be resumed.
     let is_interrupted = store.tenant(name).await?.is_none() && store.tenants().await?.contains(name);
     if !is_interrupted {
         let since = known(store, name).await?.disabled.ok_or_else(|| {
@@ -27,6 +29,8 @@ pub(crate) async fn tenant(store: &Store, name: &TenantName, yes: bool, now: Tim
             .into());
         }
         confirm(yes, &format!("All users, groups and tokens of {} will be deleted.", name.as_str()))?;
+        // `since` is part of the condition: a tenant that was enabled and disabled again during
+        // the confirmation must wait again.
         if !store.begin_erasure(name, since).await? {
             return Err(format!("tenant {} was enabled by another process", name.as_str()).into());
         }

@@ -81,6 +81,7 @@ pub(crate) async fn run(store: &Store, packaged: &Definitions, export: Export) -
         }
         loop {
             let page = directory.collection(kind).stretch(Side::After(&from), PAGE, None).await?;
+            // Read again one by one, so that a group and its members are of one version.
             for resource in &page.resources {
                 count += one(directory.collection(kind), &resource.id, &mut writer).await?;
                 bar.inc(1);
@@ -96,6 +97,7 @@ pub(crate) async fn run(store: &Store, packaged: &Definitions, export: Export) -
     write(&mut writer, &Line::End).map_err(fails)?;
     writer.flush().map_err(fails)?;
     drop(writer);
+    // Before success is reported: the operator may delete the tenant next.
     out.sync_all().map_err(fails)?;
     bar.finish_and_clear();
     Ok(json!({ "tenant": tenant.as_str(), "resources": count }))
@@ -150,6 +152,7 @@ fn resume_file(path: &Path) -> std::io::Result<(File, Last)> {
         if !text.ends_with('\n') {
             break;
         }
+        // Any other line is an error: a file that is no export must not be truncated.
         match serde_json::from_str(&text)? {
             Line::Resource(line) => (end, last) = (place, Last::Resource(line.kind, line.id)),
             Line::End => return Ok((file, Last::End)),

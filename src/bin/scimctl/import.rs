@@ -72,6 +72,7 @@ pub(crate) async fn run(
     audit: &mut Audit,
 ) -> Result<(Value, bool)> {
     let Import { tenant, file } = import;
+    // The whole file is parsed before the first write: a truncated one changes nothing.
     let lines = count(&file)?;
     let record = record(store, packaged, &tenant, &file, now).await?;
     let kinds = record.registry(packaged)?.resource_types;
@@ -144,6 +145,7 @@ impl Importer<'_> {
             match self.read(&line) {
                 Err(problem) => self.problems.push(format!("line {number}: {problem}")),
                 Ok((kind, resource)) => match existing.get(&(kind.name.clone(), resource.id.clone())) {
+                    // Not by version, which an earlier run may have raised by adding members.
                     Some(existing) if existing.attributes == resource.attributes => self.kept += 1,
                     Some(_) => self.problems.push(differs(number, &kind, &resource.id)),
                     None => wanted.push((number, kind, resource)),
@@ -159,6 +161,7 @@ impl Importer<'_> {
         for (number, kind, id, restored) in restored {
             match restored {
                 Ok(Created::Created) => self.made += 1,
+                // Another process created it after the look-up. A second run compares the two.
                 Ok(Created::AlreadyExists) => self.problems.push(differs(number, &kind, &id)),
                 Err(error) => self.problem(number, error)?,
             }
@@ -186,6 +189,7 @@ impl Importer<'_> {
     fn read(&self, line: &ResourceLine) -> Result<(Arc<ResourceType>, Resource)> {
         let kind =
             self.kinds.get(&line.kind).ok_or_else(|| format!("resource type {} not found", line.kind))?;
+        // `try_parse` takes other forms too, which would be other keys of the table.
         if Uuid::try_parse(&line.id).map(|id| id.to_string()).as_ref() != Ok(&line.id) {
             return Err(format!("id {} must be a UUID in lower case", line.id).into());
         }
@@ -285,6 +289,7 @@ async fn record(
     };
     let (policy, oauth, definitions) = (line.policy, line.oauth, line.definitions);
     let record = TenantRecord { policy, oauth, definitions, ..TenantRecord::new(now) };
+    // Before the tenant exists: with unusable definitions each request to it would fail.
     record.registry(packaged)?;
     if store.create_tenant(name, &record).await? == Created::AlreadyExists {
         return Err(

@@ -140,6 +140,7 @@ pub(crate) async fn run(store: &Store, command: Tenant, now: Timestamp) -> Resul
         Tenant::Set { name, settings } => {
             let seen = known(store, &name).await?.policy;
             let policy = seen.with(&settings.settings)?;
+            // A write on condition: of two commands at once, the second must not undo the first.
             if !store.change_policy(&name, &seen, &policy).await? {
                 return Err("the policies were changed by another process: retry".into());
             }

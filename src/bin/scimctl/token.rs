@@ -65,6 +65,7 @@ pub(crate) enum Token {
 pub(crate) async fn run(store: &Store, command: Token, now: Timestamp) -> Result<Value> {
     match command {
         Token::Create { tenant, days, read_only, user } => {
+            // The table would accept a token of a missing tenant: the condition is on its key alone.
             known(store, &tenant).await?;
             let (kid, secret) = random()?;
             let expires = days.map(|days| later(now, days));
