@@ -10,9 +10,9 @@ use crate::scim::etag;
 use crate::scim::member::{self, MemberChanges, Touched};
 use crate::scim::patch::Patch;
 use crate::scim::projection::Projection;
-use crate::scim::resource::{Attributes, Resource};
+use crate::scim::resource::Attributes;
 use crate::scim::schema::{Mutability, ResourceType};
-use crate::store::{Apply, Blind, Change, Error as StoreError, MemberChange};
+use crate::store::{Apply, Blind, Change, ChangedGroup, Error as StoreError, MemberChange};
 
 impl RequestContext<'_> {
     pub(super) async fn create(&self, kind: &ResourceType) -> Result<Response> {
@@ -57,10 +57,10 @@ impl RequestContext<'_> {
             let touched = Touched::Named(MemberChanges::only(members));
             let change = MemberChange { apply: Some(&apply), touched: &touched };
             let resource = match self.change_members(kind, id, change).await? {
-                Some(resource) => resource,
+                ChangedGroup::Known(resource) => *resource,
                 // An answer in bulk shows no members, so they are not read for it.
-                None if self.in_bulk => return Ok(Response::empty(200)),
-                None => self.get_expanded(kind, id, &projection).await?,
+                ChangedGroup::Unread if self.in_bulk => return Ok(Response::empty(200)),
+                ChangedGroup::Unread => self.get_expanded(kind, id, &projection).await?,
             };
             return Ok(self.resource(200, kind, &resource, &projection));
         }
@@ -118,15 +118,14 @@ impl RequestContext<'_> {
         Ok(self.resource(200, kind, &resource, projection))
     }
 
-    /// Changes the members of a group. Returns the group afterwards, where it is known.
     async fn change_members(
         &self,
         kind: &ResourceType,
         id: &str,
         change: MemberChange<'_>,
-    ) -> Result<Option<Resource>> {
+    ) -> Result<ChangedGroup> {
         let mut changed = self.writer(kind).change_members(id, &self.precondition(), change).await?;
-        if let Some(resource) = &mut changed {
+        if let ChangedGroup::Known(resource) = &mut changed {
             self.add_member_refs(kind, resource);
         }
         Ok(changed)

@@ -3,12 +3,16 @@
 //! A token is `scim_<tenant>_<kid>_<secret>`, or a JWT signed by the authorization
 //! server of the tenant in the path. The tenant is known before anything is read, and
 //! a wrong token costs at most one read of the table.
+//!
+//! * `token`: the text of a token, and random digits for a new one.
+//! * `jwt`: tokens that an authorization server has signed.
+//! * `jwks`: the keys of that server, fetched when a token needs them.
+//! * `rate_limit`: how many requests a tenant may send.
 
 mod jwks;
 pub mod jwt;
 pub(crate) mod rate_limit;
-#[cfg(feature = "cli")]
-pub mod secret;
+pub mod token;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -19,6 +23,7 @@ use subtle::ConstantTimeEq;
 
 use self::jwks::Jwks;
 use self::jwt::Refusal;
+pub use self::token::Token;
 use crate::lambda::Request;
 use crate::route::Location;
 use crate::scim::error::{Error, ErrorKind, Result};
@@ -82,14 +87,6 @@ struct Known {
     /// The record of the token; `None` for an authorization server.
     token: Option<TokenRecord>,
     tenant: Arc<Tenant>,
-}
-
-/// A parsed token, not yet checked.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Token<'a> {
-    pub tenant: TenantName,
-    pub kid: &'a str,
-    pub secret: &'a str,
 }
 
 impl Auth {
@@ -226,20 +223,6 @@ impl TokenRecord {
     /// Compares in constant time, so that timing does not reveal how much of a secret is right.
     fn is_of(&self, secret: &str) -> bool {
         crate::store::sha256(secret).as_bytes().ct_eq(self.sha256.as_bytes()).into()
-    }
-}
-
-impl<'a> Token<'a> {
-    pub fn parse(text: &'a str) -> Option<Self> {
-        // From the left: names of tenants and key ids have no underscore, but a secret may.
-        let (tenant, rest) = text.strip_prefix("scim_")?.split_once('_')?;
-        let (kid, secret) = rest.split_once('_')?;
-        let fits = |part: &str, most: usize| {
-            (1..=most).contains(&part.len())
-                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
-        };
-        (fits(kid, 32) && fits(secret, 128)).then_some(())?;
-        Some(Self { tenant: TenantName::parse(tenant)?, kid, secret })
     }
 }
 

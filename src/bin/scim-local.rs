@@ -11,7 +11,7 @@ use clap::Parser;
 use jiff::{Timestamp, Unit};
 use scim_lambda::app::App;
 use scim_lambda::auth::Token;
-use scim_lambda::auth::secret;
+use scim_lambda::auth::token::digits;
 use scim_lambda::config::{Config, read_definitions};
 use scim_lambda::cursor::CursorKey;
 use scim_lambda::local;
@@ -95,7 +95,7 @@ async fn run(options: Options, sources: Sources) -> Result<()> {
     // is closed.
     let stop = stop()?;
     let mut config = Config::new(TABLE);
-    config.cursor_key = CursorKey::parse(&secret::digits(32)?);
+    config.cursor_key = CursorKey::parse(&digits(32)?);
     if let Some(path) = &options.definitions {
         config.definitions = read_definitions(path).map_err(|error| format!("--definitions {error}"))?;
     }
@@ -161,7 +161,7 @@ fn stop() -> io::Result<impl Future<Output = ()> + Send> {
 /// Only the hash of a token is kept, so each start creates another. The tokens of earlier
 /// starts on the same file stay valid.
 fn new_token() -> Result<String> {
-    Ok(format!("scim_{TENANT}_{}_{}", secret::digits(4)?, secret::digits(32)?))
+    Ok(format!("scim_{TENANT}_{}_{}", digits(4)?, digits(32)?))
 }
 
 /// Creates the tenant if it is missing, changes its policy as the options say, and creates

@@ -15,7 +15,7 @@ use crate::scim::etag::Precondition;
 use crate::scim::member::{MemberChanges, Touched};
 use crate::scim::policy::Policy;
 use crate::scim::schema::ResourceType;
-use crate::store::dynamo::client::Written;
+use crate::store::dynamo::client::{Applied, Written};
 use crate::store::dynamo::expression::Expression;
 use crate::store::dynamo::item::{read, value};
 use crate::store::error::Error;
@@ -23,7 +23,7 @@ use crate::store::group::change::MemberChange;
 use crate::store::limits::{GROUPS_AT_ONCE, LEAVE_TIME, ROUND, ROUNDS};
 use crate::store::table::audit_trail::AuditTrail;
 use crate::store::table::directory::{Collection, Directory};
-use crate::store::table::job::{DEPARTED, Job, STAGED};
+use crate::store::table::job::{DEPARTED, Job, JobState, STAGED};
 use crate::store::table::lock::UNLOCKED;
 use crate::store::table::resource_item::ResourceItem;
 use crate::store::table::visibility::Visibility;
@@ -87,15 +87,16 @@ impl<'a> Directory<'a> {
             for item in page {
                 let job: Job = read(item)?;
                 // One job that fails does not keep the others from being done.
-                let done = cleanup.do_if_due(&job).await.unwrap_or_else(|error| {
+                let state = cleanup.do_if_due(&job).await.unwrap_or_else(|error| {
                     tracing::warn!(%error, "a job is left to the next sweep");
-                    false
+                    JobState::Left
                 });
-                if done {
-                    swept.done += 1;
-                } else {
-                    swept.left += 1;
-                    swept.oldest = swept.oldest.into_iter().chain([job.due]).min();
+                match state {
+                    JobState::Done => swept.done += 1,
+                    JobState::Left => {
+                        swept.left += 1;
+                        swept.oldest = swept.oldest.into_iter().chain([job.due]).min();
+                    }
                 }
             }
         }
@@ -114,8 +115,8 @@ impl Cleanup<'_> {
         }
     }
 
-    /// Removes a round of memberships of a deleted resource. Returns whether it had none.
-    async fn leave(self, id: &str) -> Result<bool, Error> {
+    /// Removes a round of memberships of a deleted resource. It is done once there are none.
+    async fn leave(self, id: &str) -> Result<JobState, Error> {
         let Directory { table, .. } = self.directory;
         // The index may lack a membership that was written a moment ago. Only the job, which is
         // due later, concludes that none is left.
@@ -125,13 +126,13 @@ impl Cleanup<'_> {
             .iter()
             .filter_map(|partition| self.directory.group_at(self.groups, partition))
             .collect();
-        let had_none = groups.is_empty();
+        let state = if groups.is_empty() { JobState::Done } else { JobState::Left };
         let leaving = groups.into_iter().map(|(kind, group)| Box::pin(self.leave_group(kind, group, id)));
         // All of them run to their end before an error of one is returned.
         let left: Vec<Result<(), Error>> =
             stream::iter(leaving.collect::<Vec<_>>()).buffer_unordered(GROUPS_AT_ONCE).collect().await;
         left.into_iter().collect::<Result<(), Error>>()?;
-        Ok(had_none)
+        Ok(state)
     }
 
     async fn leave_group(self, kind: &ResourceType, group: &str, member: &str) -> Result<(), Error> {
@@ -157,18 +158,20 @@ impl Cleanup<'_> {
         self.directory.collection(kind).writer(context)
     }
 
-    /// Returns whether the job is done.
-    async fn do_if_due(self, job: &Job) -> Result<bool, Error> {
-        let done = job.due <= self.now && Box::pin(self.do_job(job)).await?;
-        if done {
+    async fn do_if_due(self, job: &Job) -> Result<JobState, Error> {
+        if job.due > self.now {
+            return Ok(JobState::Left);
+        }
+        let state = Box::pin(self.do_job(job)).await?;
+        if state == JobState::Done {
             job.end(self.directory).await?;
         }
-        Ok(done)
+        Ok(state)
     }
 
-    async fn do_job(self, job: &Job) -> Result<bool, Error> {
+    async fn do_job(self, job: &Job) -> Result<JobState, Error> {
         let Some((work, id)) = job.sk.split_once('#') else {
-            return Ok(true);
+            return Ok(JobState::Done);
         };
         let group =
             self.groups.iter().find(|kind| kind.name == job.kind).map(|kind| self.directory.collection(kind));
@@ -180,33 +183,35 @@ impl Cleanup<'_> {
                 for _ in 0..ROUNDS {
                     // The index may still show what the round before has removed. Removing it again is
                     // a no-op.
-                    if self.leave(id).await? {
-                        return Ok(true);
+                    if self.leave(id).await? == JobState::Done {
+                        return Ok(JobState::Done);
                     }
                 }
-                Ok(false)
+                Ok(JobState::Left)
             }
             (STAGED, Some(groups)) => self.clean(groups, id, job).await,
-            _ => Ok(true),
+            _ => Ok(JobState::Done),
         }
     }
 
     /// Deletes the memberships that staged changes of a group have left behind: removed
     /// ones, and those added by changes that never happened.
-    async fn clean(self, groups: Collection<'_>, id: &str, job: &Job) -> Result<bool, Error> {
+    async fn clean(self, groups: Collection<'_>, id: &str, job: &Job) -> Result<JobState, Error> {
         let Directory { table, .. } = self.directory;
         let Some(group) = groups.observe(id).await? else {
             // A creation that is still in progress finds its job claimed, and fails.
             self.claim(job).await?;
             delete_memberships(groups, id).await?;
-            return Ok(true);
+            return Ok(JobState::Done);
         };
         let mut visibility = group.visibility.clone().unwrap_or_default();
         if visibility.staged.is_some() {
             // A change that has ended since the group was read is left to a later sweep, too: the
             // group as it was read no longer decides what counts.
-            if !visibility.is_overdue(self.now) || !table.abort(group.key(), &visibility).await? {
-                return Ok(false);
+            if !visibility.is_overdue(self.now)
+                || table.abort(group.key(), &visibility).await? == Applied::Conflict
+            {
+                return Ok(JobState::Left);
             }
             // As the abort wrote it: `forget_aborted` compares the list.
             visibility.aborted.push(visibility.epoch);
@@ -233,7 +238,7 @@ impl Cleanup<'_> {
         if !visibility.aborted.is_empty() {
             self.forget_aborted(&group, &visibility).await?;
         }
-        Ok(true)
+        Ok(JobState::Done)
     }
 
     /// Marks the job, so that a creation which has put it can no longer complete.

@@ -39,12 +39,12 @@ pub use self::audit::Audited;
 pub use self::cleanup::Swept;
 pub(crate) use self::digest::sha256;
 use self::dynamo::client::Table;
-pub use self::dynamo::client::client_config;
 #[cfg(feature = "cli")]
 pub use self::dynamo::client::local_config;
+pub use self::dynamo::client::{Applied, client_config};
 pub use self::dynamo::meter::{Meter, Reading};
 pub use self::error::Error;
-pub use self::group::change::{Apply, MemberChange};
+pub use self::group::change::{Apply, ChangedGroup, MemberChange};
 pub use self::group::groups_of::DirectGroup;
 pub(crate) use self::limits::USE_INTERVAL;
 pub use self::limits::{MAX_INDEX_ROWS, MAX_RESOURCE_BYTES, RETRY_AFTER};

@@ -8,7 +8,7 @@ use crate::scim::policy::Policy;
 use crate::scim::registry::Registry;
 use crate::scim::registry::custom::Definitions;
 use crate::store::Store;
-use crate::store::dynamo::client::Written;
+use crate::store::dynamo::client::{Applied, Written};
 use crate::store::dynamo::expression::Expression;
 use crate::store::dynamo::item::{Key, item_at, read, value};
 use crate::store::dynamo::transaction::Action;
@@ -44,7 +44,7 @@ impl Store {
             Action::create(listed_tenant(tenant).into_item()),
         ];
         let outcome = self.table.transact(actions).await?;
-        Ok(if outcome.is_applied() { Created::Created } else { Created::AlreadyExists })
+        Ok(Created::from(outcome))
     }
 
     /// Rejects all requests for a tenant that exists, or accepts them again. A tenant that
@@ -65,20 +65,20 @@ impl Store {
         self.set(tenant, "policy", Some(policy)).await
     }
 
-    /// Replaces a policy by one that was made from it. Returns `false` if it has changed
+    /// Replaces a policy by one that was made from it. Conflicts if it has changed
     /// since it was read.
     pub async fn change_policy(
         &self,
         tenant: &TenantName,
         observed: &Policy,
         policy: &Policy,
-    ) -> Result<bool, Error> {
+    ) -> Result<Applied, Error> {
         let change = Expression::when("attribute_exists(pk)")
             .and("#policy = :observed")
             .set("#policy = :policy")
             .value(":observed", value(observed)?)
             .value(":policy", value(policy)?);
-        Ok(self.table.update(self.directory(tenant).tenant_key(), change).await?.is_applied())
+        Ok(self.table.update(self.directory(tenant).tenant_key(), change).await?.into())
     }
 
     /// Replaces the authorization server of a tenant that exists.

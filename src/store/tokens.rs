@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use crate::store::Store;
-use crate::store::dynamo::client::Written;
+use crate::store::dynamo::client::{Applied, Written};
 use crate::store::dynamo::expression::Expression;
 use crate::store::dynamo::item::{Key, item_at, read, value};
 use crate::store::dynamo::transaction::Action;
@@ -78,14 +78,14 @@ impl Store {
             .collect()
     }
 
-    /// Creates a token and ends the one that it replaces by one transaction. Returns `false`
+    /// Creates a token and ends the one that it replaces by one transaction. Conflicts
     /// if that one is gone or has another end than was observed.
     pub async fn rotate_token(
         &self,
         tenant: &TenantName,
         old: Rotated<'_>,
         (kid, record): (&str, &TokenRecord),
-    ) -> Result<bool, Error> {
+    ) -> Result<Applied, Error> {
         let directory = self.directory(tenant);
         let observed = match old.expires {
             Some(expires) => Expression::when("expires = :observed").value(":observed", value(&expires)?),
@@ -98,7 +98,7 @@ impl Store {
             ),
             Action::create(item_at(directory.token_key(kid), record)?),
         ];
-        Ok(self.table.transact(actions).await?.is_applied())
+        Ok(self.table.transact(actions).await?.into())
     }
 
     pub async fn revoke_token(&self, tenant: &TenantName, kid: &str) -> Result<(), Error> {

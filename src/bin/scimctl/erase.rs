@@ -1,7 +1,7 @@
 //! `scimctl tenant delete`.
 
 use jiff::{SignedDuration, Timestamp};
-use scim_lambda::store::{Store, TenantName};
+use scim_lambda::store::{Applied, Store, TenantName};
 use serde_json::{Value, json};
 
 use crate::tenant::known;
@@ -31,7 +31,7 @@ pub(crate) async fn tenant(store: &Store, name: &TenantName, yes: bool, now: Tim
         confirm(yes, &format!("All users, groups and tokens of {} will be deleted.", name.as_str()))?;
         // `since` is part of the condition: a tenant that was enabled and disabled again during
         // the confirmation must wait again.
-        if !store.begin_erasure(name, since).await? {
+        if store.begin_erasure(name, since).await? == Applied::Conflict {
             return Err(format!("tenant {} was enabled by another process", name.as_str()).into());
         }
     }

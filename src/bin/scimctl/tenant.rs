@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use scim_lambda::auth::jwt::{self, parse_keys};
 use scim_lambda::scim::policy::Policy;
-use scim_lambda::store::{Algorithm, Created, Keys, Oauth, Store, TenantName, TenantRecord};
+use scim_lambda::store::{Algorithm, Applied, Created, Keys, Oauth, Store, TenantName, TenantRecord};
 use serde_json::{Map, Value, json};
 
 use crate::{Answer, Result, confirm, erase};
@@ -141,7 +141,7 @@ pub(crate) async fn run(store: &Store, command: Tenant, now: Timestamp) -> Resul
             let seen = known(store, &name).await?.policy;
             let policy = seen.with(&settings.settings)?;
             // A write on condition: of two commands at once, the second must not undo the first.
-            if !store.change_policy(&name, &seen, &policy).await? {
+            if store.change_policy(&name, &seen, &policy).await? == Applied::Conflict {
                 return Err("the policies were changed by another process: retry".into());
             }
             show(store, &name).await

@@ -2,8 +2,8 @@
 
 use clap::Subcommand;
 use jiff::{SignedDuration, Timestamp};
-use scim_lambda::auth::secret;
-use scim_lambda::store::{Created, Rotated, Scope, Store, TenantName, TokenRecord};
+use scim_lambda::auth::token::digits;
+use scim_lambda::store::{Applied, Created, Rotated, Scope, Store, TenantName, TokenRecord};
 use serde_json::{Value, json};
 
 use crate::tenant::{known, tenant_name};
@@ -86,7 +86,7 @@ pub(crate) async fn run(store: &Store, command: Token, now: Timestamp) -> Result
             let expires = days.map(|days| later(now, days)).or(lasts);
             let record = TokenRecord { expires, scope, user, ..TokenRecord::new(&secret, now) };
             let rotated = Rotated { kid: &old, expires: seen, ends };
-            if !store.rotate_token(&tenant, rotated, (&kid, &record)).await? {
+            if store.rotate_token(&tenant, rotated, (&kid, &record)).await? == Applied::Conflict {
                 return Err(format!("token {old} was changed by another process: retry").into());
             }
             Ok(once(&tenant, &kid, &secret, &record))
@@ -118,7 +118,7 @@ fn later(now: Timestamp, days: u16) -> Timestamp {
 
 /// Returns a random key id, and a random secret of 256 bits.
 fn random() -> Result<(String, String)> {
-    Ok((secret::digits(4)?, secret::digits(32)?))
+    Ok((digits(4)?, digits(32)?))
 }
 
 /// Returns a token with its secret, which is shown only when the token is created.

@@ -18,7 +18,7 @@ use crate::store::Store;
 use crate::store::admin::repair::Repair;
 use crate::store::admin::snapshot::{CheckedResource, Partitions, Snapshot};
 use crate::store::dynamo::item::Key;
-use crate::store::dynamo::transaction::Action;
+use crate::store::dynamo::transaction::{Action, Outcome};
 use crate::store::error::Error;
 use crate::store::table::census::{counter_name, counter_of};
 use crate::store::table::directory::{Directory, TenantName};
@@ -85,8 +85,10 @@ impl Store {
         if finding.repair.is_empty() {
             return Ok(Repaired::NeedsDecision);
         }
-        let outcome = self.table.transact(finding.repair.clone()).await?;
-        Ok(if outcome.is_applied() { Repaired::Repaired } else { Repaired::Changed })
+        Ok(match self.table.transact(finding.repair.clone()).await? {
+            Outcome::Applied => Repaired::Repaired,
+            Outcome::Failed(_) => Repaired::Changed,
+        })
     }
 
     async fn look(

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use crate::store::Store;
 use crate::store::dynamo::batch::Statement;
+use crate::store::dynamo::client::Applied;
 use crate::store::dynamo::expression::Expression;
 use crate::store::dynamo::item::{Key, value};
 use crate::store::error::Error;
@@ -15,12 +16,15 @@ const BATCH: usize = 1_000;
 
 impl Store {
     /// Deletes the record of a tenant that is disabled since `disabled`, so that it cannot
-    /// be enabled again. Returns `false` if it was enabled in between.
-    pub async fn begin_erasure(&self, tenant: &TenantName, disabled: Timestamp) -> Result<bool, Error> {
+    /// be enabled again. Conflicts if it was enabled in between.
+    pub async fn begin_erasure(&self, tenant: &TenantName, disabled: Timestamp) -> Result<Applied, Error> {
         let is_disabled = Expression::when("#disabled = :disabled").value(":disabled", value(&disabled)?);
         let deleted = self.table.delete(self.directory(tenant).tenant_key(), is_disabled).await?;
         // If the record is gone, an attempt whose answer was lost has deleted it.
-        Ok(deleted.is_applied() || self.tenant(tenant).await?.is_none())
+        match Applied::from(deleted) {
+            Applied::Conflict if self.tenant(tenant).await?.is_none() => Ok(Applied::Applied),
+            deleted => Ok(deleted),
+        }
     }
 
     /// Deletes every item of a tenant whose record is gone. Its name leaves the list of all

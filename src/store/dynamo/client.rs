@@ -39,9 +39,20 @@ pub(crate) enum Written {
     Conflict(Option<Item>),
 }
 
-impl Written {
-    pub(crate) fn is_applied(&self) -> bool {
-        matches!(self, Self::Applied(_))
+/// The result of a write on the condition that a record is as it was observed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    Applied,
+    /// The record has changed since it was observed.
+    Conflict,
+}
+
+impl From<Written> for Applied {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Applied(_) => Self::Applied,
+            Written::Conflict(_) => Self::Conflict,
+        }
     }
 }
 

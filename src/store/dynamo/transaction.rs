@@ -9,7 +9,7 @@ use aws_sdk_dynamodb::types::{
 };
 
 use crate::store::digest::sha256;
-use crate::store::dynamo::client::Table;
+use crate::store::dynamo::client::{Applied, Table};
 use crate::store::dynamo::expression::{Expression, Rendered};
 use crate::store::dynamo::item::{Item, Key};
 use crate::store::dynamo::retry::Retry;
@@ -44,9 +44,12 @@ pub(crate) struct Failure {
     pub(crate) others: Vec<usize>,
 }
 
-impl Outcome {
-    pub(crate) fn is_applied(&self) -> bool {
-        matches!(self, Self::Applied)
+impl From<Outcome> for Applied {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Applied => Self::Applied,
+            Outcome::Failed(_) => Self::Conflict,
+        }
     }
 }
 

@@ -22,6 +22,14 @@ use crate::store::table::write_context::Writer;
 /// for each state that the resource is observed in.
 pub type Apply<'a> = &'a (dyn Fn(&Attributes) -> ScimResult<Option<Attributes>> + Sync);
 
+/// A group after a change of its members.
+pub enum ChangedGroup {
+    /// The group with its members.
+    Known(Box<Resource>),
+    /// The change needed no read of all members.
+    Unread,
+}
+
 /// A change of a group's members, and of its own attributes with them.
 pub struct MemberChange<'a> {
     /// The change of the attributes, if more than members can change. The members are
@@ -31,14 +39,13 @@ pub struct MemberChange<'a> {
 }
 
 impl Writer<'_> {
-    /// Changes the members of a group. Returns the group afterwards with its members,
-    /// where both are known without another read.
+    /// Changes the members of a group.
     pub async fn change_members(
         self,
         id: &str,
         precondition: &Precondition,
         change: MemberChange<'_>,
-    ) -> Result<Option<Resource>, Error> {
+    ) -> Result<ChangedGroup, Error> {
         let mut edit = self.edit(id, precondition)?;
         let mut observed = None;
         let mut members = MembersEdit { change: &change, resolved: None };
@@ -47,7 +54,7 @@ impl Writer<'_> {
         {
             if let (Some(single), None) = (single(changes), change.apply) {
                 match edit.change_one(single).await {
-                    Ok(Attempt::Applied(())) => return Ok(None),
+                    Ok(Attempt::Applied(())) => return Ok(ChangedGroup::Unread),
                     Ok(Attempt::Conflict(_)) => {}
                     Err(error) => return edit.resolve_ambiguous(error, &members).await,
                 }
@@ -68,22 +75,21 @@ struct MembersEdit<'a> {
 }
 
 impl Edit for MembersEdit<'_> {
-    /// The group, where all of its members are known.
-    type Done = Option<Resource>;
+    type Done = ChangedGroup;
 
     async fn attempt(
         &self,
         edit: &mut PendingEdit<'_>,
         observed: ResourceItem,
-    ) -> Result<Attempt<Option<Resource>>, Error> {
+    ) -> Result<Attempt<ChangedGroup>, Error> {
         let edits = edit.edits(&observed, self.change, self.resolved.as_deref()).await?;
         edit.carry_out(&observed, edits).await
     }
 
-    fn resolve(&self, edit: &PendingEdit<'_>, current: Option<ResourceItem>) -> Option<Option<Resource>> {
+    fn resolve(&self, edit: &PendingEdit<'_>, current: Option<ResourceItem>) -> Option<ChangedGroup> {
         let current = current.filter(|current| current.is_by(&edit.write_id))?;
         edit.writer.record_found(&current, &edit.write_id);
-        Some(None)
+        Some(ChangedGroup::Unread)
     }
 }
 
@@ -92,7 +98,7 @@ impl PendingEdit<'_> {
         &mut self,
         observed: &ResourceItem,
         mut edits: Edits,
-    ) -> Result<Attempt<Option<Resource>>, Error> {
+    ) -> Result<Attempt<ChangedGroup>, Error> {
         let Writer { collection, context } = self.writer;
         let members = usize::try_from(observed.visibility().members);
         context.policy.mass_removal.check(edits.removed.len(), members.unwrap_or(usize::MAX))?;
@@ -102,6 +108,7 @@ impl PendingEdit<'_> {
             edits.nesting = Some(collection.check_cycles(&observed.sk, groups).await?);
         }
         let after = edits.after(self.writer, observed);
+        let after = after.map_or(ChangedGroup::Unread, |group| ChangedGroup::Known(Box::new(group)));
         if edits.is_empty() {
             // Adding a value that exists changes nothing, not even `meta` (RFC 7644 s3.5.2.1).
             return Ok(Attempt::Applied(after));

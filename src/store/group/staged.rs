@@ -19,6 +19,7 @@ use crate::store::dynamo::retry::Retry;
 use crate::store::dynamo::transaction::{Failure, Outcome};
 use crate::store::error::Error;
 use crate::store::group::edits::{Edits, difference};
+use crate::store::table::job::PutJob;
 use crate::store::table::lock::LOCKED_BY_US;
 use crate::store::table::membership::{Membership, ResolvedMember};
 use crate::store::table::pending_edit::{Attempt, PendingEdit};
@@ -47,7 +48,7 @@ impl PendingEdit<'_> {
         edits: &Edits,
     ) -> Result<Attempt<()>, Error> {
         let table = self.writer.table();
-        let is_only_job = self.writer.put_staged_job(&observed.sk).await?;
+        let job = self.writer.put_staged_job(&observed.sk).await?;
         let Some(visibility) = self.writer.lock(observed, &self.write_id).await? else {
             // The job stays. The faster writer may have put it as well, as a group has only one,
             // and a job without work ends when it is due.
@@ -68,7 +69,7 @@ impl PendingEdit<'_> {
             // Removed memberships are only tagged so far, and the job deletes them. A job that was
             // there before this change may have other work.
             let has_left_nothing = edits.removed.is_empty() && visibility.aborted.is_empty();
-            if is_only_job
+            if job == PutJob::New
                 && has_left_nothing
                 && let Err(error) = self.writer.drop_staged_job(&observed.sk).await
             {

@@ -21,6 +21,15 @@ pub enum Created {
     AlreadyExists,
 }
 
+impl From<Outcome> for Created {
+    fn from(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Applied => Self::Created,
+            Outcome::Failed(_) => Self::AlreadyExists,
+        }
+    }
+}
+
 impl Writer<'_> {
     /// Creates a resource under a new id.
     pub async fn create(self, attributes: Attributes, members: Vec<Member>) -> Result<Resource, Error> {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::store::dynamo::client::Written;
 use crate::store::dynamo::expression::Expression;
 use crate::store::dynamo::item::{Key, item, text, value};
 use crate::store::dynamo::transaction::Action;
@@ -16,6 +17,22 @@ pub(crate) const DEPARTED: &str = "left";
 
 /// The work for a group with a staged change, or one that is created with many members.
 pub(crate) const STAGED: &str = "staged";
+
+/// The state of a job after a sweep has worked on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JobState {
+    Done,
+    /// A later sweep must take the job up again.
+    Left,
+}
+
+/// The result of putting a job under a name that may be in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PutJob {
+    New,
+    /// The job of an earlier request, whose work is left.
+    Existing,
+}
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
@@ -65,10 +82,8 @@ impl Writer<'_> {
     }
 
     /// Puts the job of a staged change, before its first membership is written. One job
-    /// is enough for all staged changes of a group; it is due after the last. Returns
-    /// whether there was none before.
-    pub(crate) async fn put_staged_job(self, id: &str) -> Result<bool, Error> {
-        use crate::store::dynamo::client::Written;
+    /// is enough for all staged changes of a group; it is due after the last.
+    pub(crate) async fn put_staged_job(self, id: &str) -> Result<PutJob, Error> {
         let job = self.job(STAGED, id);
         let put = Expression::default()
             .set("#type = :type")
@@ -76,11 +91,10 @@ impl Writer<'_> {
             .value(":type", text(job.kind.as_str()))
             .value(":due", value(&job.due)?);
         // An update rather than a put: the mark of a sweep that has claimed the job remains.
-        match self.table().update(job.key(), put).await? {
-            Written::Applied(before) | Written::Conflict(before) => {
-                Ok(before.is_none_or(|before| !before.contains_key("due")))
-            }
-        }
+        let (Written::Applied(before) | Written::Conflict(before)) =
+            self.table().update(job.key(), put).await?;
+        let existed = before.is_some_and(|before| before.contains_key("due"));
+        Ok(if existed { PutJob::Existing } else { PutJob::New })
     }
 
     /// Makes the action of a creation that ends its own job. It fails once a sweep has

@@ -1,7 +1,7 @@
 //! The mark that a staged change sets on its group. While it is set, no other write but
 //! a deletion changes the group.
 
-use crate::store::dynamo::client::{Table, Written};
+use crate::store::dynamo::client::{Applied, Table, Written};
 use crate::store::dynamo::expression::Expression;
 use crate::store::dynamo::item::{Key, number, read, value};
 use crate::store::error::Error;
@@ -53,9 +53,9 @@ impl Writer<'_> {
 
 impl Table {
     /// Ends a staged change without its effect: its memberships are void, including those
-    /// that a dead process has still to write. Returns `false` if the change has ended
+    /// that a dead process has still to write. Conflicts if the change has ended
     /// since `visibility` was read.
-    pub(crate) async fn abort(&self, group: Key, visibility: &Visibility) -> Result<bool, Error> {
+    pub(crate) async fn abort(&self, group: Key, visibility: &Visibility) -> Result<Applied, Error> {
         let mut aborted = visibility.aborted.clone();
         aborted.push(visibility.epoch);
         let abort = Expression::when("roster.epoch = :epoch")
@@ -65,6 +65,6 @@ impl Table {
             .remove("roster.staged")
             .value(":epoch", number(visibility.epoch))
             .value(":aborted", value(&aborted)?);
-        Ok(self.update(group, abort).await?.is_applied())
+        Ok(self.update(group, abort).await?.into())
     }
 }
