@@ -1,5 +1,5 @@
 //! The rate limit of a tenant: a token bucket for each tenant, in each instance of the
-//! function, so that it costs no call. Off unless the tenant's policy has a limit.
+//! function, so that it costs no call. An empty bucket is a 429. Off unless the tenant's policy has a limit.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -36,7 +36,7 @@ pub enum ErrorKind {
     VersionMismatch,
     TooLarge,
     UnsupportedMediaType,
-    /// Contention with other writers, or exhausted capacity.
+    /// Contention with other writers, exhausted capacity, or the rate limit of the tenant.
     Busy {
         retry_after: u32,
     },

@@ -9,7 +9,7 @@ use crate::scim::policy::GroupCycles;
 use crate::scim::resource::{Attributes, Resource};
 use crate::store::dynamo::item::{Key, read};
 use crate::store::error::Error;
-use crate::store::group::edits::Edits;
+use crate::store::group::planned_edits::Edits;
 use crate::store::limits::{MAX_ACTIONS, MAX_STAGED};
 use crate::store::table::index_rows::NewAttributes;
 use crate::store::table::membership::{Membership, ResolvedMember};

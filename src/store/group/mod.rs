@@ -5,7 +5,7 @@
 //! * `groups_of`: the groups of a member.
 //! * `resolve`: the members that a client names, found in the directory.
 //! * `cycles`: groups within groups.
-//! * `edits`: what a change writes, and its actions.
+//! * `planned_edits`: the memberships and attributes that a change will write.
 //! * `initial`: the members that a group is created with.
 //! * `change`: the entry, which chooses between the next two.
 //! * `one_transaction`: a change of up to about 99 members.
@@ -13,10 +13,10 @@
 
 pub(crate) mod change;
 pub(crate) mod cycles;
-pub(crate) mod edits;
 pub(crate) mod groups_of;
 pub(crate) mod initial;
 pub(crate) mod one_transaction;
+pub(crate) mod planned_edits;
 pub(crate) mod read;
 pub(crate) mod resolve;
 pub(crate) mod staged;

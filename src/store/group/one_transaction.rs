@@ -5,7 +5,7 @@ use crate::scim::member::Member;
 use crate::store::dynamo::item::number;
 use crate::store::dynamo::transaction::{Action, Failure, Outcome};
 use crate::store::error::Error;
-use crate::store::group::edits::{Edits, difference};
+use crate::store::group::planned_edits::{Edits, difference};
 use crate::store::table::lock::UNLOCKED;
 use crate::store::table::membership::{Membership, ResolvedMember, delete_membership, member_types};
 use crate::store::table::pending_edit::{Attempt, PendingEdit};

@@ -18,7 +18,7 @@ use crate::store::dynamo::item::{Key, number, read, text};
 use crate::store::dynamo::retry::Retry;
 use crate::store::dynamo::transaction::{Failure, Outcome};
 use crate::store::error::Error;
-use crate::store::group::edits::{Edits, difference};
+use crate::store::group::planned_edits::{Edits, difference};
 use crate::store::table::job::PutJob;
 use crate::store::table::lock::LOCKED_BY_US;
 use crate::store::table::membership::{Membership, ResolvedMember};

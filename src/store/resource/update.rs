@@ -8,7 +8,6 @@ use crate::store::dynamo::item::{Item, number, read, text, value};
 use crate::store::dynamo::transaction::{Action, Failure, Outcome};
 use crate::store::error::Error;
 use crate::store::group::change::Apply;
-use crate::store::limits::MAX_OPERANDS;
 use crate::store::resource::{Blind, Change};
 use crate::store::table::audit_trail::differing;
 use crate::store::table::index_rows::{IndexRows, MovedRows, NewAttributes};
@@ -30,7 +29,7 @@ impl Writer<'_> {
         let mut observed = None;
         if let Some(blind) = change
             .blind
-            .filter(|blind| blind.is_expressible(self.collection.kind) && is_expressible(precondition))
+            .filter(|blind| blind.is_expressible(self.collection.kind) && precondition.is_expressible())
         {
             match edit.write_blind(&blind).await {
                 Ok(Attempt::Applied(resource)) => return Ok(resource),
@@ -68,14 +67,6 @@ impl Edit for Update<'_> {
         let current = current.filter(|current| current.is_by(&edit.write_id))?;
         edit.writer.record_found(&current, &edit.write_id);
         Some(current.into_resource())
-    }
-}
-
-/// Returns true if a condition can express what the client demands.
-fn is_expressible(precondition: &Precondition) -> bool {
-    match precondition {
-        Precondition::Exists => true,
-        Precondition::OneOf(versions) => (1..=MAX_OPERANDS).contains(&versions.len()),
     }
 }
 
@@ -117,13 +108,7 @@ impl PendingEdit<'_> {
                 next = next.and(format!("({})", changes.join(" OR ")));
             }
         }
-        if let Precondition::OneOf(versions) = self.precondition {
-            let names: Vec<String> = (0..versions.len()).map(|index| format!(":v{index}")).collect();
-            next = next.and(format!("#version IN ({})", names.join(", ")));
-            for (name, version) in names.into_iter().zip(versions) {
-                next = next.value(name, number(version.0));
-            }
-        }
+        next = self.precondition.add_to(next);
         let observed =
             match collection.table().update_with(collection.key(self.id), next, &mut self.retry).await? {
                 Written::Applied(before) => {

@@ -12,6 +12,7 @@
 //! * `tenant_record`: a tenant and its tokens.
 //! * `write_context`: the policy, time and audit trail of a write.
 //! * `audit_trail`: the changes that a request made.
+//! * `precondition`: an `If-Match` header as the condition of a write.
 //! * `pending_edit`: the loop that observes, attempts and resolves conflicts.
 //! * `definition`: the table itself, for the emulator.
 
@@ -26,6 +27,7 @@ pub(crate) mod keys;
 pub(crate) mod lock;
 pub(crate) mod membership;
 pub(crate) mod pending_edit;
+mod precondition;
 pub(crate) mod resource_item;
 pub(crate) mod tenant_record;
 pub(crate) mod visibility;
