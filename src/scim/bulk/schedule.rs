@@ -4,7 +4,8 @@
 //! As many as possible run at the same time, as long as the result is that of running
 //! them one by one. An operation waits
 //! * until the resources exist that it refers to by `bulkId`, no matter whether
-//!   earlier or later operations create them,
+//!   earlier or later operations create them; if it changes one of them, until that
+//!   creation is over,
 //! * for each earlier operation that touches the same resource or claims the same
 //!   unique value.
 //!
@@ -46,7 +47,7 @@ struct Node {
     creates: bool,
     /// The number of resources that it refers to and that do not exist yet.
     missing: usize,
-    /// The number of earlier operations that it waits for.
+    /// The number of operations that must be over before it.
     waits_for: usize,
     /// The operations that refer to the resource that it creates.
     referrers: Vec<usize>,
@@ -102,21 +103,26 @@ impl Schedule {
                 }
             }
             // A set: two operations may share several objects, and one of them is done once.
-            let mut earlier = BTreeSet::new();
+            let mut before = BTreeSet::new();
             for (object, access) in uses.of(operation, &referred) {
+                // Until the creation is over, not only until the resource exists: a link that
+                // follows later would undo the change.
+                if let (Object::Created(creator), Access::Change) = (&object, access) {
+                    before.insert(*creator);
+                }
                 let others = accesses.entry(object).or_default();
                 let rivals = others.iter().filter(|(_, other)| *other != access || access == Access::Change);
-                earlier.extend(rivals.map(|(other, _)| *other).filter(|other| *other != index));
+                before.extend(rivals.map(|(other, _)| *other).filter(|other| *other != index));
                 others.push((index, access));
             }
-            for other in &earlier {
+            for other in &before {
                 if let Some(other) = nodes.get_mut(*other) {
                     other.followers.push(index);
                 }
             }
             if let Some(node) = nodes.get_mut(index) {
                 (node.missing, node.waits_for, node.creates) =
-                    (referred.len(), earlier.len(), operation.creates());
+                    (referred.len(), before.len(), operation.creates());
             }
         }
         let mut schedule = Self { nodes, ready: BTreeSet::new() };

@@ -183,6 +183,8 @@ fn an_agenda_comes_to_its_end_and_keeps_the_order() {
         }
         Ok(())
     };
+    // A change of a group that contains itself, while the group is still to be linked.
+    holds((vec![[2, 3, 186, 0], [3, 129, 106, 0], [170, 37, 210, 0]], vec![20])).unwrap();
     let mut runner = TestRunner::new(Config { failure_persistence: None, ..Config::with_cases(1_000) });
     runner.run(&(choices, prop::collection::vec(any::<u8>(), 1..30)), holds).unwrap();
 }
