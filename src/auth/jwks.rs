@@ -46,20 +46,22 @@ struct Fetched {
 }
 
 impl Jwks {
-    /// Returns the keys at a URL, or `None` if none are available. `anew` requests a fetch,
+    /// Returns the keys at a URL, or `None` if none are available. `refresh` requests a fetch,
     /// at most one per `FETCH_INTERVAL`.
-    pub(crate) async fn keys(&self, url: &str, now: Timestamp, anew: bool) -> Option<Arc<JwkSet>> {
+    pub(crate) async fn keys(&self, url: &str, now: Timestamp, refresh: bool) -> Option<Arc<JwkSet>> {
         // The lock is held during a fetch, so that other requests wait for the same keys.
         let mut all = self.0.lock().await;
         let known = all.entry(url.to_owned()).or_default();
         let age = |since: Timestamp| now.duration_since(since);
         let is_fresh = known.keys.as_ref().is_some_and(|(came, _)| age(*came) < KEYS_TIME);
-        if (anew || !is_fresh) && age(known.tried) >= FETCH_INTERVAL {
+        if (refresh || !is_fresh) && age(known.tried) >= FETCH_INTERVAL {
             // Set before the outcome is known: a server that is down is not asked by every request.
             known.tried = now;
             match tokio::time::timeout(FETCH_TIMEOUT, fetch(url)).await {
                 Ok(Ok(keys)) => known.keys = Some((now, Arc::new(keys))),
-                Ok(Err(error)) => tracing::error!(url, %error, "no keys of the authorization server"),
+                Ok(Err(error)) => {
+                    tracing::error!(url, %error, "cannot read the keys of the authorization server");
+                }
                 Err(_) => tracing::error!(url, "the authorization server does not answer"),
             }
         }

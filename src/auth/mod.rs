@@ -130,7 +130,7 @@ impl Auth {
         let credential = (name, String::new());
         let Known { tenant, .. } = self.known(store, &credential, now).await?.ok_or_else(unauthorized)?;
         let oauth = tenant.oauth.as_ref().ok_or_else(unauthorized)?;
-        let check = async |anew| match self.keys(&tenant, oauth, now, anew).await {
+        let check = async |refresh| match self.keys(&tenant, oauth, now, refresh).await {
             Some(keys) => Ok(oauth.check(text, &keys, now)),
             // The token cannot be checked, and the client is not to blame.
             None => Err(ErrorKind::Unavailable { retry_after: RETRY_AFTER }
@@ -151,10 +151,16 @@ impl Auth {
         })
     }
 
-    async fn keys(&self, tenant: &Tenant, oauth: &Oauth, now: Timestamp, anew: bool) -> Option<Arc<JwkSet>> {
+    async fn keys(
+        &self,
+        tenant: &Tenant,
+        oauth: &Oauth,
+        now: Timestamp,
+        refresh: bool,
+    ) -> Option<Arc<JwkSet>> {
         match &oauth.keys {
             Keys::Jwks(_) => tenant.keys.clone(),
-            Keys::JwksUrl(url) => self.jwks.keys(url, now, anew).await,
+            Keys::JwksUrl(url) => self.jwks.keys(url, now, refresh).await,
         }
     }
 

@@ -14,7 +14,7 @@ pub(crate) const MAX_ACTIONS: usize = 100;
 
 /// Unique and look-up rows that a resource may have, and that one change may add and
 /// remove: a transaction holds 100 actions, and up to four of them are not rows.
-pub const MAX_INDEX_ROWS: usize = 96;
+pub(crate) const MAX_INDEX_ROWS: usize = 96;
 
 /// Keys of one `BatchGetItem`.
 pub(crate) const MAX_KEYS: usize = 100;

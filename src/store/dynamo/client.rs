@@ -195,7 +195,7 @@ where
 /// The settings of the client. API Gateway waits at most 29 s, and a request makes up
 /// to four calls in sequence. Retries are those of the standard mode: in the adaptive
 /// mode a throttled tenant slows all others down.
-pub fn client_config(shared: &SdkConfig) -> Builder {
+pub(crate) fn client_config(shared: &SdkConfig) -> Builder {
     Builder::from(shared)
         .interceptor(Metering)
         .retry_config(
