@@ -10,8 +10,10 @@ use crate::scim::etag;
 use crate::scim::member::{self, MemberChanges, Touched};
 use crate::scim::patch::Patch;
 use crate::scim::projection::Projection;
+use crate::scim::registry::roles::AssignableKind;
 use crate::scim::resource::Attributes;
 use crate::scim::schema::{Mutability, ResourceType};
+use crate::scim::user_name;
 use crate::store::{Apply, Blind, Change, ChangedGroup, Error as StoreError, MemberChange};
 
 impl RequestContext<'_> {
@@ -20,7 +22,7 @@ impl RequestContext<'_> {
         let projection = self.projection(kind)?;
         let mut attributes = Reader::new(kind, self.leeway).resource(&self.body()?)?;
         let members = member::take(kind, &mut attributes)?;
-        self.check_roles(kind, None, &attributes)?;
+        self.check_user(kind, None, &attributes)?;
         let mut resource = Box::pin(self.writer(kind).create(attributes, members)).await?;
         self.add_member_refs(kind, &mut resource);
         let location = self.location(kind, &resource.id);
@@ -49,7 +51,7 @@ impl RequestContext<'_> {
         let members = member::take(kind, &mut new)?;
         let apply = |old: &Attributes| {
             check_immutable(kind, old, &new)?;
-            self.check_roles(kind, Some(old), &new)?;
+            self.check_user(kind, Some(old), &new)?;
             Ok((*old != new).then(|| new.clone()))
         };
         // Never blind: the present members decide which of them a PUT removes.
@@ -64,10 +66,10 @@ impl RequestContext<'_> {
             };
             return Ok(self.resource(200, kind, &resource, &projection));
         }
-        // Immutable attributes, and roles that can no longer be assigned, must be compared
-        // with the present ones, so that a write without a read is out of the question.
+        // Immutable attributes, and values that only a user who has them may have, must be
+        // compared with the present ones, so that a write without a read is out of the question.
         let has_immutable = kind.places().any(|place| place.attribute.mutability == Mutability::Immutable);
-        let is_compared = has_immutable || self.check_roles(kind, None, &new).is_err();
+        let is_compared = has_immutable || self.check_user(kind, None, &new).is_err();
         let blind = (!is_compared).then_some(Blind::Replace(&new));
         self.update(kind, id, &projection, Change { blind, apply: &apply }).await
     }
@@ -78,7 +80,7 @@ impl RequestContext<'_> {
         let apply = |old: &Attributes| {
             let after = patch.apply(old)?;
             if let Some(after) = &after {
-                self.check_roles(kind, Some(old), after)?;
+                self.check_user(kind, Some(old), after)?;
             }
             Ok(after)
         };
@@ -146,5 +148,21 @@ impl RequestContext<'_> {
     pub(super) async fn delete(&self, kind: &ResourceType, id: &str) -> Result<Response> {
         self.writer(kind).delete(id, &self.precondition(), &self.groups()).await?;
         Ok(Response::empty(204))
+    }
+
+    /// Refuses values of a user that the policy of the tenant does not accept, unless the
+    /// user has them already.
+    fn check_user(&self, kind: &ResourceType, before: Option<&Attributes>, after: &Attributes) -> Result<()> {
+        if kind.name != "User" {
+            return Ok(());
+        }
+        let policy = &self.tenant.policy;
+        user_name::check(policy.user_name_characters, before, after)?;
+        for assigned in [AssignableKind::Role, AssignableKind::Entitlement] {
+            if let Some(assignables) = self.tenant.registry.assignables(assigned) {
+                assignables.check(policy.unknown_roles, before, after)?;
+            }
+        }
+        Ok(())
     }
 }

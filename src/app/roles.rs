@@ -8,8 +8,8 @@ use crate::lambda::Response;
 use crate::scim::attr_path::AttrPath;
 use crate::scim::error::Result;
 use crate::scim::projection::{Projection, render};
-use crate::scim::registry::roles::{AssignableKind, Declared, USED};
-use crate::scim::resource::{Attributes, Resource};
+use crate::scim::registry::roles::{Declared, USED};
+use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
 use crate::store::Error as StoreError;
 use crate::store::query::{Found, Search};
@@ -83,24 +83,6 @@ impl RequestContext<'_> {
             resource.attributes.insert(USED.to_owned(), used.into());
         }
         Ok(resource)
-    }
-
-    /// Refuses roles and entitlements of a user that cannot be assigned.
-    pub(super) fn check_roles(
-        &self,
-        kind: &ResourceType,
-        before: Option<&Attributes>,
-        after: &Attributes,
-    ) -> Result<()> {
-        if kind.name != "User" {
-            return Ok(());
-        }
-        for assigned in [AssignableKind::Role, AssignableKind::Entitlement] {
-            if let Some(assignables) = self.tenant.registry.assignables(assigned) {
-                assignables.check(self.tenant.policy.unknown_roles, before, after)?;
-            }
-        }
-        Ok(())
     }
 
     fn declared(&self, kind: &ResourceType) -> Option<&Declared> {

@@ -13,6 +13,7 @@
 //! - [`message`]: the members of a message, and its `schemas`;
 //! - [`filter`]: filters, from text to a match;
 //! - [`member`]: members of a group, and changes of them;
+//! - [`user_name`]: the characters of a `userName`;
 //! - [`decode`]: the attributes in a body, read against the schema;
 //! - [`patch`]: PATCH, from a body to changed attributes;
 //! - [`query`]: the parameters of a list, and the `ListResponse`;
@@ -39,3 +40,4 @@ pub mod registry;
 pub mod resource;
 pub mod schema;
 pub mod sort;
+pub mod user_name;

@@ -15,6 +15,7 @@ pub struct Policy {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub unknown_attributes: Option<UnknownAttributes>,
     pub user_name: Mutable,
+    pub user_name_characters: UserNameCharacters,
     pub group_names: GroupNames,
     pub unknown_members: UnknownMembers,
     pub unknown_roles: UnknownRoles,
@@ -92,6 +93,16 @@ pub enum Mutable {
     #[default]
     ReadWrite,
     Immutable,
+}
+
+/// The characters of a new `userName`. A directory may have names from before that look
+/// like others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum UserNameCharacters {
+    #[default]
+    Safe,
+    Any,
 }
 
 /// The uniqueness of a group's `displayName`. RFC 7643 s4.2 requires none, but Entra ID
@@ -269,7 +280,8 @@ mod tests {
             ..Policy::default()
         };
         let written = json!({
-            "interpretation": "tolerant", "userName": "readWrite", "groupNames": "free",
+            "interpretation": "tolerant", "userName": "readWrite", "userNameCharacters": "safe",
+            "groupNames": "free",
             "unknownMembers": "accept", "unknownRoles": "refuse", "groupCycles": "accept",
             "patchAnswer": "representation", "massRemoval": { "members": 100 }, "pageSize": {},
             "rateLimit": {},

@@ -1,7 +1,7 @@
 //! The user name: unique without regard to case, renamed, and made immutable by a policy.
 
 use insta::assert_snapshot;
-use scim_lambda::scim::policy::{Mutable, Policy};
+use scim_lambda::scim::policy::{Mutable, Policy, UserNameCharacters};
 use serde_json::json;
 
 use crate::support::builders::{DEACTIVATE, SARAH};
@@ -71,11 +71,61 @@ async fn a_tenant_can_make_names_immutable() {
     assert_eq!(user_name["mutability"], "immutable");
 }
 
+async fn with_characters(user_name_characters: UserNameCharacters) -> Client {
+    let directory = Directory::new().await;
+    directory.set_policy("demo", Policy { user_name_characters, ..Policy::default() }).await;
+    directory.client()
+}
+
+/// RFC 8265 s3.3, for every request that sets a name.
+#[tokio::test]
+async fn a_name_that_deceives_is_refused_wherever_it_is_set() {
+    let client = Client::new().await;
+    let bo = client.post("/Users", r#"{"userName":"bo"}"#).await.path();
+    for name in ["b\u{200B}o", "bo ", " ", "b\no", "\u{202E}bo", "b\u{AD}o", "b\0o"] {
+        let user = json!({ "userName": name });
+        let posted = client.post("/Users", &user.to_string()).await;
+        assert_eq!((posted.status, &posted.body["scimType"]), (400, &json!("invalidValue")), "{name:?}");
+        for answer in [
+            client.put(&bo, &user.to_string()).await,
+            client.patch(&bo, &rename(name)).await,
+            client.patch(&bo, &json!({ "Operations": [{ "op": "add", "value": user }] }).to_string()).await,
+        ] {
+            assert_eq!(answer.to_string(), posted.to_string(), "{name:?}");
+        }
+        let operation = json!({ "method": "POST", "path": "/Users", "bulkId": "a", "data": user });
+        let bulk = client.post("/Bulk", &json!({ "Operations": [operation] }).to_string()).await;
+        assert_eq!(bulk.body["Operations"][0]["response"], posted.body, "{name:?}");
+    }
+    assert_eq!(client.get("/Users").await.list("userName"), "bo");
+    let invisible = client.post("/Users", r#"{"userName":"b\u200bo"}"#).await;
+    assert_snapshot!(invisible, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"userName cannot contain the character U+200B: remove it, or ask the operator to set the policy userNameCharacters to any"}"#);
+    let blank = client.post("/Users", r#"{"userName":"bo "}"#).await;
+    assert_snapshot!(blank, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"userName cannot begin or end with the blank U+0020: remove it, or ask the operator to set the policy userNameCharacters to any"}"#);
+}
+
+#[tokio::test]
+async fn a_user_whose_name_is_from_before_the_rule_can_be_changed() {
+    let directory = Directory::new().await;
+    let any = Policy { user_name_characters: UserNameCharacters::Any, ..Policy::default() };
+    directory.set_policy("demo", any).await;
+    let client = directory.client();
+    let user = client.post("/Users", r#"{"userName":"b\u200bo","active":true}"#).await.path();
+    directory.set_policy("demo", Policy::default()).await;
+    let client = directory.client();
+    assert_eq!(client.patch(&user, DEACTIVATE).await.body["active"], false);
+    let put = client.put(&user, r#"{"userName":"b\u200bo","title":"x","active":false}"#).await;
+    assert_eq!((put.status, &put.body["title"]), (200, &json!("x")), "{put}");
+    assert_eq!(client.put(&user, r#"{"userName":"b\u200bo "}"#).await.status, 400);
+    assert_eq!(client.patch(&user, &rename("B\u{200B}o")).await.status, 400);
+    assert_eq!(client.patch(&user, &rename("bo")).await.body["userName"], "bo");
+}
+
 /// Names that differ only in blanks, control characters, or far from their start are different
 /// names.
 #[tokio::test]
 async fn every_name_that_differs_is_a_user_of_its_own() {
-    let client = Client::new().await;
+    let client = with_characters(UserNameCharacters::Any).await;
     let long = "n".repeat(1_099);
     let names = [
         &format!("{long}n"),
