@@ -4,9 +4,11 @@
 //!
 //! - [`error`]: the errors that clients see, with status and `scimType`;
 //! - [`etag`]: versions, `If-Match` and `If-None-Match`;
+//! - `number`: numbers that are stored as they were sent;
 //! - [`json`]: bodies, with the ambiguities of JSON refused;
 //! - [`policy`]: the settings of a tenant;
 //! - [`attr_path`]: attribute paths, and the parts that parsers share;
+//! - [`date_time`]: values of type dateTime;
 //! - [`schema`]: schemas, resource types, and the places of attributes;
 //! - [`resource`]: a resource as it is stored;
 //! - [`quirks`]: the deviations of identity providers, by name;
@@ -24,6 +26,7 @@
 
 pub mod attr_path;
 pub mod bulk;
+pub mod date_time;
 pub mod decode;
 pub mod error;
 pub mod etag;
@@ -31,6 +34,7 @@ pub mod filter;
 pub mod json;
 pub mod member;
 pub mod message;
+pub(crate) mod number;
 pub mod patch;
 pub mod policy;
 pub mod projection;

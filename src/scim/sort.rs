@@ -3,15 +3,14 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::scim::attr_path::AttrPath;
+use crate::scim::date_time::Instant;
 use crate::scim::decode::is_primary;
 use crate::scim::error::{ErrorKind, Result};
 use crate::scim::filter::case_fold::fold;
-use crate::scim::filter::compare::instant;
 use crate::scim::query::SortBy;
 use crate::scim::resource::Resource;
 use crate::scim::schema::{Attribute, Place, ResourceType, Returned, Target, Type};
@@ -31,7 +30,7 @@ pub struct Order<'a> {
 pub enum Rank {
     Boolean(bool),
     Number(f64),
-    Instant(Timestamp),
+    Instant(Instant),
     Text(String),
     Missing,
 }
@@ -102,7 +101,7 @@ impl<'a> Order<'a> {
             Some(Value::Bool(boolean)) => Rank::Boolean(*boolean),
             Some(Value::Number(number)) => number.as_f64().map_or(Rank::Missing, Rank::Number),
             Some(Value::String(text)) if leaf.kind == Type::DateTime => {
-                instant(text).map_or(Rank::Missing, Rank::Instant)
+                Instant::parse(text).map_or(Rank::Missing, Rank::Instant)
             }
             Some(Value::String(text)) if leaf.is_case_exact() => Rank::Text(text.clone()),
             Some(Value::String(text)) => Rank::Text(fold(text)),

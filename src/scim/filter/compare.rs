@@ -3,11 +3,9 @@
 
 use std::cmp::Ordering;
 
-use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::Offset;
 use serde_json::{Number, Value};
 
+use crate::scim::date_time::Instant;
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::filter::case_fold::fold;
 use crate::scim::filter::{CompareOp, Filter};
@@ -36,7 +34,7 @@ pub(crate) enum Operand {
         text: String,
         exact: bool,
     },
-    Instant(Timestamp),
+    Instant(Instant),
     Number(Number),
     Boolean(bool),
 }
@@ -110,7 +108,7 @@ impl Operand {
             // Entra ID filters by `roles[primary eq "True"]`.
             (Type::Boolean, Value::String(text)) => quirks::boolean(text, leeway).map(Self::Boolean),
             (Type::Decimal | Type::Integer, Value::Number(number)) => Some(Self::Number(number.clone())),
-            (Type::DateTime, Value::String(text)) => instant(text).map(Self::Instant),
+            (Type::DateTime, Value::String(text)) => Instant::parse(text).map(Self::Instant),
             _ => None,
         }
     }
@@ -126,7 +124,9 @@ impl Operand {
                     _ => Some(value.as_str().cmp(text)),
                 }
             }
-            (Self::Instant(limit), Value::String(value)) => instant(value).map(|value| value.cmp(limit)),
+            (Self::Instant(limit), Value::String(value)) => {
+                Instant::parse(value).map(|value| value.cmp(limit))
+            }
             (Self::Number(number), Value::Number(value)) => order(value, number),
             (Self::Boolean(boolean), Value::Bool(value)) => Some(value.cmp(boolean)),
             // The value has another type than the schema says: a tenant has redefined the
@@ -157,15 +157,6 @@ fn comparable(text: &str, exact: bool, op: CompareOp) -> String {
         // ends elsewhere than the whole: `sw "ΟΔΥΣ"` must match `Οδυσσέας`.
         (false, true) => fold(text).replace('ς', "σ"),
     }
-}
-
-/// Reads an xsd:dateTime. UTC is assumed if the text has no offset.
-pub(crate) fn instant(text: &str) -> Option<Timestamp> {
-    // jiff would also read a date without a time, which is no dateTime.
-    if !text.contains(['T', 't']) {
-        return None;
-    }
-    text.parse::<Timestamp>().ok().or_else(|| Offset::UTC.to_timestamp(text.parse::<DateTime>().ok()?).ok())
 }
 
 fn order(one: &Number, other: &Number) -> Option<Ordering> {

@@ -14,6 +14,7 @@ use crate::scim::attr_path::{
     AttrPath, Expected, ParseError, Parsed, attr_path, end, is_name, split_where, sub_attr,
 };
 use crate::scim::filter::{Filter, OPERATORS};
+use crate::scim::number::is_kept;
 use crate::scim::quirks::{Leeway, Tolerance};
 
 /// The bytes of a filter's text: more than a URL can carry behind API Gateway
@@ -188,10 +189,14 @@ fn comp_value(text: &str) -> Parsed<'_, Value> {
     let literal = [("null", Value::Null), ("true", true.into()), ("false", false.into())]
         .into_iter()
         .find_map(|(name, value)| word.eq_ignore_ascii_case(name).then_some(value));
-    literal
+    let value = literal
         .or_else(|| serde_json::from_str::<Number>(word).ok().map(Value::from))
-        .map(|value| (value, rest))
-        .ok_or_else(|| Expected::new("a string in double quotes, a number, true, false or null", text))
+        .ok_or_else(|| Expected::new("a string in double quotes, a number, true, false or null", text))?;
+    // Compared as another number, it would match what is not equal to it.
+    if value.is_number() && !is_kept(word) {
+        return Err(Expected::new("a number of at most 17 digits", text));
+    }
+    Ok((value, rest))
 }
 
 fn string(text: &str) -> Parsed<'_, Value> {

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::scim::attr_path::AttrPath;
+use crate::scim::date_time::Instant;
 use crate::scim::filter::case_fold::fold;
-use crate::scim::filter::compare::instant;
 use crate::scim::filter::evaluate::resolve;
 use crate::scim::filter::{CompareOp, Filter};
 use crate::scim::member::is_id;
@@ -145,10 +145,12 @@ fn comparison<'a>(kind: &'a ResourceType, place: Place<'a>, op: CompareOp, value
             .or_else(|| look_up().map(|path| Plan::LookUp(path, value)))
             .unwrap_or(Plan::Scan),
         CompareOp::Sw => unique().map_or(Plan::Scan, |path| prefix(place, path, value)),
-        CompareOp::Gt | CompareOp::Ge if is_common("meta") => match (place.sub, instant(value)) {
-            (Some(sub), Some(since)) if sub.name == "lastModified" => Plan::ChangedSince(since),
-            _ => Plan::Scan,
-        },
+        CompareOp::Gt | CompareOp::Ge if is_common("meta") => {
+            match (place.sub, Instant::parse(value).and_then(Instant::timestamp)) {
+                (Some(sub), Some(since)) if sub.name == "lastModified" => Plan::ChangedSince(since),
+                _ => Plan::Scan,
+            }
+        }
         CompareOp::Gt
         | CompareOp::Ge
         | CompareOp::Ne

@@ -9,3 +9,4 @@ mod properties;
 mod races;
 mod representation;
 mod user_name;
+mod value_types;
