@@ -20,6 +20,7 @@ use crate::scim::projection::{Projection, render};
 use crate::scim::quirks::Leeway;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
+use crate::scim::work::Work;
 use crate::store::{AuditTrail, Collection, Directory, WriteContext, Writer};
 
 /// The characters that a path segment holds unencoded (RFC 3986 s2.3).
@@ -32,6 +33,7 @@ pub(super) struct RequestContext<'a> {
     /// The id of the user to whom the token is bound.
     pub(super) user: Option<&'a str>,
     pub(super) leeway: Leeway<'a>,
+    pub(super) work: &'a Work,
     pub(super) audit: &'a AuditTrail,
     pub(super) base: &'a str,
     pub(super) now: Timestamp,

@@ -118,6 +118,7 @@ impl App {
             tenant: &tenant,
             user: user.as_deref(),
             leeway: Leeway::of(&tenant.policy).noted_in(&log.used),
+            work: &log.work,
             audit: &log.audit,
             base: &base,
             now,

@@ -10,6 +10,7 @@ use super::App;
 use crate::audit;
 use crate::route::Route;
 use crate::scim::quirks::Used;
+use crate::scim::work::Work;
 use crate::store::{AuditTrail, Audited, Changed, TenantName};
 
 /// The time for the copy of the audit log. A request has 25 s, and API Gateway waits 29 s.
@@ -18,6 +19,7 @@ const KEEP_TIME: Duration = Duration::from_secs(2);
 #[derive(Default)]
 pub(super) struct RequestLog {
     pub(super) used: Used,
+    pub(super) work: Work,
     pub(super) audit: AuditTrail,
     caller: OnceLock<Caller>,
     route: OnceLock<String>,

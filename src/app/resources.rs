@@ -78,13 +78,13 @@ impl RequestContext<'_> {
         let projection = self.projection(kind)?;
         let patch = Patch::parse(&Reader::new(kind, self.leeway), id, &self.body()?)?;
         let apply = |old: &Attributes| {
-            let after = patch.apply(old)?;
+            let after = patch.apply(old, self.work)?;
             if let Some(after) = &after {
                 self.check_user(kind, Some(old), after)?;
             }
             Ok(after)
         };
-        let apply_without_members = |old: &Attributes| patch.apply_without_members(old);
+        let apply_without_members = |old: &Attributes| patch.apply_without_members(old, self.work);
         let touched = patch.member_changes();
         // `Named` members are no part of the attributes that `apply` is given.
         let apply: Apply<'_> = match touched {

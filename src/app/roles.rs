@@ -34,9 +34,11 @@ impl RequestContext<'_> {
             let counted = stream::iter(counted.collect::<Vec<_>>()).buffered(COUNTS_AT_ONCE);
             resources = counted.try_collect().await?;
         }
-        let found = resources.into_iter().filter(|resource| leg.keeps(resource));
-        let mut found: Vec<Found> =
-            found.map(|resource| Found { leg: 0, rank: leg.rank(&resource), resource }).collect();
+        let mut found: Vec<Found> = leg
+            .filter(resources)?
+            .into_iter()
+            .map(|resource| Found { leg: 0, rank: leg.rank(&resource), resource })
+            .collect();
         search.sort(&mut found);
         Ok(Some(found))
     }

@@ -36,7 +36,7 @@ impl RequestContext<'_> {
         let query = parameters.query(self.tenant.policy.page_size, self.leeway)?;
         let groups = self.groups();
         let legs: Result<Vec<Leg<'_>>> =
-            kinds.iter().map(|kind| Leg::new(kind, kinds, &groups, &query, self.leeway)).collect();
+            kinds.iter().map(|kind| Leg::new(kind, kinds, &groups, &query, self.leeway, self.work)).collect();
         let offers_cursors = self.app.config.cursor_key.is_some();
         let search = Search { query: &query, legs: legs?, offers_cursors };
         let projections = projections(kinds, parameters)?;

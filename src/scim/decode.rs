@@ -227,9 +227,25 @@ impl<'a> Reader<'a> {
         if !fits {
             return Err(wrong_type(name, expected));
         }
+        let bytes = value.as_str().map_or(0, str::len);
+        // The limit is asked for last: it takes a search, and few values come near it.
+        if bytes > MAX_INDEXED_BYTES && bytes > self.longest(attribute) {
+            return Err(ErrorKind::InvalidValue
+                .with(format!("{name} has {bytes} bytes, the limit is {}", self.longest(attribute))));
+        }
         // A write-only value is checked and dropped. The service compares no passwords,
         // and so it keeps none.
         Ok((attribute.mutability != Mutability::WriteOnly).then(|| value.clone()))
+    }
+
+    /// Returns the bytes that a value of the attribute may have.
+    fn longest(&self, attribute: &Attribute) -> usize {
+        let mut indexed = self.kind.unique.iter().chain(&self.kind.look_up);
+        let is_indexed = indexed.any(|path| match self.kind.resolve(path) {
+            Some(Target::Attribute(place)) => std::ptr::eq(place.leaf(), attribute),
+            Some(Target::Extension(_)) | None => false,
+        });
+        if is_indexed { MAX_INDEXED_BYTES } else { MAX_TEXT_BYTES }
     }
 
     /// Reads a complex value, with `null` for each sub-attribute that is unassigned.
@@ -367,8 +383,15 @@ pub fn check_required(kind: &ResourceType, attributes: &Attributes, error: Error
     Ok(())
 }
 
-/// The values of one attribute, except members. A PATCH compares each new value with
-/// each present one, and a thousand by a thousand is still little work.
+/// The bytes of one text. Longer ones are documents rather than attributes, and every
+/// condition of a filter on them costs time.
+const MAX_TEXT_BYTES: usize = 64 * 1024;
+
+/// The bytes of a text by which resources are found: names, addresses and ids, of which the
+/// longest are URLs.
+const MAX_INDEXED_BYTES: usize = 4 * 1024;
+
+/// The values of one attribute, except members.
 pub const MAX_VALUES: usize = 1_000;
 
 pub fn check_values(kind: &ResourceType, attributes: &Attributes) -> Result<()> {

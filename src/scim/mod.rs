@@ -13,6 +13,7 @@
 //! - [`resource`]: a resource as it is stored;
 //! - [`quirks`]: the deviations of identity providers, by name;
 //! - [`message`]: the members of a message, and its `schemas`;
+//! - [`work`]: the comparisons of a request, counted;
 //! - [`filter`]: filters, from text to a match;
 //! - [`member`]: members of a group, and changes of them;
 //! - [`user_name`]: the characters of a `userName`;
@@ -45,3 +46,4 @@ pub mod resource;
 pub mod schema;
 pub mod sort;
 pub mod user_name;
+pub mod work;

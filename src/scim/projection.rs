@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::scim::attr_path::AttrPath;
+use crate::scim::decode::excerpt;
 use crate::scim::error::{ErrorKind, Result};
 use crate::scim::resource::Resource;
 use crate::scim::schema::{Attribute, Place, ResourceType, Returned, Target};
@@ -15,6 +16,9 @@ pub enum Projection<'a> {
     Only(Vec<Target<'a>>),
     Without(Vec<Target<'a>>),
 }
+
+/// The bytes of a list of names: more than all attributes of a type with their URNs.
+const MAX_TEXT: usize = 16 * 1024;
 
 /// The extent to which the parameters name an attribute.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,17 +33,23 @@ impl<'a> Projection<'a> {
     /// Reads both parameters, which are lists of names separated by commas.
     pub fn parse(kind: &'a ResourceType, attributes: Option<&str>, excluded: Option<&str>) -> Result<Self> {
         let targets = |list: &str| {
-            list.split(',')
-                .map(str::trim)
-                .filter(|name| !name.is_empty())
-                .map(|name| match name.parse::<AttrPath>() {
-                    // An unknown name selects nothing: s3.9 has no error for it, and in a query of
-                    // several types it may be another type's.
-                    Ok(path) => Ok(kind.resolve(&path)),
-                    Err(error) => Err(ErrorKind::InvalidValue.with(format!("attribute {name}: {error}"))),
-                })
-                .filter_map(Result::transpose)
-                .collect::<Result<Vec<_>>>()
+            if list.len() > MAX_TEXT {
+                return Err(ErrorKind::InvalidValue.with(format!(
+                    "attributes and excludedAttributes have {} bytes, the limit is {MAX_TEXT}",
+                    list.len()
+                )));
+            }
+            let mut targets = Vec::new();
+            for name in list.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+                let path: AttrPath = name.parse().map_err(|error| {
+                    ErrorKind::InvalidValue.with(format!("attribute {}: {error}", excerpt(name)))
+                })?;
+                // An unknown name selects nothing: s3.9 has no error for it, and in a query of
+                // several types it may be another type's. A repeated one would be compared with
+                // every attribute of every resource again.
+                targets.extend(kind.resolve(&path).filter(|target| !targets.contains(target)));
+            }
+            Ok(targets)
         };
         let given = |list: Option<&str>| list.is_some_and(|list| !list.trim().is_empty());
         match (attributes, excluded) {

@@ -69,6 +69,9 @@ pub(crate) const MAX_HITS: usize = 1_000;
 /// Resources of which a filter needs more than their own item.
 pub(crate) const MAX_COMPLETED: usize = 1_000;
 
+/// Memberships that one filter asks for, by group and member: 100 batches.
+pub(crate) const MAX_MEMBERSHIPS: usize = 10_000;
+
 /// Resources that are completed at the same time.
 pub(crate) const COMPLETED_AT_ONCE: usize = 16;
 

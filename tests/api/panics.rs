@@ -14,6 +14,7 @@ use scim_lambda::scim::patch::path::Path;
 use scim_lambda::scim::policy::{Interpretation, Policy};
 use scim_lambda::scim::quirks::Leeway;
 use scim_lambda::scim::registry::Registry;
+use scim_lambda::scim::work::Work;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
@@ -237,7 +238,7 @@ fn paths() {
                 let operation = json!({ "op": "add", "path": path, "value": "x" });
                 let body = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": [operation] });
                 if let Ok(patch) = Patch::parse(&Reader::new(kind, Leeway::of(policy)), "id", &body) {
-                    drop(patch.apply(&Map::new()));
+                    drop(patch.apply(&Map::new(), &Work::default()));
                 }
             }
         }

@@ -1,6 +1,8 @@
 //! A single comparison of a filter (RFC 7644 s3.4.2.2): an operator and its value
 //! against one value of a resource, by the type of the attribute.
 
+use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::cmp::Ordering;
 
 use serde_json::{Number, Value};
@@ -11,6 +13,7 @@ use crate::scim::filter::case_fold::fold;
 use crate::scim::filter::{CompareOp, Filter};
 use crate::scim::quirks::{self, Leeway};
 use crate::scim::schema::{Attribute, Returned, Type};
+use crate::scim::work::Work;
 
 /// A condition on a path, before it is bound to an attribute.
 #[derive(Clone, Copy)]
@@ -25,6 +28,15 @@ pub(crate) enum Predicate<'f> {
 pub(crate) enum Test {
     Present,
     Compare(CompareOp, Operand),
+}
+
+/// A value of a resource under comparison. What a comparison needs of it is computed once,
+/// however many conditions look at it.
+#[derive(Debug)]
+pub(crate) struct Compared<'v> {
+    value: &'v Value,
+    folded: OnceCell<Cow<'v, str>>,
+    instant: OnceCell<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -86,13 +98,38 @@ impl Test {
     }
 
     /// Tests one value, or `None` for an attribute that a resource does not have.
-    pub(crate) fn accepts(&self, value: Option<&Value>) -> bool {
+    pub(crate) fn accepts(&self, value: Option<&Compared<'_>>, work: &Work) -> bool {
+        if work.spend(1, value.map_or(0, Compared::bytes)).is_err() {
+            return false;
+        }
         match (self, value) {
-            (Self::Present, value) => value.is_some_and(is_present),
+            (Self::Present, value) => value.is_some_and(|value| is_present(value.value)),
             // An absent value equals nothing, so only `ne` holds for it.
             (Self::Compare(op, _), None) => *op == CompareOp::Ne,
             (Self::Compare(op, operand), Some(value)) => operand.compares(*op, value),
         }
+    }
+}
+
+impl<'v> Compared<'v> {
+    pub(crate) fn new(value: &'v Value) -> Self {
+        Self { value, folded: OnceCell::new(), instant: OnceCell::new() }
+    }
+
+    fn bytes(&self) -> usize {
+        self.value.as_str().map_or(0, str::len)
+    }
+
+    /// Returns the text in the form that this operator compares.
+    fn folded<'s>(&'s self, text: &'v str, op: CompareOp) -> Cow<'s, str> {
+        let is_folded = |text: &str| text.bytes().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+        let folded =
+            self.folded.get_or_init(|| if is_folded(text) { text.into() } else { fold(text).into() });
+        open_sigma(folded, op)
+    }
+
+    fn instant(&self, text: &str) -> Option<Instant> {
+        *self.instant.get_or_init(|| Instant::parse(text))
     }
 }
 
@@ -102,7 +139,8 @@ impl Operand {
         match (attribute.kind, value) {
             (Type::String | Type::Reference | Type::Binary, Value::String(text)) => {
                 let exact = attribute.is_case_exact();
-                Some(Self::Text { text: comparable(text, exact, op), exact })
+                let text = if exact { text.clone() } else { open_sigma(&fold(text), op).into_owned() };
+                Some(Self::Text { text, exact })
             }
             (Type::Boolean, Value::Bool(value)) => Some(Self::Boolean(*value)),
             // Entra ID filters by `roles[primary eq "True"]`.
@@ -113,19 +151,19 @@ impl Operand {
         }
     }
 
-    fn compares(&self, op: CompareOp, value: &Value) -> bool {
-        let order = match (self, value) {
+    fn compares(&self, op: CompareOp, compared: &Compared<'_>) -> bool {
+        let order = match (self, compared.value) {
             (Self::Text { text, exact }, Value::String(value)) => {
-                let value = comparable(value, *exact, op);
+                let value = if *exact { value.into() } else { compared.folded(value, op) };
                 match op {
                     CompareOp::Co => return value.contains(text),
                     CompareOp::Sw => return value.starts_with(text),
                     CompareOp::Ew => return value.ends_with(text),
-                    _ => Some(value.as_str().cmp(text)),
+                    _ => Some(value.as_ref().cmp(text)),
                 }
             }
             (Self::Instant(limit), Value::String(value)) => {
-                Instant::parse(value).map(|value| value.cmp(limit))
+                compared.instant(value).map(|value| value.cmp(limit))
             }
             (Self::Number(number), Value::Number(value)) => order(value, number),
             (Self::Boolean(boolean), Value::Bool(value)) => Some(value.cmp(boolean)),
@@ -149,14 +187,11 @@ fn is_part(op: CompareOp) -> bool {
     matches!(op, CompareOp::Co | CompareOp::Sw | CompareOp::Ew)
 }
 
-fn comparable(text: &str, exact: bool, op: CompareOp) -> String {
-    match (exact, is_part(op)) {
-        (true, _) => text.to_owned(),
-        (false, false) => fold(text),
-        // A capital sigma becomes `ς` at the end of a word and `σ` elsewhere, and a part
-        // ends elsewhere than the whole: `sw "ΟΔΥΣ"` must match `Οδυσσέας`.
-        (false, true) => fold(text).replace('ς', "σ"),
-    }
+/// Returns a folded text as this operator compares it.
+fn open_sigma(folded: &str, op: CompareOp) -> Cow<'_, str> {
+    // A capital sigma becomes `ς` at the end of a word and `σ` elsewhere, and a part
+    // ends elsewhere than the whole: `sw "ΟΔΥΣ"` must match `Οδυσσέας`.
+    if is_part(op) && folded.contains('ς') { folded.replace('ς', "σ").into() } else { folded.into() }
 }
 
 fn order(one: &Number, other: &Number) -> Option<Ordering> {

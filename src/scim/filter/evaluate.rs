@@ -10,29 +10,34 @@
 //! - a complex attribute that is compared as a whole means its `value`:
 //!   `emails co "x"` in the RFC's examples, `manager eq "id"` from Entra ID.
 
+use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::scim::attr_path::AttrPath;
 use crate::scim::error::{Error, Result};
-use crate::scim::filter::compare::{Predicate, Test, invalid, is_present, refuse_hidden};
+use crate::scim::filter::compare::{Compared, Predicate, Test, invalid, is_present, refuse_hidden};
 use crate::scim::filter::{CompareOp, Filter};
-use crate::scim::quirks::{Leeway, Tolerance};
+use crate::scim::quirks::{self, Leeway, Tolerance};
 use crate::scim::resource::Resource;
 use crate::scim::schema::{Attribute, Place, ResourceType, Target, Type};
+use crate::scim::work::{Exhausted, Work};
 
 /// A filter bound to the resources of one type.
 #[derive(Debug)]
 pub struct Matcher<'a> {
     kind: &'a ResourceType,
+    columns: Vec<Column<'a>>,
     tree: Tree<Condition<'a>>,
 }
 
 /// A value filter, the part in the brackets of `emails[type eq "work"]`.
 #[derive(Debug)]
 pub struct ElementMatcher<'a> {
-    tree: Tree<Member<'a>>,
+    parts: Parts<'a>,
+    tree: Tree<Member>,
 }
 
 #[derive(Debug)]
@@ -43,22 +48,41 @@ enum Tree<L> {
     Leaf(L),
 }
 
+/// An attribute that conditions look at. It is read once per resource, however many they
+/// are.
+#[derive(Debug)]
+struct Column<'a> {
+    place: Place<'a>,
+    parts: Parts<'a>,
+}
+
+/// The parts of an element that conditions look at, each once: sub-attributes, or `None`
+/// for the element as a whole.
+#[derive(Debug, Default)]
+struct Parts<'a>(Vec<Option<&'a Attribute>>);
+
 #[derive(Debug)]
 enum Condition<'a> {
     /// A condition on an attribute that no resource of the type can have, and its result.
     Absent(bool),
     /// The presence of an extension, by its URN.
     Extension(&'a str),
-    Values(Place<'a>, Test),
-    Element(Place<'a>, ElementMatcher<'a>),
+    /// A condition on any element of a column.
+    Values(usize, Member),
+    /// A value filter that any element of a column satisfies.
+    Element(usize, Tree<Member>),
 }
 
-/// A condition on a sub-attribute; `sub` is `None` if the elements are simple values.
+/// A condition on one of the [`Parts`] of an element.
 #[derive(Debug)]
-struct Member<'a> {
-    sub: Option<&'a Attribute>,
+struct Member {
+    part: usize,
     test: Test,
 }
+
+/// The values of one part of an element: none, one, or those of a multi-valued
+/// sub-attribute.
+type Cell<'v> = Vec<Compared<'v>>;
 
 /// The resource types of a query: the filter is bound to `kind`, one of `kinds`.
 #[derive(Clone, Copy)]
@@ -82,50 +106,133 @@ impl<'a> Matcher<'a> {
         leeway: Leeway<'_>,
     ) -> Result<Self> {
         let scope = Scope { kind, kinds, leeway };
-        let tree = Tree::bind(filter, &|path, predicate| scope.bind(path, predicate))?;
-        Ok(Self { kind, tree })
+        let mut columns = Vec::new();
+        let tree = Tree::bind(filter, &mut |path, predicate| scope.bind(path, predicate, &mut columns))?;
+        Ok(Self { kind, columns, tree })
     }
 
-    pub fn matches(&self, resource: &Resource) -> bool {
-        self.tree.holds(&|condition| condition.holds(self.kind, resource))
+    /// Returns true if the filter holds for a resource.
+    pub fn matches(&self, resource: &Resource, work: &Work) -> Result<bool, Exhausted> {
+        let values: Vec<Option<Cow<'_, Value>>> =
+            self.columns.iter().map(|column| resource.get(self.kind, &column.place)).collect();
+        let columns = values.iter().zip(&self.columns);
+        let rows: Vec<Vec<Vec<Cell<'_>>>> =
+            columns.map(|(value, column)| column.parts.rows(value.as_deref())).collect();
+        let rows = |column: usize| rows.get(column).map(Vec::as_slice).unwrap_or_default();
+        let holds = self.tree.holds(&mut |condition| match condition {
+            Condition::Absent(holds) => *holds,
+            Condition::Extension(urn) => resource.attributes.get(*urn).is_some_and(is_present),
+            Condition::Values(column, member) => match rows(*column) {
+                // An empty array has no element that could match, but `ne` holds for it.
+                [] => member.test.accepts(None, work),
+                rows => rows.iter().any(|row| member.holds(row, work)),
+            },
+            Condition::Element(column, tree) => {
+                rows(*column).iter().any(|row| tree.holds(&mut |member| member.holds(row, work)))
+            }
+        });
+        work.check().map(|()| holds)
     }
 }
 
 impl<'a> ElementMatcher<'a> {
     pub fn new(filter: &Filter, attribute: &'a Attribute, leeway: Leeway<'_>) -> Result<Self> {
-        if attribute.sub_attributes.is_empty() && !attribute.multi_valued {
-            return Err(invalid(format!("{} has no sub-attributes: omit the brackets", attribute.name)));
-        }
-        let tree = Tree::bind(filter, &|path, predicate| Member::bind(attribute, path, predicate, leeway))?;
-        Ok(Self { tree })
+        let mut parts = Parts::default();
+        let tree = Tree::of_elements(filter, attribute, leeway, &mut parts)?;
+        Ok(Self { parts, tree })
     }
 
-    pub fn matches(&self, element: &Value) -> bool {
-        self.tree.holds(&|member| member.test.accepts(value_at(element, member.sub)))
+    /// Returns true if the filter selects an element.
+    pub fn matches(&self, element: &Value, work: &Work) -> Result<bool, Exhausted> {
+        let row = self.parts.row(element);
+        let holds = self.tree.holds(&mut |member| member.holds(&row, work));
+        work.check().map(|()| holds)
+    }
+}
+
+impl<'a> Column<'a> {
+    /// Returns the column of a whole attribute. It is added if no condition looked at the
+    /// attribute before.
+    fn of<'c>(place: Place<'a>, columns: &'c mut Vec<Self>) -> (usize, &'c mut Parts<'a>) {
+        let place = Place { sub: None, ..place };
+        let known = columns.iter().position(|column| {
+            std::ptr::eq(column.place.attribute, place.attribute) && column.place.extension == place.extension
+        });
+        let index = known.unwrap_or(columns.len());
+        if known.is_none() {
+            columns.push(Self { place, parts: Parts::default() });
+        }
+        match columns.get_mut(index) {
+            Some(column) => (index, &mut column.parts),
+            None => unreachable!("found or added above"),
+        }
+    }
+}
+
+impl<'a> Parts<'a> {
+    fn index(&mut self, part: Option<&'a Attribute>) -> usize {
+        let is_same = |known: Option<&Attribute>| match (known, part) {
+            (Some(known), Some(part)) => std::ptr::eq(known, part),
+            (None, None) => true,
+            (Some(_), None) | (None, Some(_)) => false,
+        };
+        self.0.iter().position(|known| is_same(*known)).unwrap_or_else(|| {
+            self.0.push(part);
+            self.0.len() - 1
+        })
+    }
+
+    fn rows<'v>(&self, value: Option<&'v Value>) -> Vec<Vec<Cell<'v>>> {
+        value.map(quirks::elements).unwrap_or_default().iter().map(|element| self.row(element)).collect()
+    }
+
+    fn row<'v>(&self, element: &'v Value) -> Vec<Cell<'v>> {
+        let cell = |part: Option<&Attribute>| match part {
+            Some(sub) => element.get(&sub.name).map(quirks::elements).unwrap_or_default(),
+            None => std::slice::from_ref(element),
+        };
+        self.0.iter().map(|part| cell(*part).iter().map(Compared::new).collect()).collect()
+    }
+}
+
+impl Member {
+    fn holds(&self, row: &[Cell<'_>], work: &Work) -> bool {
+        match row.get(self.part).map(Vec::as_slice).unwrap_or_default() {
+            [] => self.test.accepts(None, work),
+            values => values.iter().any(|value| self.test.accepts(Some(value), work)),
+        }
     }
 }
 
 impl<L> Tree<L> {
-    fn bind(filter: &Filter, leaf: &impl Fn(&AttrPath, Predicate<'_>) -> Result<L>) -> Result<Self> {
-        let legs = |legs: &[Filter]| legs.iter().map(|leg| Self::bind(leg, leaf)).collect::<Result<_>>();
-        let present = |path| leaf(path, Predicate::Present).map(Self::Leaf);
+    fn bind(filter: &Filter, leaf: &mut impl FnMut(&AttrPath, Predicate<'_>) -> Result<L>) -> Result<Self> {
         match filter {
-            Filter::All(all) => legs(all).map(Self::All),
-            Filter::Any(any) => legs(any).map(Self::Any),
+            Filter::All(legs) => Self::legs(legs, leaf).map(Self::All),
+            Filter::Any(legs) => Self::legs(legs, leaf).map(Self::Any),
             Filter::Not(inner) => Ok(Self::Not(Box::new(Self::bind(inner, leaf)?))),
             // Null is no value (RFC 7643 s2.5), so comparing with it can only ask for presence.
             Filter::Present(path) | Filter::Compare { path, op: CompareOp::Ne, value: Value::Null } => {
-                present(path)
+                leaf(path, Predicate::Present).map(Self::Leaf)
             }
             Filter::Compare { path, op: CompareOp::Eq, value: Value::Null } => {
-                Ok(Self::Not(Box::new(present(path)?)))
+                Ok(Self::Not(Box::new(leaf(path, Predicate::Present).map(Self::Leaf)?)))
             }
             Filter::Compare { path, op, value } => leaf(path, Predicate::Compare(*op, value)).map(Self::Leaf),
             Filter::Element { path, filter } => leaf(path, Predicate::Element(filter)).map(Self::Leaf),
         }
     }
 
-    fn holds(&self, leaf: &impl Fn(&L) -> bool) -> bool {
+    /// Binds the legs of an `and` or `or`. Of equal ones, the first is enough.
+    fn legs(
+        legs: &[Filter],
+        leaf: &mut impl FnMut(&AttrPath, Predicate<'_>) -> Result<L>,
+    ) -> Result<Vec<Self>> {
+        let mut known = HashSet::new();
+        let distinct = legs.iter().filter(|leg| known.insert(leg.to_string()));
+        distinct.map(|leg| Self::bind(leg, leaf)).collect()
+    }
+
+    fn holds(&self, leaf: &mut impl FnMut(&L) -> bool) -> bool {
         match self {
             Self::All(legs) => legs.iter().all(|leg| leg.holds(leaf)),
             Self::Any(legs) => legs.iter().any(|leg| leg.holds(leaf)),
@@ -135,8 +242,31 @@ impl<L> Tree<L> {
     }
 }
 
+impl Tree<Member> {
+    /// Binds a value filter to the elements of an attribute.
+    fn of_elements<'a>(
+        filter: &Filter,
+        attribute: &'a Attribute,
+        leeway: Leeway<'_>,
+        parts: &mut Parts<'a>,
+    ) -> Result<Self> {
+        if attribute.sub_attributes.is_empty() && !attribute.multi_valued {
+            return Err(invalid(format!("{} has no sub-attributes: omit the brackets", attribute.name)));
+        }
+        Self::bind(filter, &mut |path, predicate| {
+            let (part, test) = bind_member(attribute, path, predicate, leeway)?;
+            Ok(Member { part: parts.index(part), test })
+        })
+    }
+}
+
 impl<'a> Scope<'a, '_> {
-    fn bind(self, path: &AttrPath, predicate: Predicate<'_>) -> Result<Condition<'a>> {
+    fn bind(
+        self,
+        path: &AttrPath,
+        predicate: Predicate<'_>,
+        columns: &mut Vec<Column<'a>>,
+    ) -> Result<Condition<'a>> {
         let Self { kind, kinds, leeway } = self;
         let place = match resolve(kind, path).filter(|target| self.admits(path, target)) {
             Some(Target::Attribute(place)) => place,
@@ -157,8 +287,9 @@ impl<'a> Scope<'a, '_> {
         refuse_hidden(&place.attribute.name, place.attribute)?;
         let place = match (predicate, place.leaf().kind) {
             (Predicate::Element(filter), _) if place.sub.is_none() => {
-                return ElementMatcher::new(filter, place.attribute, leeway)
-                    .map(|elements| Condition::Element(place, elements));
+                let (column, parts) = Column::of(place, columns);
+                return Tree::of_elements(filter, place.attribute, leeway, parts)
+                    .map(|tree| Condition::Element(column, tree));
             }
             // The RFC's own examples compare `emails` for `emails.value`. A single complex
             // value in that form is Entra ID's.
@@ -176,7 +307,9 @@ impl<'a> Scope<'a, '_> {
         if name == "meta.location" {
             return Err(invalid("meta.location cannot be used in a filter: use id".to_owned()));
         }
-        Test::bind(&name, place.leaf(), predicate, leeway).map(|test| Condition::Values(place, test))
+        let test = Test::bind(&name, place.leaf(), predicate, leeway)?;
+        let (column, parts) = Column::of(place, columns);
+        Ok(Condition::Values(column, Member { part: parts.index(place.sub), test }))
     }
 
     /// Returns true unless the path lacks the URN of an extension and must have it.
@@ -195,23 +328,6 @@ impl<'a> Scope<'a, '_> {
     }
 }
 
-impl Condition<'_> {
-    fn holds(&self, kind: &ResourceType, resource: &Resource) -> bool {
-        match self {
-            Self::Absent(holds) => *holds,
-            Self::Extension(urn) => resource.attributes.get(*urn).is_some_and(is_present),
-            Self::Values(place, test) => match elements(resource.get(kind, place).as_deref()) {
-                // An empty array has no element that could match, but `ne` holds for it.
-                [] => test.accepts(None),
-                values => values.iter().any(|value| test.accepts(value_at(value, place.sub))),
-            },
-            Self::Element(place, matcher) => {
-                elements(resource.get(kind, place).as_deref()).iter().any(|element| matcher.matches(element))
-            }
-        }
-    }
-}
-
 /// Resolves a path, in the extensions too if it has no URN.
 pub(crate) fn resolve<'a>(kind: &'a ResourceType, path: &AttrPath) -> Option<Target<'a>> {
     // The core schema goes first, so that adding an extension cannot change the meaning
@@ -222,46 +338,28 @@ pub(crate) fn resolve<'a>(kind: &'a ResourceType, path: &AttrPath) -> Option<Tar
     })
 }
 
-impl<'a> Member<'a> {
-    fn bind(
-        attribute: &'a Attribute,
-        path: &AttrPath,
-        predicate: Predicate<'_>,
-        leeway: Leeway<'_>,
-    ) -> Result<Self> {
-        let name = &attribute.name;
-        if path.schema.is_some() || path.sub.is_some() {
-            return Err(invalid(format!(
-                "{name}[{path}]: a sub-attribute in brackets must be its name alone"
-            )));
+/// Binds a condition of a value filter. The part is `None` if the elements are simple values.
+fn bind_member<'a>(
+    attribute: &'a Attribute,
+    path: &AttrPath,
+    predicate: Predicate<'_>,
+    leeway: Leeway<'_>,
+) -> Result<(Option<&'a Attribute>, Test)> {
+    let name = &attribute.name;
+    if path.schema.is_some() || path.sub.is_some() {
+        return Err(invalid(format!("{name}[{path}]: a sub-attribute in brackets must be its name alone")));
+    }
+    let (sub, leaf) = match attribute.sub_attribute(&path.attr) {
+        Some(sub) => (Some(sub), sub),
+        // A simple element has no sub-attributes, but the grammar wants a name: it goes by
+        // `value`, as the main part of a complex element does (RFC 7643 s2.4).
+        None if attribute.sub_attributes.is_empty() && path.attr.eq_ignore_ascii_case("value") => {
+            (None, attribute)
         }
-        let (sub, leaf) = match attribute.sub_attribute(&path.attr) {
-            Some(sub) => (Some(sub), sub),
-            // A simple element has no sub-attributes, but the grammar wants a name: it goes by
-            // `value`, as the main part of a complex element does (RFC 7643 s2.4).
-            None if attribute.sub_attributes.is_empty() && path.attr.eq_ignore_ascii_case("value") => {
-                (None, attribute)
-            }
-            None => return Err(no_sub_attribute(attribute, &path.attr)),
-        };
-        let test = Test::bind(&format!("{name}.{}", path.attr), leaf, predicate, leeway)?;
-        Ok(Self { sub, test })
-    }
-}
-
-fn elements(value: Option<&Value>) -> &[Value] {
-    match value {
-        Some(Value::Array(elements)) => elements,
-        Some(one) => std::slice::from_ref(one),
-        None => &[],
-    }
-}
-
-fn value_at<'v>(element: &'v Value, sub: Option<&Attribute>) -> Option<&'v Value> {
-    match sub {
-        Some(sub) => element.get(&sub.name),
-        None => Some(element),
-    }
+        None => return Err(no_sub_attribute(attribute, &path.attr)),
+    };
+    let test = Test::bind(&format!("{name}.{}", path.attr), leaf, predicate, leeway)?;
+    Ok((sub, test))
 }
 
 fn name(place: &Place<'_>) -> String {
@@ -302,6 +400,7 @@ mod tests {
     use crate::scim::quirks::Leeway;
     use crate::scim::registry::Registry;
     use crate::scim::schema::Attribute;
+    use crate::scim::work::Work;
 
     #[test]
     fn a_filter_that_the_schema_does_not_bear_is_refused() {
@@ -402,8 +501,8 @@ mod tests {
             let attribute = attribute(json!({ "name": "values", "type": kind, "caseExact": exact }));
             let matcher =
                 ElementMatcher::new(&filter.parse().unwrap(), &attribute, Leeway::default()).unwrap();
-            assert!(matcher.matches(&matching), "{filter}: {matching}");
-            assert!(!matcher.matches(&other), "{filter}: {other}");
+            assert_eq!(matcher.matches(&matching, &Work::default()), Ok(true), "{filter}: {matching}");
+            assert_eq!(matcher.matches(&other, &Work::default()), Ok(false), "{filter}: {other}");
         }
         let attribute = attribute(json!({ "name": "values", "type": "string" }));
         let error =

@@ -3,16 +3,20 @@
 //! Values were read against the schema before, so what can fail here depends on the
 //! resource: no element to change, an immutable value, more than one primary.
 
+use std::collections::{HashMap, HashSet};
+
 use serde_json::{Map, Value, json};
 
 use super::Op;
 use crate::scim::decode::{Reader, check_primary, is_primary, object_at};
 use crate::scim::error::{Error, ErrorKind, Result};
+use crate::scim::filter::case_fold::fold;
 use crate::scim::filter::evaluate::ElementMatcher;
 use crate::scim::filter::{CompareOp, Filter};
 use crate::scim::quirks::{self, Leeway, Tolerance};
 use crate::scim::resource::Attributes;
 use crate::scim::schema::{Attribute, Mutability, Place, Type};
+use crate::scim::work::{Exhausted, Work};
 
 pub(super) struct Operation<'a> {
     pub(super) place: Place<'a>,
@@ -39,26 +43,6 @@ pub(super) enum Change {
     /// Removes single values of a multi-valued attribute. Entra ID and JumpCloud name
     /// members this way; read as [`Change::Remove`] it would empty the group.
     RemoveValues(Vec<Value>),
-}
-
-/// The comparisons of values that are left to a PATCH: about a second of them in
-/// all. 500 values can be added to 20,000.
-pub(super) struct Budget(usize);
-
-impl Default for Budget {
-    fn default() -> Self {
-        Self(10_000_000)
-    }
-}
-
-impl Budget {
-    fn spend(&mut self, comparisons: usize) -> Result<()> {
-        let left = self.0.checked_sub(comparisons);
-        self.0 = left.ok_or_else(|| {
-            ErrorKind::TooLarge.with("the operations compare too many values: send them in several requests")
-        })?;
-        Ok(())
-    }
 }
 
 impl<'a> Elements<'a> {
@@ -104,15 +88,15 @@ fn template(
 
 impl Operation<'_> {
     /// Applies the operation. An error leaves `attributes` half changed.
-    pub(super) fn apply(&self, attributes: &mut Attributes, budget: &mut Budget) -> Result<()> {
+    pub(super) fn apply(&self, attributes: &mut Attributes, work: &Work) -> Result<()> {
         let Place { extension, attribute, sub } = self.place;
         let before = object_at(attributes, extension).shift_remove(&attribute.name);
         let after = match sub {
-            _ if attribute.multi_valued => self.change_elements(into_elements(before), budget)?,
-            None => self.change.apply(attribute, before),
+            _ if attribute.multi_valued => self.change_elements(into_elements(before), work)?,
+            None => self.change.apply(attribute, before, work)?,
             Some(sub) => {
                 let mut object = into_object(before);
-                self.change.apply_to_sub(sub, &mut object)?;
+                self.change.apply_to_sub(sub, &mut object, work)?;
                 (!object.is_empty()).then_some(Value::Object(object))
             }
         };
@@ -127,13 +111,14 @@ impl Operation<'_> {
         Ok(())
     }
 
-    fn change_elements(&self, before: Vec<Value>, budget: &mut Budget) -> Result<Option<Value>> {
+    fn change_elements(&self, before: Vec<Value>, work: &Work) -> Result<Option<Value>> {
         let Place { attribute, sub, .. } = self.place;
-        budget.spend(before.len().max(1) * self.change.width())?;
+        // Each element is looked at, if only to move it.
+        work.spend(before.len() + 1, 0)?;
         let primary = before.iter().position(is_primary);
         let mut after = match (&self.elements, sub) {
-            (None, None) => into_elements(self.change.apply(attribute, Some(Value::Array(before)))),
-            (elements, sub) => self.change_selected(elements.as_ref(), sub, before)?,
+            (None, None) => into_elements(self.change.apply(attribute, Some(Value::Array(before)), work)?),
+            (elements, sub) => self.change_selected((elements.as_ref(), sub), before, work)?,
         };
         after.retain(|element| element.as_object().is_none_or(|object| !object.is_empty()));
         if self.change.assigns() {
@@ -146,20 +131,22 @@ impl Operation<'_> {
     /// `sub`, that sub-attribute of each.
     fn change_selected(
         &self,
-        elements: Option<&Elements<'_>>,
-        sub: Option<&Attribute>,
+        (elements, sub): (Option<&Elements<'_>>, Option<&Attribute>),
         before: Vec<Value>,
+        work: &Work,
     ) -> Result<Vec<Value>> {
         let attribute = self.place.attribute;
         let mut after = Vec::with_capacity(before.len() + 1);
         let (mut found, mut primaries) = (false, 0);
         for element in before {
-            if elements.is_some_and(|elements| !elements.matcher.matches(&element)) {
+            if let Some(elements) = elements
+                && !elements.matcher.matches(&element, work)?
+            {
                 after.push(element);
                 continue;
             }
             found = true;
-            let element = self.change.apply_to_element(attribute, sub, element)?;
+            let element = self.change.apply_to_element((attribute, sub), element, work)?;
             primaries += usize::from(element.as_ref().is_some_and(is_primary));
             after.extend(element);
         }
@@ -169,7 +156,7 @@ impl Operation<'_> {
         // Removing an absent value succeeds (s3.5.2.2); assigning to one does not.
         if !found && self.change.assigns() {
             let new = elements.map_or_else(|| Ok(Map::new()), |elements| elements.create(attribute))?;
-            after.push(self.change.fill(sub, new)?);
+            after.push(self.change.fill(sub, new, work)?);
         }
         Ok(after)
     }
@@ -196,17 +183,14 @@ impl Change {
         }
     }
 
-    /// Returns the comparisons per existing value.
-    fn width(&self) -> usize {
-        match self {
-            Self::Add(Value::Array(values)) | Self::RemoveValues(values) => values.len(),
-            Self::Add(_) | Self::Set(_) | Self::Remove => 1,
-        }
-    }
-
     /// Returns the value of `attribute` after the change.
-    fn apply(&self, attribute: &Attribute, value: Option<Value>) -> Option<Value> {
-        match self {
+    fn apply(
+        &self,
+        attribute: &Attribute,
+        value: Option<Value>,
+        work: &Work,
+    ) -> Result<Option<Value>, Exhausted> {
+        Ok(match self {
             Self::Remove => None,
             // s3.5.2.3: sub-attributes that the new value does not name are kept.
             Self::Set(Value::Object(new)) => {
@@ -217,26 +201,32 @@ impl Change {
             }
             Self::Set(new) => Some(new.clone()),
             Self::Add(new) => {
-                let mut elements = into_elements(value);
+                let mut present = Present::new(attribute, into_elements(value), work)?;
                 for element in quirks::elements(new) {
-                    add_element(attribute, &mut elements, element);
+                    present.add(element, work)?;
                 }
-                Some(Value::Array(elements))
+                Some(Value::Array(present.elements))
             }
             Self::RemoveValues(values) => {
-                let mut elements = into_elements(value);
-                elements.retain(|element| !values.iter().any(|named| is_same(element, named)));
-                (!elements.is_empty()).then_some(Value::Array(elements))
+                let present = Present::new(attribute, into_elements(value), work)?;
+                let mut removed = HashSet::new();
+                for named in values {
+                    removed.extend(present.find(named, work)?);
+                }
+                let elements = present.elements.into_iter().enumerate();
+                let kept = elements.filter(|(index, _)| !removed.contains(index));
+                let kept: Vec<Value> = kept.map(|(_, element)| element).collect();
+                (!kept.is_empty()).then_some(Value::Array(kept))
             }
-        }
+        })
     }
 
     /// Returns a selected element after the change of it, or of its `sub`.
     fn apply_to_element(
         &self,
-        attribute: &Attribute,
-        sub: Option<&Attribute>,
+        (attribute, sub): (&Attribute, Option<&Attribute>),
         element: Value,
+        work: &Work,
     ) -> Result<Option<Value>> {
         match (self, sub, element) {
             (Self::Remove | Self::RemoveValues(_), None, _) => Ok(None),
@@ -250,7 +240,7 @@ impl Change {
             // names a single complex attribute.
             (Self::Add(new) | Self::Set(new), None, _) => Ok(Some(new.clone())),
             (_, Some(sub), Value::Object(mut object)) => {
-                self.apply_to_sub(sub, &mut object)?;
+                self.apply_to_sub(sub, &mut object, work)?;
                 Ok(Some(Value::Object(object)))
             }
             (_, Some(_), simple) => Ok(Some(simple)),
@@ -258,9 +248,9 @@ impl Change {
     }
 
     /// Puts the values of the change into a new element.
-    fn fill(&self, sub: Option<&Attribute>, mut new: Map<String, Value>) -> Result<Value> {
+    fn fill(&self, sub: Option<&Attribute>, mut new: Map<String, Value>, work: &Work) -> Result<Value> {
         match (self, sub) {
-            (_, Some(sub)) => self.apply_to_sub(sub, &mut new)?,
+            (_, Some(sub)) => self.apply_to_sub(sub, &mut new, work)?,
             (Self::Add(Value::Object(sent)) | Self::Set(Value::Object(sent)), None) => {
                 new.extend(sent.clone());
             }
@@ -269,8 +259,8 @@ impl Change {
         Ok(Value::Object(new))
     }
 
-    fn apply_to_sub(&self, sub: &Attribute, object: &mut Map<String, Value>) -> Result<()> {
-        let after = self.apply(sub, object.get(&sub.name).cloned());
+    fn apply_to_sub(&self, sub: &Attribute, object: &mut Map<String, Value>, work: &Work) -> Result<()> {
+        let after = self.apply(sub, object.get(&sub.name).cloned(), work)?;
         set_sub(Some(sub), object, &sub.name, after)
     }
 }
@@ -298,41 +288,104 @@ fn set_sub(
     Ok(())
 }
 
-/// Adds an element, or merges it into the one that is the same value (s3.5.2.1).
-fn add_element(attribute: &Attribute, elements: &mut Vec<Value>, new: &Value) {
-    match (elements.iter_mut().find(|old| is_same(old, new)), new) {
-        (None, _) => elements.push(new.clone()),
-        (Some(Value::Object(old)), Value::Object(new)) => {
-            for (name, value) in new {
-                // A value that exists is added with success (s3.5.2.1), so an immutable
-                // sub-attribute that differs is kept rather than refused.
-                let is_kept =
-                    attribute.sub_attribute(name).is_some_and(|sub| sub.mutability == Mutability::Immutable)
-                        && old.contains_key(name);
-                if !is_kept {
-                    old.insert(name.clone(), value.clone());
+/// The elements that an attribute has, by their identity.
+struct Present<'a> {
+    attribute: &'a Attribute,
+    elements: Vec<Value>,
+    /// The places of elements by the text of their value. A list that is searched from its
+    /// beginning for each value of a request would cost the product of both lengths.
+    places: HashMap<String, Vec<usize>>,
+}
+
+impl<'a> Present<'a> {
+    fn new(attribute: &'a Attribute, elements: Vec<Value>, work: &Work) -> Result<Self, Exhausted> {
+        let mut present =
+            Self { attribute, elements: Vec::with_capacity(elements.len()), places: HashMap::new() };
+        for element in elements {
+            present.push(element, work)?;
+        }
+        Ok(present)
+    }
+
+    fn push(&mut self, element: Value, work: &Work) -> Result<(), Exhausted> {
+        if let Some(text) = self.text(&element) {
+            work.spend(1, text.len())?;
+            self.places.entry(text).or_default().push(self.elements.len());
+        }
+        self.elements.push(element);
+        Ok(())
+    }
+
+    /// Adds an element, or merges it into the one that is the same value (s3.5.2.1).
+    fn add(&mut self, new: &Value, work: &Work) -> Result<(), Exhausted> {
+        let same = self.find(new, work)?.first().and_then(|index| self.elements.get_mut(*index));
+        match (same, new) {
+            (None, _) => self.push(new.clone(), work)?,
+            (Some(Value::Object(old)), Value::Object(new)) => {
+                for (name, value) in new {
+                    // A value that exists is added with success (s3.5.2.1), so an immutable
+                    // sub-attribute that differs is kept rather than refused, and `value` keeps its
+                    // spelling.
+                    let is_immutable = |sub: &Attribute| sub.mutability == Mutability::Immutable;
+                    let is_kept =
+                        name == "value" || self.attribute.sub_attribute(name).is_some_and(is_immutable);
+                    if !is_kept || !old.contains_key(name) {
+                        old.insert(name.clone(), value.clone());
+                    }
                 }
             }
+            (Some(_), _) => {}
         }
-        (Some(_), _) => {}
+        Ok(())
+    }
+
+    /// Returns the places of the elements that a value as a client names it stands for.
+    fn find(&self, named: &Value, work: &Work) -> Result<Vec<usize>, Exhausted> {
+        let element = |index: &usize| self.elements.get(*index);
+        let Some(text) = self.text(named) else {
+            // Postal addresses have no `value`: everything that the client names must be equal.
+            work.spend(self.elements.len(), 0)?;
+            let has_all = |element: &Value| match (element, named) {
+                (Value::Object(element), Value::Object(named)) => {
+                    named.iter().all(|(name, value)| element.get(name) == Some(value))
+                }
+                (element, named) => element == named,
+            };
+            let elements = self.elements.iter().enumerate();
+            return Ok(elements.filter(|(_, element)| has_all(element)).map(|(index, _)| index).collect());
+        };
+        let places = self.places.get(&text).map(Vec::as_slice).unwrap_or_default();
+        work.spend(places.len() + 1, text.len())?;
+        // RFC 7643 s2.4: the combination of `type` and `value` appears once, so a home
+        // address may equal the work address. A client that omits the type means either.
+        let of_type = self.attribute.sub_attribute("type");
+        let is_same_type =
+            |index: &usize| match (element(index).and_then(|old| old.get("type")), named.get("type")) {
+                (Some(old), Some(new)) => {
+                    old == new || of_type.is_some_and(|sub| text_of(sub, old) == text_of(sub, new))
+                }
+                (None, _) | (_, None) => true,
+            };
+        Ok(places.iter().filter(|index| is_same_type(index)).copied().collect())
+    }
+
+    /// Returns the text that is equal for equal values; `None` for an element without `value`.
+    fn text(&self, element: &Value) -> Option<String> {
+        match element {
+            Value::Object(members) => {
+                Some(text_of(self.attribute.sub_attribute("value")?, members.get("value")?))
+            }
+            simple => Some(text_of(self.attribute, simple)),
+        }
     }
 }
 
-/// Returns true if a value as a client names it stands for `element`.
-fn is_same(element: &Value, named: &Value) -> bool {
-    let (Value::Object(element), Value::Object(named)) = (element, named) else {
-        return element == named;
-    };
-    match (element.get("value"), named.get("value")) {
-        // RFC 7643 s2.4: the combination of `type` and `value` appears once, so a home
-        // address may equal the work address. A client that omits the type means either.
-        (Some(value), Some(other)) if value == other => match (element.get("type"), named.get("type")) {
-            (Some(old), Some(new)) => old == new,
-            (None, _) | (_, None) => true,
-        },
-        (Some(_), Some(_)) => false,
-        // Postal addresses have no `value`: everything that the client names must be equal.
-        (None, _) | (_, None) => named.iter().all(|(name, value)| element.get(name) == Some(value)),
+/// Returns a value in the form in which values of the attribute are compared.
+fn text_of(attribute: &Attribute, value: &Value) -> String {
+    match value {
+        Value::String(text) if !attribute.is_case_exact() => fold(text),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 

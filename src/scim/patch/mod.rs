@@ -17,13 +17,14 @@ pub mod path;
 
 use serde_json::{Value, json};
 
-use self::apply::{Budget, Change, Operation};
+use self::apply::{Change, Operation};
 use crate::scim::decode::{check_immutable, check_required, check_values};
 use crate::scim::error::{ErrorKind, Result};
 use crate::scim::member::Touched;
 use crate::scim::quirks::{Leeway, Tolerance};
 use crate::scim::resource::Attributes;
 use crate::scim::schema::{Mutability, Place, ResourceType, Type};
+use crate::scim::work::Work;
 
 const MESSAGE: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
 
@@ -67,25 +68,25 @@ impl Patch<'_> {
 
     /// Returns the attributes after the PATCH, or `None` if it changes nothing. The
     /// members of a group are among the attributes.
-    pub fn apply(&self, attributes: &Attributes) -> Result<Option<Attributes>> {
-        self.apply_operations(attributes, |_| true)
+    pub fn apply(&self, attributes: &Attributes, work: &Work) -> Result<Option<Attributes>> {
+        self.apply_operations(attributes, work, |_| true)
     }
 
     /// Applies the operations on other attributes than the members of a group.
-    pub fn apply_without_members(&self, attributes: &Attributes) -> Result<Option<Attributes>> {
-        self.apply_operations(attributes, |operation| !self.kind.is_members(operation.place.attribute))
+    pub fn apply_without_members(&self, attributes: &Attributes, work: &Work) -> Result<Option<Attributes>> {
+        self.apply_operations(attributes, work, |operation| !self.kind.is_members(operation.place.attribute))
     }
 
     fn apply_operations(
         &self,
         attributes: &Attributes,
+        work: &Work,
         concerns: impl Fn(&Operation<'_>) -> bool,
     ) -> Result<Option<Attributes>> {
         // A copy, since an operation that fails leaves the earlier ones done.
         let mut changed = attributes.clone();
-        let mut budget = Budget::default();
         for operation in self.operations.iter().filter(|operation| concerns(operation)) {
-            operation.apply(&mut changed, &mut budget)?;
+            operation.apply(&mut changed, work)?;
         }
         // Compared as a whole: operations that undo each other are a no-op, too, and
         // then version and lastModified must stay (s3.5.2.1).

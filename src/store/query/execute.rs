@@ -1,5 +1,7 @@
 //! Plan or scan, then the rest of the filter.
 
+use std::collections::BTreeSet;
+
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
@@ -7,11 +9,19 @@ use crate::scim::attr_path::AttrPath;
 use crate::scim::resource::Resource;
 use crate::store::dynamo::meter::Meter;
 use crate::store::error::Error;
-use crate::store::limits::{COMPLETED_AT_ONCE, MAX_COMPLETED, MAX_SORTED};
+use crate::store::limits::{COMPLETED_AT_ONCE, MAX_COMPLETED, MAX_HITS, MAX_MEMBERSHIPS, MAX_SORTED};
 use crate::store::query::member_scope::MemberScope;
 use crate::store::query::plan::Plan;
 use crate::store::query::{Found, Leg, Search};
 use crate::store::table::directory::Directory;
+use crate::store::table::resource_item::is_id;
+
+/// Bounds the memberships that a filter asks for: it may name a thousand members, and be
+/// about a thousand groups.
+fn check_memberships(groups: usize, members: &[String]) -> Result<(), Error> {
+    let memberships = groups.saturating_mul(members.len());
+    if memberships > MAX_MEMBERSHIPS { Err(Error::TooMuchToRead) } else { Ok(()) }
+}
 
 impl Directory<'_> {
     /// Reads every resource that a query finds, in its order.
@@ -56,10 +66,7 @@ impl Directory<'_> {
         }
         Meter::note_plan(&leg.plan);
         match self.candidates(leg).await {
-            Ok(Some(mut found)) => {
-                found.retain(|resource| leg.keeps(resource));
-                Ok(Some(found))
-            }
+            Ok(Some(found)) => Ok(Some(leg.filter(found)?)),
             Ok(None) | Err(Error::TooMuchToRead) => Ok(None),
             Err(error) => Err(error),
         }
@@ -77,6 +84,7 @@ impl Directory<'_> {
                 _ => None,
             };
             if let Some(ids) = ids {
+                check_memberships(ids.len(), members)?;
                 return collection.get_with_these_members(&ids, members).await.map(Some);
             }
         }
@@ -96,12 +104,19 @@ impl Directory<'_> {
             Plan::Prefix(path, prefix) => collection.by_prefix(path, prefix).await?,
             Plan::ChangedSince(since) => collection.changed_since(*since).await?,
             Plan::Union(plans) => {
-                let mut union: Vec<Resource> = Vec::new();
-                for plan in plans {
+                let ids =
+                    plans.iter().filter_map(|plan| if let Plan::Id(id) = plan { Some(*id) } else { None });
+                let ids: BTreeSet<&str> = ids.filter(|id| is_id(id)).collect();
+                let mut union = collection.by_ids(ids.into_iter().map(str::to_owned)).await?;
+                for plan in plans.iter().filter(|plan| !matches!(plan, Plan::Id(_))) {
                     let Some(found) = Box::pin(self.planned(leg, plan)).await? else {
                         return Ok(None);
                     };
                     union.extend(found);
+                    // Each of a thousand plans may find as many as one may.
+                    if union.len() > MAX_HITS {
+                        return Ok(None);
+                    }
                 }
                 union.sort_by(|a, b| a.id.cmp(&b.id));
                 union.dedup_by(|a, b| a.id == b.id);
@@ -140,10 +155,8 @@ impl Directory<'_> {
 
     /// Scans for a filter that looks at members, which are not part of the resources.
     async fn scan_completed(self, leg: &Leg<'_>) -> Result<Vec<Resource>, Error> {
-        let all = self.collection(leg.kind).scan(&|_| true).await?;
-        let mut found = self.complete(leg, all).await?;
-        found.retain(|resource| leg.keeps(resource));
-        Ok(found)
+        let all = self.collection(leg.kind).scan(&|_| Ok(true)).await?;
+        Ok(leg.filter(self.complete(leg, all).await?)?)
     }
 
     /// Adds to resources the members, or the groups, that the filter looks at. Resources
@@ -157,6 +170,7 @@ impl Directory<'_> {
         }
         let collection = self.collection(leg.kind);
         if let (MemberScope::These(members), Some(_)) = (&leg.scope, &leg.kind.members) {
+            check_memberships(resources.len(), members)?;
             let ids: Vec<String> = resources.into_iter().map(|resource| resource.id).collect();
             return collection.get_with_these_members(&ids, members).await;
         }

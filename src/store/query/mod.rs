@@ -29,6 +29,7 @@ use crate::scim::quirks::Leeway;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
 use crate::scim::sort::{Order, Rank};
+use crate::scim::work::{Exhausted, Work};
 
 /// A query, bound to the resource types that it asks.
 pub struct Search<'a> {
@@ -47,6 +48,7 @@ pub struct Leg<'a> {
     plan: Plan<'a>,
     scope: MemberScope,
     order: Option<Order<'a>>,
+    work: &'a Work,
 }
 
 /// The place where a page begins.
@@ -98,6 +100,7 @@ impl<'a> Leg<'a> {
         groups: &'a [&'a ResourceType],
         query: &'a Query,
         leeway: Leeway<'a>,
+        work: &'a Work,
     ) -> ScimResult<Self> {
         let memberships = kind.members.as_ref().or(kind.member_of.as_ref());
         let scope =
@@ -110,12 +113,28 @@ impl<'a> Leg<'a> {
             plan: query.filter.as_ref().map_or(Plan::Scan, |filter| Plan::of(filter, kind)),
             scope: scope.unwrap_or(MemberScope::Nothing),
             order: query.sort.as_ref().map(|sort| Order::new(sort, kind, kinds)).transpose()?,
+            work,
         })
     }
 
-    /// Returns true if the filter holds for a resource.
-    pub fn keeps(&self, resource: &Resource) -> bool {
-        self.matcher.as_ref().is_none_or(|matcher| matcher.matches(resource))
+    /// Returns true if the filter holds for a resource. An error means that the request has
+    /// compared too much.
+    pub fn keeps(&self, resource: &Resource) -> ScimResult<bool> {
+        match &self.matcher {
+            None => Ok(true),
+            Some(matcher) => matcher.matches(resource, self.work).map_err(Exhausted::of_query),
+        }
+    }
+
+    /// Leaves out the resources for which the filter does not hold.
+    pub fn filter(&self, resources: Vec<Resource>) -> ScimResult<Vec<Resource>> {
+        let mut kept = Vec::with_capacity(resources.len());
+        for resource in resources {
+            if self.keeps(&resource)? {
+                kept.push(resource);
+            }
+        }
+        Ok(kept)
     }
 
     pub fn rank(&self, resource: &Resource) -> Rank {

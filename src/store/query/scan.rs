@@ -1,6 +1,7 @@
 //! All resources of a type, in the order of their ids: whole, by place, or a stretch at
 //! a time.
 
+use crate::scim::error::Result as ScimResult;
 use crate::scim::query::Side;
 use crate::scim::resource::Resource;
 use crate::store::dynamo::item::read;
@@ -13,7 +14,7 @@ use crate::store::table::resource_item::ResourceItem;
 const RANGES: [(&str, &str); 4] = [("!", "4"), ("4", "8"), ("8", "c"), ("c", "~")];
 
 /// Decides which resources a scan returns.
-pub(crate) type Keep<'a> = &'a (dyn Fn(&Resource) -> bool + Send + Sync);
+pub(crate) type Keep<'a> = &'a (dyn Fn(&Resource) -> ScimResult<bool> + Send + Sync);
 
 /// Some of the resources of a type in the order of their ids, or in reverse.
 pub struct Stretch {
@@ -39,7 +40,7 @@ impl Collection<'_> {
             pages += 1;
             for item in page {
                 let resource = read::<ResourceItem>(item)?.into_resource();
-                if keep(&resource) {
+                if keep(&resource)? {
                     kept.push(resource);
                 }
             }
@@ -76,7 +77,11 @@ impl Collection<'_> {
             };
             for item in page {
                 let resource = read::<ResourceItem>(item)?.into_resource();
-                let is_kept = keep.is_none_or(|keep| keep(&resource));
+                let is_kept = match keep.map_or(Ok(true), |keep| keep(&resource)) {
+                    // The comparisons of the request are used up: the next page goes on from here.
+                    Err(_) if resume != from => return Ok(Stretch { resources, resume: Some(resume) }),
+                    is_kept => is_kept?,
+                };
                 if is_kept && resources.len() == count {
                     return Ok(Stretch { resources, resume: Some(resume) });
                 }

@@ -13,6 +13,7 @@ use scim_lambda::scim::policy::{Interpretation, Policy};
 use scim_lambda::scim::quirks::Leeway;
 use scim_lambda::scim::registry::Registry;
 use scim_lambda::scim::schema::ResourceType;
+use scim_lambda::scim::work::Work;
 use serde_json::{Value, json};
 
 fn group() -> Arc<ResourceType> {
@@ -80,10 +81,12 @@ fn the_operations_on_other_attributes_are_applied_alone() {
         Patch::parse(&reader, "own-id", &body).unwrap()
     };
     let before = reader.resource(&json!({ "displayName": "Crew" })).unwrap();
-    let after = |patch: &Patch<'_>| patch.apply_without_members(&before).unwrap().map(Value::Object);
+    let after = |patch: &Patch<'_>| {
+        patch.apply_without_members(&before, &Work::default()).unwrap().map(Value::Object)
+    };
     let both = json!({ "displayName": "Boat", "members": [{ "value": "u1" }] });
     assert_eq!(after(&patch(&both)), Some(json!({ "displayName": "Boat" })));
-    assert_eq!(patch(&both).apply(&before).unwrap().map(Value::Object), Some(both));
+    assert_eq!(patch(&both).apply(&before, &Work::default()).unwrap().map(Value::Object), Some(both));
     assert_eq!(after(&patch(&json!({ "members": [{ "value": "u1" }] }))), None);
 }
 

@@ -8,6 +8,7 @@ use scim_lambda::scim::quirks::Leeway;
 use scim_lambda::scim::registry::Registry;
 use scim_lambda::scim::registry::custom::Definitions;
 use scim_lambda::scim::schema::ResourceType;
+use scim_lambda::scim::work::Work;
 use serde_json::{Value, json};
 
 const DEVICES: &str = r#"{
@@ -29,7 +30,7 @@ fn patched(kind: &ResourceType, before: &Value, operations: &Value) -> Value {
     let reader = Reader::new(kind, Leeway::default());
     let before = reader.resource(before).unwrap();
     let patch = Patch::parse(&reader, "own-id", &json!({ "Operations": operations }));
-    match patch.and_then(|patch| patch.apply(&before)) {
+    match patch.and_then(|patch| patch.apply(&before, &Work::default())) {
         Ok(Some(after)) => after.into(),
         Ok(None) => "=".into(),
         Err(error) => format!("{}: {error}", error.kind.scim_type().unwrap()).into(),

@@ -71,9 +71,9 @@ async fn a_group_that_is_too_large_for_an_answer_is_packed_or_refused() {
 #[tokio::test]
 async fn a_page_ends_early_rather_than_be_too_large() {
     let client = Client::new().await;
-    let long = "x".repeat(350_000);
+    let long: Vec<Value> = (0..7).map(|n| json!({ "value": format!("{n}{}", "x".repeat(49_980)) })).collect();
     for n in 0..13 {
-        let user = json!({ "userName": format!("u{n}"), "profileUrl": long }).to_string();
+        let user = json!({ "userName": format!("u{n}"), "photos": long }).to_string();
         assert_eq!(client.post("/Users", &user).await.status, 201);
     }
     let page = client.get("/Users").await;

@@ -4,3 +4,4 @@ mod answer_size;
 mod indexed_values;
 mod requests;
 mod resource_size;
+mod work;

@@ -13,6 +13,7 @@ use scim_lambda::scim::quirks::Leeway;
 use scim_lambda::scim::registry::Registry;
 use scim_lambda::scim::resource::Resource;
 use scim_lambda::scim::sort::Order;
+use scim_lambda::scim::work::Work;
 use scim_lambda::store::query::plan::Plan;
 use serde_json::{Value, json};
 
@@ -110,8 +111,11 @@ fn found(registry: &Registry, kind: &str, resources: &[Resource], filter: &str) 
     let kind = registry.resource_type(kind).unwrap();
     let parsed = filter.parse::<Filter>().unwrap_or_else(|error| panic!("{filter}: {error}"));
     let matcher = Matcher::new(&parsed, kind).unwrap_or_else(|error| panic!("{filter}: {error}"));
-    let ids: Vec<&str> =
-        resources.iter().filter(|one| matcher.matches(one)).map(|one| one.id.as_str()).collect();
+    let ids: Vec<&str> = resources
+        .iter()
+        .filter(|one| matcher.matches(one, &Work::default()).unwrap())
+        .map(|one| one.id.as_str())
+        .collect();
     ids.join(" ")
 }
 
@@ -290,7 +294,8 @@ fn what_only_one_type_has_is_absent_from_the_other() {
         for (kind, resources) in kinds.iter().zip([&users[..], &groups[..]]) {
             let matcher = Matcher::among(&filter, kind, kinds, Leeway::default()).unwrap();
             let plan = Plan::of(&filter, kind);
-            let matching = resources.iter().filter(|resource| matcher.matches(resource));
+            let matching =
+                resources.iter().filter(|resource| matcher.matches(resource, &Work::default()).unwrap());
             let ids: Vec<&str> = matching.map(|resource| resource.id.as_str()).collect();
             assert!(plan != Plan::Nothing || ids.is_empty(), "{text}");
             found.extend(ids);

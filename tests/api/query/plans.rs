@@ -14,6 +14,7 @@ use scim_lambda::scim::quirks::Leeway;
 use scim_lambda::scim::registry::Registry;
 use scim_lambda::scim::resource::Resource;
 use scim_lambda::scim::schema::ResourceType;
+use scim_lambda::scim::work::Work;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -164,7 +165,12 @@ fn expected(
     let mut ids = Vec::new();
     for (kind, resources) in kinds.iter().zip(resources) {
         let matcher = Matcher::among(filter, kind, kinds, Leeway::default()).ok()?;
-        ids.extend(resources.iter().filter(|one| matcher.matches(one)).map(|one| one.id.clone()));
+        ids.extend(
+            resources
+                .iter()
+                .filter(|one| matcher.matches(one, &Work::default()).unwrap())
+                .map(|one| one.id.clone()),
+        );
     }
     Some(ids)
 }

@@ -9,6 +9,7 @@ use scim_lambda::scim::patch::Patch;
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::scim::quirks::Leeway;
 use scim_lambda::scim::registry::Registry;
+use scim_lambda::scim::work::Work;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
 
@@ -341,7 +342,8 @@ fn a_patch_does_what_the_model_does() {
         let before = reader.resource(&user).unwrap();
         prune(&mut user);
         prop_assert_eq!(&Value::from(before.clone()), &user);
-        let found = Patch::parse(&reader, "id", &message(&operations)).and_then(|patch| patch.apply(&before));
+        let found = Patch::parse(&reader, "id", &message(&operations))
+            .and_then(|patch| patch.apply(&before, &Work::default()));
         match (found, modelled(&user, &operations)) {
             (Ok(None), Ok(after)) => prop_assert_eq!(after, user),
             (Ok(Some(found)), Ok(after)) => {
@@ -371,8 +373,8 @@ fn what_is_removed_or_replaced_twice_is_as_after_the_first_time() {
         let Ok(patch) = Patch::parse(&reader, "id", &message(&[operation])) else {
             return Ok(());
         };
-        if let Ok(Some(once)) = patch.apply(&before) {
-            prop_assert_eq!(patch.apply(&once), Ok(None));
+        if let Ok(Some(once)) = patch.apply(&before, &Work::default()) {
+            prop_assert_eq!(patch.apply(&once, &Work::default()), Ok(None));
         }
         Ok(())
     };
