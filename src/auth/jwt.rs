@@ -4,14 +4,21 @@
 //! The content of such a token cannot be trusted before it is checked. The tenant is
 //! therefore read from the path, in the segment before `/scim/v2`, and the token must
 //! be issued by that tenant's server.
+//!
+//! An authorization server signs tokens for every end user, too: ID tokens, logout tokens, and
+//! access tokens of other clients. The audience alone does not tell them apart from the
+//! token of a provisioning client, so the operator pins clients, subjects or a scope.
 
 use http::Uri;
 use jiff::{SignedDuration, Timestamp};
+use jsonwebtoken::errors::ErrorKind as JwtError;
 use jsonwebtoken::jwk::{Jwk, JwkSet, KeyAlgorithm, PublicKeyUse};
-use jsonwebtoken::{DecodingKey, Validation, decode, decode_header};
+use jsonwebtoken::{DecodingKey, Header, Validation, decode, decode_header};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use crate::auth::refusal::Refusal;
 use crate::store::{Algorithm, Keys, Oauth};
 
 /// The longest token that is checked. Entra's, with many roles, have about 4 kB.
@@ -33,20 +40,13 @@ impl From<Algorithm> for jsonwebtoken::Algorithm {
     }
 }
 
-/// The reason why a token is refused. No answer shows it.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// A signature by a key that is not in the set; the server may have a new one.
-    UnknownKey,
-    Token,
-}
-
 #[derive(Deserialize)]
 struct Claims {
     iss: String,
     aud: Option<OneOrMany>,
     /// `NumericDate` may have a fraction (RFC 7519 s2).
     exp: f64,
+    iat: Option<f64>,
     nbf: Option<f64>,
     client_id: Option<String>,
     /// The client, as Okta and the two versions of Entra ID name it.
@@ -57,6 +57,12 @@ struct Claims {
     scope: Option<OneOrMany>,
     scp: Option<OneOrMany>,
     roles: Option<OneOrMany>,
+    /// Cognito's kind of token.
+    token_use: Option<String>,
+    nonce: Option<IgnoredAny>,
+    at_hash: Option<IgnoredAny>,
+    c_hash: Option<IgnoredAny>,
+    events: Option<IgnoredAny>,
 }
 
 // `aud` may be a string or an array (RFC 7519 s4.1.3); so may the scopes, by provider.
@@ -101,9 +107,25 @@ pub fn parse_keys(text: &[u8]) -> Result<JwkSet, String> {
 
 /// Returns the problem if no token can satisfy the settings, or if they are not safe.
 pub fn problem(oauth: &Oauth) -> Option<String> {
-    let is_empty = oauth.issuer.is_empty() || oauth.audience.is_empty() || oauth.algorithms.is_empty();
-    match &oauth.keys {
-        _ if is_empty => Some("issuer, audience and algorithms must not be empty".to_owned()),
+    let Oauth { issuer, audience, keys, clients, subjects, scope, max_age, algorithms } = oauth;
+    if issuer.is_empty() || audience.is_empty() || algorithms.is_empty() {
+        return Some("issuer, audience and algorithms must not be empty".to_owned());
+    }
+    if !oauth.is_pinned() {
+        return Some(
+            "the audience alone cannot identify a client: pass --client, --subject or --scope".to_owned(),
+        );
+    }
+    if clients.iter().chain(subjects).any(String::is_empty) {
+        return Some("client and subject must not be empty".to_owned());
+    }
+    if scope.as_ref().is_some_and(|scope| scope.is_empty() || scope.contains(char::is_whitespace)) {
+        return Some("scope must be one value without spaces".to_owned());
+    }
+    if *max_age == Some(0) {
+        return Some("max-age must be above 0".to_owned());
+    }
+    match keys {
         Keys::Jwks(text) => parse_keys(text.as_bytes()).err(),
         Keys::JwksUrl(url) => {
             let url: Option<Uri> = url.parse().ok();
@@ -118,30 +140,53 @@ pub fn problem(oauth: &Oauth) -> Option<String> {
 impl Oauth {
     /// Returns the client that the token was issued to, if the token is valid.
     pub fn check(&self, token: &str, keys: &JwkSet, now: Timestamp) -> Result<String, Refusal> {
-        let header = decode_header(token).map_err(|_| Refusal::Token)?;
+        let header = decode_header(token).map_err(|_| Refusal::Malformed)?;
+        if !is_access_token(&header) {
+            return Err(Refusal::Malformed);
+        }
         // The operator selects the algorithms, not the token (RFC 8725 s3.1).
         if !self.algorithms.iter().any(|allowed| jsonwebtoken::Algorithm::from(*allowed) == header.alg) {
-            return Err(Refusal::Token);
+            return Err(Refusal::Signature);
         }
         let key = match (&header.kid, keys.keys.as_slice()) {
             (Some(kid), _) => keys.find(kid).ok_or(Refusal::UnknownKey)?,
             // `kid` is optional (RFC 7515 s4.1.4): a set of one key needs none.
             (None, [only]) => only,
-            // Not tried one after the other: a client could cause up to 100 verifications.
-            (None, _) => return Err(Refusal::Token),
+            // Not tried one after the other: a client could cause up to 100 verifications. Not
+            // `UnknownKey`: a fetch of the keys would not help.
+            (None, _) => return Err(Refusal::Malformed),
         };
-        let claims = signed(token, key, header.alg).ok_or(Refusal::Token)?;
-        if claims.iss == self.issuer
-            && self.is_audience(&claims)
-            && self.is_in_scope(&claims)
-            && is_in_force(&claims, now)
-        {
-            let Claims { client_id, cid, azp, appid, sub, .. } = claims;
-            // `sub` is last: in the token of a user it does not name the client.
-            Ok(client_id.or(cid).or(azp).or(appid).or(sub).unwrap_or_default())
-        } else {
-            Err(Refusal::Token)
+        let claims = signed(token, key, header.alg)?;
+        self.check_claims(&claims, now)?;
+        let Claims { client_id, cid, azp, appid, sub, .. } = claims;
+        // `sub` is last: in the token of a user it does not name the client.
+        Ok(client_id.or(cid).or(azp).or(appid).or(sub).unwrap_or_default())
+    }
+
+    fn check_claims(&self, claims: &Claims, now: Timestamp) -> Result<(), Refusal> {
+        if claims.is_of_another_kind() {
+            return Err(Refusal::Malformed);
         }
+        if claims.iss != self.issuer {
+            return Err(Refusal::Issuer);
+        }
+        if !self.is_audience(claims) {
+            return Err(Refusal::Audience);
+        }
+        // Settings from before pinning was required are still in tables.
+        if !(self.is_pinned() && self.is_client(claims)) {
+            return Err(Refusal::Client);
+        }
+        if !self.is_in_scope(claims) {
+            return Err(Refusal::Scope);
+        }
+        self.check_time(claims, now)
+    }
+
+    /// Returns true if the settings tell the tokens of a client from those of other clients and
+    /// of end users.
+    fn is_pinned(&self) -> bool {
+        !self.clients.is_empty() || !self.subjects.is_empty() || self.scope.is_some()
     }
 
     fn is_audience(&self, claims: &Claims) -> bool {
@@ -152,6 +197,18 @@ impl Oauth {
         }
     }
 
+    fn is_client(&self, claims: &Claims) -> bool {
+        let Claims { client_id, cid, azp, appid, sub, .. } = claims;
+        let mut named = [client_id, cid, azp, appid].into_iter().flatten().peekable();
+        // Of several claims each must be pinned: which of them the server vouches for is not
+        // known here.
+        let is_client = self.clients.is_empty()
+            || named.peek().is_some() && named.all(|client| self.clients.contains(client));
+        let is_subject =
+            self.subjects.is_empty() || sub.as_ref().is_some_and(|sub| self.subjects.contains(sub));
+        is_client && is_subject
+    }
+
     fn is_in_scope(&self, claims: &Claims) -> bool {
         let Some(wanted) = &self.scope else {
             return true;
@@ -160,12 +217,53 @@ impl Oauth {
         let all = [&claims.scope, &claims.scp, &claims.roles].into_iter().flatten();
         all.flat_map(OneOrMany::iter).flat_map(str::split_whitespace).any(|one| one == wanted)
     }
+
+    fn check_time(&self, claims: &Claims, now: Timestamp) -> Result<(), Refusal> {
+        let (now, skew) = (now.as_duration().as_secs_f64(), CLOCK_SKEW.as_secs_f64());
+        if claims.exp + skew <= now {
+            return Err(Refusal::Expired);
+        }
+        if claims.nbf.is_some_and(|nbf| nbf - skew > now) {
+            return Err(Refusal::NotYet);
+        }
+        let Some(max_age) = self.max_age else {
+            return Ok(());
+        };
+        let Some(iat) = claims.iat else {
+            return Err(Refusal::Expired);
+        };
+        // Otherwise an `iat` in the future would move the whole life there.
+        if iat - skew > now {
+            return Err(Refusal::NotYet);
+        }
+        if claims.exp - iat > f64::from(max_age) { Err(Refusal::Expired) } else { Ok(()) }
+    }
+}
+
+impl Claims {
+    /// Returns true for an ID token (OpenID Connect Core s2, s3.3.2.11), a logout token or
+    /// another security event (RFC 8417 s2.2), by the claims that only these have.
+    fn is_of_another_kind(&self) -> bool {
+        self.token_use.as_ref().is_some_and(|kind| kind != "access")
+            || [&self.nonce, &self.at_hash, &self.c_hash, &self.events].into_iter().any(Option::is_some)
+    }
+}
+
+/// Returns true if the header does not say that the token is of another kind.
+fn is_access_token(header: &Header) -> bool {
+    // RFC 9068 s4 requires `at+jwt`, but most servers send `JWT` or nothing. Media types are
+    // case-insensitive.
+    let is_typ = header.typ.as_ref().is_none_or(|typ| {
+        ["JWT", "at+jwt", "application/at+jwt"].iter().any(|known| known.eq_ignore_ascii_case(typ))
+    });
+    // RFC 7515 s4.1.11: an extension that is not understood must be refused, and none is.
+    is_typ && header.crit.is_none()
 }
 
 /// Returns the claims if the key verifies the signature.
-fn signed(token: &str, key: &Jwk, algorithm: jsonwebtoken::Algorithm) -> Option<Claims> {
+fn signed(token: &str, key: &Jwk, algorithm: jsonwebtoken::Algorithm) -> Result<Claims, Refusal> {
     if key.common.key_algorithm.is_some_and(|meant| meant != KeyAlgorithm::from(algorithm)) {
-        return None;
+        return Err(Refusal::Signature);
     }
     // `Oauth::check` verifies time and claims instead: it uses the clock of the request, and
     // accepts a token without `aud`.
@@ -173,11 +271,11 @@ fn signed(token: &str, key: &Jwk, algorithm: jsonwebtoken::Algorithm) -> Option<
     validation.validate_exp = false;
     validation.validate_aud = false;
     validation.required_spec_claims.clear();
-    let key = DecodingKey::from_jwk(key).ok()?;
-    Some(decode(token, &key, &validation).ok()?.claims)
-}
-
-fn is_in_force(claims: &Claims, now: Timestamp) -> bool {
-    let (now, skew) = (now.as_duration().as_secs_f64(), CLOCK_SKEW.as_secs_f64());
-    claims.exp + skew > now && claims.nbf.is_none_or(|nbf| nbf - skew <= now)
+    let key = DecodingKey::from_jwk(key).map_err(|_| Refusal::Signature)?;
+    match decode(token, &key, &validation) {
+        Ok(decoded) => Ok(decoded.claims),
+        // A claim of an unexpected form, in a token that the server did sign.
+        Err(error) if matches!(error.kind(), JwtError::Json(_)) => Err(Refusal::Malformed),
+        Err(_) => Err(Refusal::Signature),
+    }
 }

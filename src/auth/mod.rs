@@ -7,11 +7,13 @@
 //! * `token`: the text of a token, and random digits for a new one.
 //! * `jwt`: tokens that an authorization server has signed.
 //! * `jwks`: the keys of that server, fetched when a token needs them.
+//! * `refusal`: the reasons of a 401.
 //! * `rate_limit`: how many requests a tenant may send.
 
 mod jwks;
 pub mod jwt;
 pub(crate) mod rate_limit;
+pub mod refusal;
 pub mod token;
 
 use std::collections::HashMap;
@@ -22,7 +24,7 @@ use jsonwebtoken::jwk::JwkSet;
 use subtle::ConstantTimeEq;
 
 use self::jwks::Jwks;
-use self::jwt::Refusal;
+use self::refusal::Refusal;
 pub use self::token::Token;
 use crate::lambda::Request;
 use crate::route::Location;

@@ -105,9 +105,18 @@ pub(crate) struct Server {
     /// File with the keys, instead of a URL
     #[arg(long, value_name = "FILE", conflicts_with = "jwks_url")]
     jwks: Option<PathBuf>,
+    /// Client that may request tokens: `client_id`, `cid`, `azp` or `appid`; can be repeated
+    #[arg(long, value_name = "TEXT")]
+    client: Vec<String>,
+    /// Accepted `sub` of a token; can be repeated
+    #[arg(long, value_name = "TEXT")]
+    subject: Vec<String>,
     /// Value that `scope`, `scp` or `roles` of a token must contain
     #[arg(long, value_name = "TEXT")]
     scope: Option<String>,
+    /// Longest life of a token in seconds, from its `iat` to its `exp`; any if omitted
+    #[arg(long, value_name = "SECONDS")]
+    max_age: Option<u32>,
     /// Accepted signature algorithms, separated by commas; all if omitted
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     algorithms: Vec<Algorithm>,
@@ -180,7 +189,7 @@ impl TryFrom<Server> for Oauth {
     type Error = Box<dyn std::error::Error + Send + Sync>;
 
     fn try_from(server: Server) -> Result<Self> {
-        let Server { issuer, audience, jwks_url, jwks, scope, algorithms } = server;
+        let Server { issuer, audience, jwks_url, jwks, client, subject, scope, max_age, algorithms } = server;
         let keys = match (jwks_url, jwks) {
             (Some(url), _) => Keys::JwksUrl(url),
             (None, Some(file)) => {
@@ -190,7 +199,8 @@ impl TryFrom<Server> for Oauth {
         };
         let (issuer, audience) = (issuer.unwrap_or_default(), audience.unwrap_or_default());
         let algorithms = if algorithms.is_empty() { Algorithm::ALL.to_vec() } else { algorithms };
-        Ok(Self { issuer, audience, keys, scope, algorithms })
+        let (clients, subjects) = (client, subject);
+        Ok(Self { issuer, audience, keys, clients, subjects, scope, max_age, algorithms })
     }
 }
 
@@ -256,7 +266,7 @@ fn flatten(name: &str, value: &Value, rows: &mut Map<String, Value>) {
 
 /// Returns the settings of the authorization server by the options that set them.
 fn oauth_rows(oauth: Option<&Oauth>) -> Result<Map<String, Value>> {
-    let Some(Oauth { issuer, audience, keys, scope, algorithms }) = oauth else {
+    let Some(Oauth { issuer, audience, keys, clients, subjects, scope, max_age, algorithms }) = oauth else {
         return Ok(Map::from_iter([("oauth".to_owned(), Value::Null)]));
     };
     let keys = match keys {
@@ -267,11 +277,15 @@ fn oauth_rows(oauth: Option<&Oauth>) -> Result<Map<String, Value>> {
             ("oauth.jwks", names.collect::<Vec<_>>().join(", "))
         }
     };
+    let listed = |all: &[String]| if all.is_empty() { Value::Null } else { all.join(", ").into() };
     let rows = [
         ("oauth.issuer", issuer.as_str().into()),
         ("oauth.audience", audience.as_str().into()),
         (keys.0, keys.1.into()),
+        ("oauth.client", listed(clients)),
+        ("oauth.subject", listed(subjects)),
         ("oauth.scope", scope.as_deref().into()),
+        ("oauth.max-age", (*max_age).into()),
         ("oauth.algorithms", serde_json::to_value(algorithms)?),
     ];
     Ok(rows.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())

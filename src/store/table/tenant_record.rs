@@ -61,9 +61,18 @@ pub struct Oauth {
     /// A value of the token's `aud`. A token without one (Cognito's) needs it as `client_id`.
     pub audience: String,
     pub keys: Keys,
+    /// The clients that may have requested a token; any if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub clients: Vec<String>,
+    /// The accepted values of `sub`; any if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subjects: Vec<String>,
     /// A text that `scope`, `scp` (Okta, Entra ID) or `roles` (Entra ID) must contain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<String>,
+    /// The longest life of a token in seconds, from `iat` to `exp`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age: Option<u32>,
     pub algorithms: Vec<Algorithm>,
 }
 

@@ -58,7 +58,11 @@ impl Signer {
     }
 
     fn sign(&self, claims: &Value) -> String {
-        let header = Header { kid: Some(self.kid.to_owned()), ..Header::new(self.algorithm) };
+        self.sign_with(Header::new(self.algorithm), claims)
+    }
+
+    fn sign_with(&self, header: Header, claims: &Value) -> String {
+        let header = Header { kid: Some(self.kid.to_owned()), ..header };
         encode(&header, claims, &self.key).unwrap()
     }
 }
@@ -105,7 +109,10 @@ fn settings(keys: Keys) -> Oauth {
         issuer: ISSUER.to_owned(),
         audience: "api://scim".to_owned(),
         keys,
+        clients: Vec::new(),
+        subjects: vec!["okta".to_owned()],
         scope: None,
+        max_age: None,
         algorithms: store::Algorithm::ALL.to_vec(),
     }
 }
@@ -258,6 +265,151 @@ async fn whoever_has_no_good_access_token_gets_the_same_answer() {
     }
     // Two tenants were looked up, each once.
     assert_eq!(client.faults.calls(), ["BatchGetItem", "BatchGetItem"]);
+}
+
+/// An authorization server signs these for every end user, with the same key and audience
+/// (OpenID Connect Core s2, OpenID Connect Back-Channel Logout s2.4, RFC 8417 s2.2).
+#[tokio::test]
+async fn a_token_of_another_kind_is_no_access_token() {
+    let directory = Directory::new().await;
+    let signer = Signer::new("k", Algorithm::ES256);
+    directory.set_oauth("demo", &settings(pasted(&[&signer]))).await;
+    let client = directory.client();
+    let good = claims(&directory);
+    let tokens = [
+        ("token_use", json!("id"), 401),
+        ("token_use", json!("refresh"), 401),
+        ("token_use", json!(""), 401),
+        ("token_use", json!(1), 401),
+        ("token_use", json!("access"), 200),
+        ("nonce", json!("n-0S6_WzA2Mj"), 401),
+        ("nonce", json!(["n"]), 401),
+        ("at_hash", json!("77QmUPtjPfzWtF2AnpK9RQ"), 401),
+        ("c_hash", json!("LDktKdoQak3Pk0cnXxCltA"), 401),
+        ("events", json!({ "http://schemas.openid.net/event/backchannel-logout": {} }), 401),
+        ("auth_time", json!(1), 200),
+    ];
+    for (name, value, status) in tokens {
+        let answer = get_with(&client, &signer.sign(&with(&good, name, value.clone()))).await;
+        assert_eq!(answer.status, status, "{name}: {value}");
+    }
+    // RFC 9068 s4: the type of the token. Cognito's have none.
+    for (typ, status) in [
+        (None, 200),
+        (Some("JWT"), 200),
+        (Some("jwt"), 200),
+        (Some("at+jwt"), 200),
+        (Some("AT+JWT"), 200),
+        (Some("application/at+jwt"), 200),
+        (Some("logout+jwt"), 401),
+        (Some("application/logout+jwt"), 401),
+        (Some("secevent+jwt"), 401),
+        (Some("dpop+jwt"), 401),
+        (Some("JWS"), 401),
+        (Some(""), 401),
+    ] {
+        let header = Header { typ: typ.map(str::to_owned), ..Header::new(Algorithm::ES256) };
+        let answer = get_with(&client, &signer.sign_with(header, &good)).await;
+        assert_eq!(answer.status, status, "{typ:?}");
+    }
+    // RFC 7515 s4.1.11: an extension that is not understood; the list must not be empty.
+    for crit in [vec!["exp"], vec!["b64"], vec!["http://example.com/UNDEFINED"], Vec::new()] {
+        let names = crit.iter().map(|name| (*name).to_owned()).collect();
+        let header = Header { crit: Some(names), ..Header::new(Algorithm::ES256) };
+        let answer = get_with(&client, &signer.sign_with(header, &good)).await;
+        assert_eq!(answer.status, 401, "{crit:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_pinned_clients_and_subjects_are_accepted() {
+    let directory = Directory::new().await;
+    let signer = Signer::new("k", Algorithm::ES256);
+    let base = without(&claims(&directory), "sub");
+    let all = |pairs: &[(&str, &str)]| {
+        pairs.iter().fold(base.clone(), |claims, (name, value)| with(&claims, name, json!(value)))
+    };
+    let statuses = async |clients: &[&str], subjects: &[&str], tokens: &[&[(&str, &str)]]| {
+        let texts = |all: &[&str]| all.iter().map(|one| (*one).to_owned()).collect();
+        let pinned = settings(pasted(&[&signer]));
+        let pinned = Oauth { clients: texts(clients), subjects: texts(subjects), ..pinned };
+        directory.set_oauth("demo", &pinned).await;
+        let client = directory.client();
+        let mut statuses = Vec::new();
+        for token in tokens {
+            statuses.push(get_with(&client, &signer.sign(&all(token))).await.status);
+        }
+        statuses
+    };
+    // Each claim by itself, and a claim that does not name a client.
+    let one: [&[(&str, &str)]; 6] = [
+        &[("client_id", "idp")],
+        &[("cid", "idp")],
+        &[("azp", "idp")],
+        &[("appid", "idp")],
+        &[("sub", "idp")],
+        &[],
+    ];
+    assert_eq!(statuses(&["idp"], &[], &one).await, [200, 200, 200, 200, 401, 401]);
+    assert_eq!(statuses(&["other", "idp"], &[], &one).await, [200, 200, 200, 200, 401, 401]);
+    assert_eq!(statuses(&["IDP", "id", "idp "], &[], &one).await, [401; 6]);
+    assert_eq!(statuses(&[], &["idp"], &one).await, [401, 401, 401, 401, 200, 401]);
+    // Of several claims each must name a pinned client.
+    let two: [&[(&str, &str)]; 3] = [
+        &[("client_id", "idp"), ("azp", "idp")],
+        &[("client_id", "idp"), ("azp", "portal")],
+        &[("appid", "idp"), ("cid", "portal")],
+    ];
+    assert_eq!(statuses(&["idp"], &[], &two).await, [200, 401, 401]);
+    assert_eq!(statuses(&["idp", "portal"], &[], &two).await, [200, 200, 200]);
+    // A client and a subject must both be right.
+    let both: [&[(&str, &str)]; 3] = [
+        &[("azp", "idp"), ("sub", "service")],
+        &[("azp", "idp"), ("sub", "end user")],
+        &[("azp", "portal"), ("sub", "service")],
+    ];
+    assert_eq!(statuses(&["idp"], &["service"], &both).await, [200, 401, 401]);
+}
+
+/// Such settings are in tables from before pinning was required.
+#[tokio::test]
+async fn an_audience_alone_lets_no_token_in() {
+    let directory = Directory::new().await;
+    let signer = Signer::new("k", Algorithm::ES256);
+    let unpinned = Oauth { subjects: Vec::new(), ..settings(pasted(&[&signer])) };
+    directory.set_oauth("demo", &unpinned).await;
+    let client = directory.client();
+    let good = with(&claims(&directory), "scp", json!("openid"));
+    assert_eq!(get_with(&client, &signer.sign(&good)).await.status, 401);
+    let scoped = Oauth { scope: Some("openid".to_owned()), ..unpinned };
+    directory.set_oauth("demo", &scoped).await;
+    assert_eq!(get_with(&directory.client(), &signer.sign(&good)).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_token_may_be_required_to_be_short_lived() {
+    let directory = Directory::new().await;
+    let signer = Signer::new("k", Algorithm::ES256);
+    let status = async |max_age, iat: Option<i64>, exp: i64| {
+        directory.set_oauth("demo", &Oauth { max_age, ..settings(pasted(&[&signer])) }).await;
+        let client = directory.client();
+        let now = directory.now().as_second();
+        let token = with(&without(&claims(&directory), "nbf"), "exp", json!(now + exp));
+        let token = match iat {
+            Some(iat) => with(&token, "iat", json!(now + iat)),
+            None => without(&token, "iat"),
+        };
+        get_with(&client, &signer.sign(&token)).await.status
+    };
+    let year = 365 * 86_400;
+    assert_eq!(status(None, None, year).await, 200);
+    assert_eq!(
+        (status(Some(3_600), Some(0), 3_600).await, status(Some(3_600), Some(0), 3_601).await),
+        (200, 401)
+    );
+    assert_eq!(status(Some(3_600), Some(-600), 3_001).await, 401, "the whole life counts");
+    assert_eq!(status(Some(3_600), None, 60).await, 401, "unknown life");
+    assert_eq!(status(Some(3_600), Some(year), year + 60).await, 401, "a life in the future");
 }
 
 #[tokio::test]

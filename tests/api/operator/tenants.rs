@@ -109,6 +109,14 @@ async fn a_tenant_takes_the_tokens_of_a_server_or_none() {
             "https://login.example.com/keys",
             "--scope",
             "scim",
+            "--client",
+            "idp",
+            "--client",
+            "other idp",
+            "--subject",
+            "service",
+            "--max-age",
+            "3600",
             "--algorithms",
             "RS256,ES256",
         ])
@@ -116,13 +124,33 @@ async fn a_tenant_takes_the_tokens_of_a_server_or_none() {
         .unwrap(),
     )
     .unwrap();
-    assert_snapshot!(shown["oauth"], @r#"{"issuer":"https://login.example.com","audience":"scim","keys":{"jwksUrl":"https://login.example.com/keys"},"scope":"scim","algorithms":["RS256","ES256"]}"#);
-    let shown = set(&["--jwks", keys.to_str().unwrap()]).await.unwrap();
+    assert_snapshot!(shown["oauth"], @r#"{"issuer":"https://login.example.com","audience":"scim","keys":{"jwksUrl":"https://login.example.com/keys"},"clients":["idp","other idp"],"subjects":["service"],"scope":"scim","maxAge":3600,"algorithms":["RS256","ES256"]}"#);
+    let shown = set(&["--jwks", keys.to_str().unwrap(), "--client", "idp"]).await.unwrap();
     assert!(shown.contains(r#""algorithms":["RS256","ES256","EdDSA"]"#), "{shown}");
     std::fs::write(&keys, r#"{"keys":[{"kty":"oct","use":"enc","k":"AA"}]}"#).unwrap();
+    let url = ["--jwks-url", "https://login.example.com/keys"];
+    for (more, why) in [
+        (&[][..], "the audience alone cannot identify a client: pass --client, --subject or --scope"),
+        (&["--max-age", "3600"], "the audience alone"),
+        (&["--client", ""], "client and subject must not be empty"),
+        (&["--client", "idp", "--subject", ""], "client and subject must not be empty"),
+        (&["--scope", ""], "scope must be one value without spaces"),
+        (&["--scope", "a b"], "scope must be one value without spaces"),
+        (&["--client", "idp", "--max-age", "0"], "max-age must be above 0"),
+        (&["--client", "idp", "--max-age", "1h"], "invalid value '1h'"),
+    ] {
+        let refused = set(&[&url[..], more].concat()).await.unwrap_err();
+        assert!(refused.contains(why), "{more:?}: {refused}");
+    }
     for (refused, why) in [
-        (set(&["--jwks-url", "http://login.example.com/keys"]).await, "must begin with https://"),
-        (set(&["--jwks", keys.to_str().unwrap()]).await, "no key in it can check a signature"),
+        (
+            set(&["--client", "idp", "--jwks-url", "http://login.example.com/keys"]).await,
+            "must begin with https://",
+        ),
+        (
+            set(&["--client", "idp", "--jwks", keys.to_str().unwrap()]).await,
+            "no key in it can check a signature",
+        ),
         (set(&["--jwks", "/none.json"]).await, "/none.json: No such file"),
         (
             set(&["--jwks-url", "https://x/", "--algorithms", "HS256"]).await,
@@ -183,6 +211,7 @@ async fn no_change_of_a_policy_is_lost() {
 async fn a_person_sees_one_row_for_each_setting_of_a_tenant() {
     let directory = Directory::new().await;
     let server = ["--issuer", "https://login.example.com", "--audience", "scim", "--jwks-url", "https://x/"];
+    let server = [&server[..], &["--client", "idp", "--client", "other"]].concat();
     run(&directory, &[&["tenant", "oauth", "demo"], &server[..]].concat()).await.unwrap();
     let shown = run(&directory, &["tenant", "set", "demo", "massRemoval.percent=50"]).await.unwrap();
     assert_snapshot!(shown, @"
@@ -193,7 +222,10 @@ async fn a_person_sees_one_row_for_each_setting_of_a_tenant() {
     oauth.issuer         https://login.example.com
     oauth.audience       scim
     oauth.jwks-url       https://x/
+    oauth.client         idp, other
+    oauth.subject        -
     oauth.scope          -
+    oauth.max-age        -
     oauth.algorithms     RS256, ES256, EdDSA
     interpretation       tolerant
     unknownAttributes    ignore
