@@ -100,7 +100,7 @@ impl<'a> RequestContext<'a> {
             Payload::Bytes(bytes) => bytes,
             // Not measured: the body of the bulk request was, and this is a part of it.
             Payload::Json(value) => return Ok(value.clone()),
-            Payload::NotBase64 => return Err(ErrorKind::InvalidSyntax.with("the body is not valid base64")),
+            Payload::Unreadable(reason) => return Err(ErrorKind::InvalidSyntax.with(*reason)),
         };
         if bytes.len() > limit {
             return Err(ErrorKind::TooLarge.with(too_large(bytes.len(), limit)));

@@ -28,6 +28,7 @@ use tokio::time::Instant;
 
 use self::context::RequestContext;
 use self::request_log::RequestLog;
+use self::response::SCIM_JSON;
 use crate::auth::rate_limit::Buckets;
 use crate::auth::{Auth, Caller};
 use crate::config::Config;
@@ -66,9 +67,13 @@ impl App {
 
     /// Handles an event. An error becomes an answer, so this cannot fail.
     pub async fn handle(&self, event: Event) -> Reply {
-        match event.into_request() {
-            Some((request, reply)) => reply(self.answer_to(request).await),
-            None => Reply::Swept(self.sweep().await),
+        match event {
+            Event::Schedule => Reply::Swept(self.sweep().await),
+            Event::Request(request, reply) => reply(self.answer_to(*request).await),
+            Event::Unknown => {
+                tracing::warn!("the event is none of those that this function answers");
+                unknown_event().into_rest()
+            }
         }
     }
 
@@ -205,6 +210,15 @@ impl RequestContext<'_> {
             Route::Schema(urn) => self.schema(&urn),
         }
     }
+}
+
+/// Answers an event of an unknown service. A load balancer shows it to its client.
+fn unknown_event() -> Response {
+    let error = ErrorKind::NotImplemented.with(
+        "the event must be a request of an API Gateway REST API (payload 1.0) or HTTP API (payload 2.0), \
+         or a Scheduled Event of EventBridge",
+    );
+    Response::from(error).typed(SCIM_JSON)
 }
 
 fn too_fast(retry_after: u32) -> Error {

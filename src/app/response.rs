@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::lambda::{Body, Request, Response};
 use crate::scim::error::{Error, ErrorKind};
 
-const SCIM_JSON: &str = "application/scim+json";
+pub(super) const SCIM_JSON: &str = "application/scim+json";
 
 /// The largest body in an event. Lambda accepts 6 MB; the rest is for the headers.
 const MAX_EVENT_BYTES: usize = 6 * 1024 * 1024 - 64 * 1024;
@@ -32,6 +32,10 @@ impl Response {
         self
     }
 
+    pub(super) fn typed(self, media_type: &str) -> Self {
+        self.with(header::CONTENT_TYPE, media_type.to_owned())
+    }
+
     /// Sets the media type (RFC 7644 s3.1) and compresses the body if the client accepts gzip.
     /// The type is scim+json, or json for a client that accepts only that.
     pub(super) fn negotiated(self, request: &Request) -> Self {
@@ -43,7 +47,7 @@ impl Response {
         let takes = |wanted: &str| accepted.iter().any(|accepted| accepted == wanted);
         let plain = takes("application/json") && ![SCIM_JSON, "*/*", "application/*"].into_iter().any(takes);
         let media_type = if plain { "application/json" } else { SCIM_JSON };
-        let response = self.with(header::CONTENT_TYPE, media_type.to_owned());
+        let response = self.typed(media_type);
         let response = if request.takes_binary && takes_gzip(request) { response.packed() } else { response };
         if response.body.event_bytes() <= MAX_EVENT_BYTES {
             return response;

@@ -3,4 +3,5 @@
 mod decoding;
 mod location;
 mod media_types;
+mod odd_events;
 mod routes;

@@ -111,6 +111,11 @@ impl Client {
         Answer::from(self.reply_to(event).await)
     }
 
+    /// Sends any event, and returns the result of the invocation.
+    pub(crate) async fn invoke(&self, event: Value) -> Value {
+        serde_json::to_value(self.reply_to(event).await).unwrap()
+    }
+
     async fn reply_to(&self, event: Value) -> Reply {
         let parsed: Event = serde_json::from_value(event.clone()).unwrap();
         isolation::watch(&event, self.app.handle(parsed)).await

@@ -3,40 +3,28 @@
 //!
 //! `lambda_http` has a conversion of its own, which panics on a path, query,
 //! `Host` or body that is not well formed. All of these come from clients, and
-//! a panic ends the sandbox, so an event is taken apart here instead.
+//! a panic ends the sandbox, so an event is taken apart here instead (`event`).
+
+mod event;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
-use lambda_http::aws_lambda_events::apigw::{
-    ApiGatewayProxyRequest, ApiGatewayProxyResponse, ApiGatewayV2httpRequest, ApiGatewayV2httpResponse,
-};
-use serde::{Deserialize, Serialize};
+use lambda_http::aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayV2httpResponse};
+use serde::{Deserialize, Deserializer, Serialize};
 
+use self::event::{Fields, Pairs, Text};
 use crate::store::Swept;
 
-/// An event of any kind. The order matters: an event that is no schedule, and no REST event
-/// because it lacks `httpMethod`, is parsed as an HTTP event.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+/// An event of any kind.
+#[derive(Debug)]
 pub enum Event {
-    Schedule(Schedule),
-    Rest(Box<ApiGatewayProxyRequest>),
-    Http(Box<ApiGatewayV2httpRequest>),
-}
-
-/// An event that `EventBridge` sends by a rule or by its scheduler. Its other members do
-/// not matter.
-#[derive(Debug, Deserialize)]
-pub struct Schedule {
-    #[serde(rename = "detail-type")]
-    _detail_type: Scheduled,
-}
-
-#[derive(Debug, Deserialize)]
-enum Scheduled {
-    #[serde(rename = "Scheduled Event")]
-    Event,
+    /// An event that `EventBridge` sends by a rule or by its scheduler.
+    Schedule,
+    /// A request, and the converter of its answer.
+    Request(Box<Request>, Replier),
+    /// An event of another service, or a test event.
+    Unknown,
 }
 
 #[derive(Debug, Serialize)]
@@ -73,8 +61,8 @@ pub enum Payload {
     Bytes(Vec<u8>),
     /// A parsed part of another body: an operation of a bulk request.
     Json(serde_json::Value),
-    /// A body that the event declares as base64 but that is not.
-    NotBase64,
+    /// A body that cannot be read, and the reason.
+    Unreadable(&'static str),
 }
 
 #[derive(Debug)]
@@ -94,14 +82,32 @@ pub enum Body {
 /// A function that converts an answer to the form that API Gateway expects.
 pub type Replier = fn(Response) -> Reply;
 
-impl Event {
-    /// Returns the request and the converter of its answer, or `None` for an event without a
-    /// waiting client.
-    pub fn into_request(self) -> Option<(Request, Replier)> {
-        match self {
-            Self::Schedule(_) => None,
-            Self::Rest(event) => Some((Request::from_rest(*event), Response::into_rest)),
-            Self::Http(event) => Some((Request::from_http(*event), Response::into_http)),
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Fields::deserialize(deserializer).map(Self::from)
+    }
+}
+
+impl From<Fields> for Event {
+    fn from(mut fields: Fields) -> Self {
+        if fields.detail_type.0.as_deref() == Some("Scheduled Event") {
+            return Self::Schedule;
+        }
+        // Load balancers send `httpMethod` too, but percent-encoded parameters, and want an answer
+        // of another form.
+        if fields.context.is_load_balancer {
+            return Self::Unknown;
+        }
+        let (method, is_rest) = match fields.http_method.0.take() {
+            Some(method) => (Some(method), true),
+            None => (fields.context.http.method.0.take(), false),
+        };
+        match method.and_then(|method| Method::from_bytes(method.as_bytes()).ok()) {
+            Some(method) if is_rest => {
+                Self::Request(Box::new(Request::from_rest(method, fields)), Response::into_rest)
+            }
+            Some(method) => Self::Request(Box::new(Request::from_http(method, fields)), Response::into_http),
+            None => Self::Unknown,
         }
     }
 }
@@ -125,63 +131,73 @@ impl Request {
         self.headers.get_all(name).iter().filter_map(|value| value.to_str().ok())
     }
 
-    fn from_rest(event: ApiGatewayProxyRequest) -> Self {
-        let context = event.request_context;
-        // The map of single values has only the last of a repeated name.
-        let query = if event.multi_value_query_string_parameters.is_empty() {
-            event.query_string_parameters
-        } else {
-            event.multi_value_query_string_parameters
-        };
-        let headers =
-            if event.multi_value_headers.is_empty() { event.headers } else { event.multi_value_headers };
+    fn from_rest(method: Method, event: Fields) -> Self {
+        let context = event.context;
+        // The maps of single values have only the last of a repeated name.
+        let all = |many: Pairs, single: Pairs| if many.0.is_empty() { single } else { many };
         Self {
-            method: event.http_method,
+            method,
             // The path of the context carries the stage or the base path of a
             // custom domain, as the client's URL does; `path` does not. SAM CLI has the
             // route of the template there instead.
             path: context
                 .path
-                .filter(|path| Some(path) != event.resource.as_ref())
-                .or(event.path)
+                .0
+                .filter(|path| Some(path) != event.resource.0.as_ref())
+                .or(event.path.0)
                 .unwrap_or_default(),
-            stage: context.stage,
-            domain: context.domain_name,
+            stage: context.stage.0,
+            domain: context.domain_name.0,
             // API Gateway has decoded these. Decoded again, a `+` in a value would be a space.
-            query: query.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
-            headers,
-            body: payload(event.body, event.is_base64_encoded),
+            query: all(event.multi_value_query, event.query).0,
+            headers: headers(all(event.multi_value_headers, event.headers)),
+            body: payload(event.body, &event.is_base64_encoded),
             takes_binary: false,
-            request_id: context.request_id.unwrap_or_default(),
+            request_id: context.request_id.0.unwrap_or_default(),
         }
     }
 
-    fn from_http(event: ApiGatewayV2httpRequest) -> Self {
-        let context = event.request_context;
+    fn from_http(method: Method, event: Fields) -> Self {
+        let context = event.context;
         // `queryStringParameters` joins repeated names with commas, which cannot be
         // distinguished from commas in values.
-        let query = event.raw_query_string.unwrap_or_default();
+        let query = event.raw_query_string.0.unwrap_or_default();
         Self {
-            method: context.http.method,
-            path: event.raw_path.or(context.http.path).unwrap_or_default(),
-            stage: context.stage,
-            domain: context.domain_name,
+            method,
+            path: event.raw_path.0.or(context.http.path.0).unwrap_or_default(),
+            stage: context.stage.0,
+            domain: context.domain_name.0,
             // As a form: Entra ID sends spaces as `+`.
             query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
-            headers: event.headers,
-            body: payload(event.body, event.is_base64_encoded),
+            headers: headers(event.headers),
+            body: payload(event.body, &event.is_base64_encoded),
             takes_binary: true,
-            request_id: context.request_id.unwrap_or_default(),
+            request_id: context.request_id.0.unwrap_or_default(),
         }
     }
 }
 
-fn payload(body: Option<String>, is_base64: bool) -> Payload {
-    let body = body.unwrap_or_default();
-    if !is_base64 {
+fn headers(pairs: Pairs) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in pairs.0 {
+        let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else { continue };
+        let value = HeaderValue::try_from(value).unwrap_or(HeaderValue::from_static(""));
+        // A map of headers has a limit, far beyond that of API Gateway.
+        let _full = headers.try_append(name, value);
+    }
+    headers
+}
+
+fn payload(body: Option<Text>, is_base64: &Text) -> Payload {
+    let body = match body {
+        None => String::new(),
+        Some(Text(Some(body))) => body,
+        Some(Text(None)) => return Payload::Unreadable("the body of the event must be text"),
+    };
+    if is_base64.0.as_deref() != Some("true") {
         return Payload::Bytes(body.into_bytes());
     }
-    STANDARD.decode(body).map_or(Payload::NotBase64, Payload::Bytes)
+    STANDARD.decode(body).map_or(Payload::Unreadable("the body is not valid base64"), Payload::Bytes)
 }
 
 impl Response {
@@ -198,7 +214,7 @@ impl Response {
             .collect()
     }
 
-    fn into_rest(self) -> Reply {
+    pub fn into_rest(self) -> Reply {
         let mut reply = ApiGatewayProxyResponse::default();
         reply.status_code = self.status.into();
         reply.headers = self.header_map();
