@@ -70,8 +70,8 @@ impl<'a> RequestContext<'a> {
         let parameter = |name| self.request.parameter(name);
         Projection::parse(
             kind,
-            parameter("attributes").as_deref(),
-            parameter("excludedAttributes").as_deref(),
+            (parameter("attributes").as_deref(), parameter("excludedAttributes").as_deref()),
+            self.leeway,
         )
     }
 

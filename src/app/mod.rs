@@ -156,6 +156,7 @@ impl App {
         (response, started, reading): (&Response, Instant, &Reading),
     ) {
         let tolerances = Some(log.used.names()).filter(|names| !names.is_empty());
+        let ignored = Some(log.used.ignored()).filter(|names| !names.is_empty());
         let explained = self.config.explain.then_some(reading);
         tracing::info!(
             request_id = request.request_id,
@@ -175,6 +176,7 @@ impl App {
             read_units = reading.read_units,
             write_units = reading.write_units,
             tolerances = tolerances.map(|names| names.join(",")),
+            ignored = ignored.map(|names| names.join(",")),
             plan = explained.and_then(|reading| reading.plan.as_deref()),
             items_read = explained.map(|reading| reading.items),
             "request"

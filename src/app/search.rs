@@ -11,6 +11,7 @@ use crate::lambda::Response;
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::projection::{Projection, render};
 use crate::scim::query::{self, Page as AskedPage, Paged, Parameters, Query, Side};
+use crate::scim::quirks::Leeway;
 use crate::scim::schema::ResourceType;
 use crate::store::query::{Leg, Page, Position, Search, Start};
 
@@ -39,7 +40,7 @@ impl RequestContext<'_> {
             kinds.iter().map(|kind| Leg::new(kind, kinds, &groups, &query, self.leeway, self.work)).collect();
         let offers_cursors = self.app.config.cursor_key.is_some();
         let search = Search { query: &query, legs: legs?, offers_cursors };
-        let projections = projections(kinds, parameters)?;
+        let projections = projections(kinds, parameters, self.leeway)?;
         let (paged, resources) = match &query.page {
             AskedPage::Index(start) => {
                 // `Parameters::query` raises a `startIndex` below 1 to 1 (RFC 7644 s3.4.2.4).
@@ -156,8 +157,11 @@ impl RequestContext<'_> {
 }
 
 /// Returns what the answer shows of the resources of each type.
-fn projections<'k>(kinds: &'k [Arc<ResourceType>], parameters: &Parameters) -> Result<Vec<Projection<'k>>> {
-    let (attributes, excluded) =
-        (parameters.attributes.as_deref(), parameters.excluded_attributes.as_deref());
-    kinds.iter().map(|kind| Projection::parse(kind, attributes, excluded)).collect()
+fn projections<'k>(
+    kinds: &'k [Arc<ResourceType>],
+    parameters: &Parameters,
+    leeway: Leeway<'_>,
+) -> Result<Vec<Projection<'k>>> {
+    let lists = (parameters.attributes.as_deref(), parameters.excluded_attributes.as_deref());
+    kinds.iter().map(|kind| Projection::parse(kind, lists, leeway)).collect()
 }

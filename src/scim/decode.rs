@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::scim::attr_path::AttrPath;
+use crate::scim::attr_path::{AttrPath, split_where};
 use crate::scim::date_time::Instant;
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::member::Member;
@@ -33,51 +33,75 @@ impl<'a> Reader<'a> {
         };
         message::check_schema(body, &self.kind.schema.id, self.leeway)?;
         let mut attributes = Attributes::new();
-        for (key, value) in members {
-            match self.resolve(None, key)? {
-                Some(Target::Extension(schema)) => self.extension(&mut attributes, schema, value)?,
-                Some(Target::Attribute(place)) => self.assign(&mut attributes, &place, value)?,
-                None => {}
-            }
-        }
+        self.object(&mut attributes, None, members)?;
         check_required(self.kind, &attributes, ErrorKind::InvalidValue)?;
         check_values(self.kind, &attributes)?;
         Ok(attributes)
     }
 
-    /// Resolves the name of a member of a body, or of an extension's object. Returns
+    /// Resolves the name of a member of a body, or of the object of a schema. Returns
     /// `None` for an unknown name that the policy ignores.
-    pub fn resolve(&self, extension: Option<&Schema>, key: &str) -> Result<Option<Target<'a>>> {
-        let path = match extension {
+    pub fn resolve(&self, schema: Option<&Schema>, key: &str) -> Result<Option<Target<'a>>> {
+        let path = match schema {
             None => key.parse::<AttrPath>(),
             Some(schema) => format!("{}:{key}", schema.id).parse(),
         };
-        let target = path.ok().and_then(|path| self.kind.resolve(&path)).filter(|target| match target {
+        let is_name = path.is_ok();
+        let target = path.ok().and_then(|path| quirks::resolve(self.kind, &path, self.leeway));
+        let target = target.filter(|target| match target {
             // A URN with colons is the proper key of an extension. For an attribute, both
             // forms are Entra ID's.
             Target::Attribute(_) if key.contains(['.', ':']) => self.leeway.tolerates(Tolerance::PathAsName),
-            Target::Attribute(_) | Target::Extension(_) => true,
+            Target::Attribute(_) | Target::Core | Target::Extension(_) => true,
         });
-        if target.is_none() && !self.leeway.tolerates(Tolerance::UnknownAttributeIgnored) {
+        // A path is not the name of an attribute that only the client knows: it says which
+        // value is meant, and ignoring it would lose that value.
+        if !is_name && self.is_path(key) {
+            return Err(ErrorKind::InvalidSyntax.with(format!(
+                "{} cannot be the name of a member: send the attribute with its sub-attributes as an object",
+                excerpt(key)
+            )));
+        }
+        if target.is_none() && !self.leeway.ignores(key) {
             return Err(ErrorKind::InvalidSyntax.with(format!(
                 "{} is not an attribute of {}: remove it or correct its name",
                 excerpt(key),
-                extension.map_or(&self.kind.name, |schema| &schema.id)
+                schema.map_or(&self.kind.name, |schema| &schema.id)
             )));
         }
         Ok(target)
     }
 
-    fn extension(&self, attributes: &mut Attributes, schema: &Schema, value: &Value) -> Result<()> {
-        let members = match value {
-            Value::Null => return Ok(()),
-            Value::Object(members) => members,
-            _ => return Err(wrong_type(&schema.id, "an object")),
-        };
+    /// Returns true for a text that begins with the name of an attribute or of a schema.
+    fn is_path(&self, key: &str) -> bool {
+        let (before, _) = split_where(key, |c| c == '[');
+        let urn = before.rsplit_once(':').map_or(0, |(urn, _)| urn.len() + 1);
+        let name = before.get(urn..).and_then(|name| name.split('.').next()).map_or(0, str::len);
+        let path = before.get(..urn + name).map(str::parse::<AttrPath>);
+        path.and_then(Result::ok).is_some_and(|path| quirks::resolve_again(self.kind, &path).is_some())
+    }
+
+    /// Reads the members of a body, or of the object of a schema.
+    fn object(
+        &self,
+        attributes: &mut Attributes,
+        schema: Option<&Schema>,
+        members: &Map<String, Value>,
+    ) -> Result<()> {
         for (key, value) in members {
-            match self.resolve(Some(schema), key)? {
-                Some(Target::Attribute(place)) => self.assign(attributes, &place, value)?,
-                Some(Target::Extension(_)) | None => {}
+            let (schema, value) = match self.resolve(schema, key)? {
+                Some(Target::Core) => (self.kind.schema.as_ref(), value),
+                Some(Target::Extension(schema)) => (schema, value),
+                Some(Target::Attribute(place)) => {
+                    self.assign(attributes, &place, value)?;
+                    continue;
+                }
+                None => continue,
+            };
+            match value {
+                Value::Null => {}
+                Value::Object(members) => self.object(attributes, Some(schema), members)?,
+                _ => return Err(wrong_type(&schema.id, "an object")),
             }
         }
         Ok(())
@@ -112,6 +136,8 @@ impl<'a> Reader<'a> {
         // (`userName`, `username`) or in form (`name`, `name.givenName`).
         match previous {
             None => Ok(()),
+            // `department` with and without its URN, both from one mapping.
+            Some(previous) if place.sub.is_none() && object.get(name) == Some(&previous) => Ok(()),
             Some(_) => Err(ErrorKind::InvalidSyntax.with(format!("{} cannot be given twice", label(place)))),
         }
     }
@@ -243,7 +269,7 @@ impl<'a> Reader<'a> {
         let mut indexed = self.kind.unique.iter().chain(&self.kind.look_up);
         let is_indexed = indexed.any(|path| match self.kind.resolve(path) {
             Some(Target::Attribute(place)) => std::ptr::eq(place.leaf(), attribute),
-            Some(Target::Extension(_)) | None => false,
+            Some(Target::Core | Target::Extension(_)) | None => false,
         });
         if is_indexed { MAX_INDEXED_BYTES } else { MAX_TEXT_BYTES }
     }
@@ -271,7 +297,7 @@ impl<'a> Reader<'a> {
         let mut object = Map::new();
         for (key, value) in members {
             let Some(sub) = attribute.sub_attribute(key) else {
-                if !self.leeway.tolerates(Tolerance::UnknownAttributeIgnored) {
+                if !self.leeway.ignores(&format!("{name}.{}", excerpt(key))) {
                     return Err(ErrorKind::InvalidSyntax
                         .with(format!("{name} has no sub-attribute {}", excerpt(key))));
                 }

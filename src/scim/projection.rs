@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use crate::scim::attr_path::AttrPath;
 use crate::scim::decode::excerpt;
 use crate::scim::error::{ErrorKind, Result};
+use crate::scim::quirks::{self, Leeway};
 use crate::scim::resource::Resource;
 use crate::scim::schema::{Attribute, Place, ResourceType, Returned, Target};
 
@@ -31,7 +32,11 @@ enum Named {
 
 impl<'a> Projection<'a> {
     /// Reads both parameters, which are lists of names separated by commas.
-    pub fn parse(kind: &'a ResourceType, attributes: Option<&str>, excluded: Option<&str>) -> Result<Self> {
+    pub fn parse(
+        kind: &'a ResourceType,
+        (attributes, excluded): (Option<&str>, Option<&str>),
+        leeway: Leeway<'_>,
+    ) -> Result<Self> {
         let targets = |list: &str| {
             if list.len() > MAX_TEXT {
                 return Err(ErrorKind::InvalidValue.with(format!(
@@ -47,7 +52,8 @@ impl<'a> Projection<'a> {
                 // An unknown name selects nothing: s3.9 has no error for it, and in a query of
                 // several types it may be another type's. A repeated one would be compared with
                 // every attribute of every resource again.
-                targets.extend(kind.resolve(&path).filter(|target| !targets.contains(target)));
+                targets
+                    .extend(quirks::resolve(kind, &path, leeway).filter(|target| !targets.contains(target)));
             }
             Ok(targets)
         };
@@ -77,14 +83,10 @@ impl<'a> Projection<'a> {
             Self::Default => return Named::No,
             Self::Only(targets) | Self::Without(targets) => targets,
         };
+        let wholly = |is_named: bool| if is_named { Named::Wholly } else { Named::No };
         let named = |target: &Target<'_>| match target {
-            Target::Extension(schema) => {
-                if place.extension == Some(schema.id.as_str()) {
-                    Named::Wholly
-                } else {
-                    Named::No
-                }
-            }
+            Target::Core => wholly(place.extension.is_none()),
+            Target::Extension(schema) => wholly(place.extension == Some(schema.id.as_str())),
             Target::Attribute(named) if !std::ptr::eq(named.attribute, place.attribute) => Named::No,
             Target::Attribute(named) => match (named.sub, place.sub) {
                 (None, _) => Named::Wholly,

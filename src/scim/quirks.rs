@@ -4,12 +4,15 @@
 //! that reads one asks [`Leeway::tolerates`]; under the policy `strict` none is
 //! tolerated.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 
+use crate::scim::attr_path::AttrPath;
 use crate::scim::policy::{Interpretation, Policy, UnknownAttributes};
-use crate::scim::schema::Attribute;
+use crate::scim::schema::{Attribute, ResourceType, Target};
 
 // A macro, so that a deviation cannot lack its source, its name in the log or its
 // place in `ALL`.
@@ -64,8 +67,8 @@ tolerances! {
     /// Entra ID sets `phoneNumbers[type eq "mobile"].value` on a user that has no
     /// mobile number, where RFC 7644 s3.5.2.3 asks for `noTarget`.
     ElementMade = "elementMade",
-    /// Entra ID sends a top-level `department` and OneLogin `manager.managerId`, which
-    /// are in no schema. RFC 7644 s3.3 leaves unknown attributes to the server.
+    /// OneLogin sends `manager.managerId` and Entra ID a path of attributes that only its
+    /// own directory has. RFC 7644 s3.3 leaves unknown attributes to the server.
     UnknownAttributeIgnored = "unknownAttributeIgnored",
     /// Okta sends a group's own `id` with every replacement, and other clients echo
     /// more of the answer that they got. RFC 7644 s3.5.1 allows that in a POST or PUT,
@@ -81,24 +84,61 @@ tolerances! {
     /// Entra ID filters by `emails[type eq "work"].value eq "x"`, which RFC 7644
     /// knows only as the path of a PATCH.
     ValuePathCompared = "valuePathCompared",
-    /// Entra ID filters by `manager eq "<id>"` without the URN that RFC 7644 s3.10
-    /// wants before the attribute of an extension.
+    /// Entra ID filters by `manager eq "<id>"`, and creates users with a top-level
+    /// `department`, without the URN that RFC 7644 s3.10 wants before the attribute of an
+    /// extension. The name means the attribute of the one extension that has it, if the
+    /// core schema has none.
     ExtensionWithoutUrn = "extensionWithoutUrn",
     /// The same filter compares a complex attribute as a whole and means its `value`.
     ComplexAsValue = "complexAsValue",
+    /// `urn:...:User.employeeNumber`, with a dot in the place of the last colon of RFC
+    /// 7644 s3.10, from mappings written by hand.
+    DotAfterUrn = "dotAfterUrn",
+    /// `{"urn:...:core:2.0:User": {"title": "Dr."}}`, from clients that write the core schema
+    /// like an extension.
+    CoreAsExtension = "coreAsExtension",
+    /// Entra ID removes `manager[value eq "<id>"]`. RFC 7644 s3.5.2 knows value filters of
+    /// multi-valued attributes alone; this one is read as an array of one.
+    FilterOfSingleValue = "filterOfSingleValue",
+    /// `"Operations": []`, from clients that found nothing to change. RFC 7644 s3.5.2 wants
+    /// at least one operation.
+    NoOperations = "noOperations",
 }
 
-/// The tolerances that a request has used, one bit each.
+/// Names of ignored attributes that the log shows, and the characters of each.
+const IGNORED_NAMES: usize = 8;
+const IGNORED_CHARS: usize = 80;
+
+/// The tolerances that a request has used, one bit each, and the attributes that it
+/// named in vain.
 #[derive(Debug, Default)]
-pub struct Used(AtomicU32);
+pub struct Used {
+    tolerances: AtomicU32,
+    ignored: Mutex<BTreeSet<String>>,
+}
 
 impl Used {
     fn note(&self, tolerance: Tolerance) {
-        self.0.fetch_or(1 << tolerance as u32, Ordering::Relaxed);
+        self.tolerances.fetch_or(1 << tolerance as u32, Ordering::Relaxed);
+    }
+
+    fn note_ignored(&self, name: &str) {
+        let mut ignored = self.ignored.lock().unwrap_or_else(PoisonError::into_inner);
+        if ignored.len() < IGNORED_NAMES {
+            // A client chooses the name, and must not be able to begin a new line of the log.
+            let printable = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+            ignored.insert(name.chars().take(IGNORED_CHARS).map(printable).collect());
+        }
+    }
+
+    /// Returns the names of attributes that were ignored, the first few.
+    pub fn ignored(&self) -> Vec<String> {
+        let ignored = self.ignored.lock().unwrap_or_else(PoisonError::into_inner);
+        ignored.iter().cloned().collect()
     }
 
     pub fn names(&self) -> Vec<&'static str> {
-        let used = self.0.load(Ordering::Relaxed);
+        let used = self.tolerances.load(Ordering::Relaxed);
         let noted = Tolerance::ALL.iter().filter(|tolerance| used & (1 << **tolerance as u32) != 0);
         noted.map(|tolerance| tolerance.name()).collect()
     }
@@ -135,6 +175,58 @@ impl<'a> Leeway<'a> {
             used.note(tolerance);
         }
         passes
+    }
+}
+
+impl Leeway<'_> {
+    /// Returns true if the policy ignores unknown attributes, and notes that it ignored the
+    /// one of this name.
+    pub fn ignores(self, name: &str) -> bool {
+        let ignores = self.tolerates(Tolerance::UnknownAttributeIgnored);
+        if let Some(used) = self.used.filter(|_| ignores) {
+            used.note_ignored(name);
+        }
+        ignores
+    }
+}
+
+/// Resolves a name of a request, wherever it stands: in a body, a path, a filter, an order
+/// or a list of attributes.
+pub fn resolve<'a>(kind: &'a ResourceType, path: &AttrPath, leeway: Leeway<'_>) -> Option<Target<'a>> {
+    let (target, deviation) = meant(kind, path)?;
+    deviation.is_none_or(|deviation| leeway.tolerates(deviation)).then_some(target)
+}
+
+/// Resolves a name that [`resolve`] has accepted before.
+pub fn resolve_again<'a>(kind: &'a ResourceType, path: &AttrPath) -> Option<Target<'a>> {
+    meant(kind, path).map(|(target, _)| target)
+}
+
+/// Returns what a name means, and the tolerance that its form takes.
+fn meant<'a>(kind: &'a ResourceType, path: &AttrPath) -> Option<(Target<'a>, Option<Tolerance>)> {
+    // The core schema goes first, so that adding an extension cannot change the meaning of
+    // a name that had one.
+    match (kind.resolve(path), path) {
+        (Some(Target::Core), _) => Some((Target::Core, Some(Tolerance::CoreAsExtension))),
+        (Some(target), _) => Some((target, None)),
+        (None, AttrPath { schema: None, .. }) => {
+            let mut found = kind
+                .extensions
+                .iter()
+                .filter_map(|extension| extension.schema.target(Some(&extension.schema.id), path));
+            match (found.next(), found.next()) {
+                (Some(only), None) => Some((only, Some(Tolerance::ExtensionWithoutUrn))),
+                // Of two extensions with the name, either may be meant.
+                (Some(_), Some(_)) | (None, _) => None,
+            }
+        }
+        // The last colon was taken for the end of the URN, and so the dot for that of the name.
+        (None, AttrPath { schema: Some(urn), attr, sub: Some(sub) }) => {
+            let schema = Some(format!("{urn}:{attr}"));
+            let path = AttrPath { schema, attr: sub.clone(), sub: None };
+            kind.resolve(&path).map(|target| (target, Some(Tolerance::DotAfterUrn)))
+        }
+        (None, _) => None,
     }
 }
 

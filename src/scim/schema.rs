@@ -151,6 +151,8 @@ pub struct Extension {
 /// The part of a resource that an [`AttrPath`] names.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Target<'a> {
+    /// All attributes of the core schema.
+    Core,
     /// The whole object of an extension.
     Extension(&'a Schema),
     Attribute(Place<'a>),
@@ -181,12 +183,17 @@ impl ResourceType {
         if let Some(schema) = self.extension(urn) {
             return schema.target(Some(&schema.id), path);
         }
-        // The path of an extension itself was parsed as `<shorter URN>:<name>`: only the
+        // The path of a schema itself was parsed as `<shorter URN>:<name>`: only the
         // schemas know which of its colons is the last of a URN.
-        if path.sub.is_none() {
-            return self.extension(&format!("{urn}:{}", path.attr)).map(Target::Extension);
+        path.sub.is_none().then(|| self.schema_of(&format!("{urn}:{}", path.attr))).flatten()
+    }
+
+    /// Returns the schema of this URN.
+    pub fn schema_of(&self, urn: &str) -> Option<Target<'_>> {
+        if urn.eq_ignore_ascii_case(&self.schema.id) {
+            return Some(Target::Core);
         }
-        None
+        self.extension(urn).map(Target::Extension)
     }
 
     pub fn extension(&self, urn: &str) -> Option<&Schema> {

@@ -12,6 +12,7 @@ use crate::scim::decode::is_primary;
 use crate::scim::error::{ErrorKind, Result};
 use crate::scim::filter::case_fold::fold;
 use crate::scim::query::SortBy;
+use crate::scim::quirks::{self, Leeway};
 use crate::scim::resource::Resource;
 use crate::scim::schema::{Attribute, Place, ResourceType, Returned, Target, Type};
 
@@ -38,13 +39,20 @@ pub enum Rank {
 impl<'a> Order<'a> {
     /// Returns the order of `kind` in a query of all `kinds`. An attribute that another
     /// of them has, but not `kind`, is absent.
-    pub fn new(sort: &SortBy, kind: &'a ResourceType, kinds: &[Arc<ResourceType>]) -> Result<Self> {
+    pub fn new(
+        sort: &SortBy,
+        kind: &'a ResourceType,
+        kinds: &[Arc<ResourceType>],
+        leeway: Leeway<'_>,
+    ) -> Result<Self> {
         let refused =
             |why: &str| ErrorKind::InvalidValue.with(format!("cannot sort by {}: {why}", sort.path));
-        let place = match kind.resolve(&sort.path) {
+        let place = match quirks::resolve(kind, &sort.path, leeway) {
             Some(Target::Attribute(place)) => place,
-            Some(Target::Extension(_)) => return Err(refused("it is a schema, so name an attribute")),
-            None if kinds.iter().any(|other| other.resolve(&sort.path).is_some()) => {
+            Some(Target::Core | Target::Extension(_)) => {
+                return Err(refused("it is a schema, so name an attribute"));
+            }
+            None if kinds.iter().any(|other| quirks::resolve(other, &sort.path, leeway).is_some()) => {
                 return Ok(Self { kind, place: None });
             }
             None if kinds.len() > 1 => return Err(refused("no resource type has this attribute")),
@@ -77,7 +85,7 @@ impl<'a> Order<'a> {
         let sorted = self.place?;
         let path = self.kind.unique.iter().find(|path| match self.kind.resolve(path) {
             Some(Target::Attribute(place)) => place == sorted,
-            Some(Target::Extension(_)) | None => false,
+            Some(Target::Core | Target::Extension(_)) | None => false,
         })?;
         // The index of an optional attribute would lack the resources without a value.
         sorted.leaf().required.then_some(path)

@@ -268,19 +268,17 @@ impl<'a> Scope<'a, '_> {
         columns: &mut Vec<Column<'a>>,
     ) -> Result<Condition<'a>> {
         let Self { kind, kinds, leeway } = self;
-        let place = match resolve(kind, path).filter(|target| self.admits(path, target)) {
+        let place = match quirks::resolve(kind, path, leeway) {
             Some(Target::Attribute(place)) => place,
             None if self.is_of_another_type(path) => {
                 return Ok(Condition::Absent(matches!(predicate, Predicate::Compare(CompareOp::Ne, _))));
             }
             None => return Err(unknown(kind, kinds, path)),
-            Some(Target::Extension(schema)) => {
-                return match predicate {
-                    Predicate::Present => Ok(Condition::Extension(&schema.id)),
-                    Predicate::Compare(..) | Predicate::Element(_) => {
-                        Err(invalid(format!("{path} is a schema: compare one of its attributes")))
-                    }
-                };
+            Some(Target::Extension(schema)) if matches!(predicate, Predicate::Present) => {
+                return Ok(Condition::Extension(&schema.id));
+            }
+            Some(Target::Core | Target::Extension(_)) => {
+                return Err(invalid(format!("{path} is a schema: compare one of its attributes")));
             }
         };
         // Before the sub-attribute: `returned: never` of a complex attribute covers its parts.
@@ -312,30 +310,9 @@ impl<'a> Scope<'a, '_> {
         Ok(Condition::Values(column, Member { part: parts.index(place.sub), test }))
     }
 
-    /// Returns true unless the path lacks the URN of an extension and must have it.
-    fn admits(self, path: &AttrPath, target: &Target<'_>) -> bool {
-        match target {
-            Target::Attribute(place) if place.extension.is_some() && path.schema.is_none() => {
-                self.leeway.tolerates(Tolerance::ExtensionWithoutUrn)
-            }
-            Target::Attribute(_) | Target::Extension(_) => true,
-        }
-    }
-
     fn is_of_another_type(self, path: &AttrPath) -> bool {
-        let mut targets = self.kinds.iter().filter_map(|other| resolve(other, path));
-        targets.any(|target| self.admits(path, &target))
+        self.kinds.iter().any(|other| quirks::resolve(other, path, self.leeway).is_some())
     }
-}
-
-/// Resolves a path, in the extensions too if it has no URN.
-pub(crate) fn resolve<'a>(kind: &'a ResourceType, path: &AttrPath) -> Option<Target<'a>> {
-    // The core schema goes first, so that adding an extension cannot change the meaning
-    // of a filter that worked before.
-    kind.resolve(path).or_else(|| {
-        let extensions = kind.extensions.iter().filter(|_| path.schema.is_none());
-        extensions.into_iter().find_map(|extension| extension.schema.target(Some(&extension.schema.id), path))
-    })
 }
 
 /// Binds a condition of a value filter. The part is `None` if the elements are simple values.
@@ -371,7 +348,7 @@ fn unknown(kind: &ResourceType, kinds: &[Arc<ResourceType>], path: &AttrPath) ->
     // A misspelled sub-attribute of a known attribute is answered with those that exist.
     let whole = AttrPath { sub: None, ..path.clone() };
     let mut wholes = std::iter::once(kind).chain(kinds.iter().map(Arc::as_ref));
-    let whole = wholes.find_map(|kind| resolve(kind, &whole));
+    let whole = wholes.find_map(|kind| quirks::resolve_again(kind, &whole));
     match (&path.sub, whole) {
         (Some(sub), Some(Target::Attribute(place))) => no_sub_attribute(place.attribute, sub),
         _ if kinds.len() > 1 => {

@@ -47,7 +47,10 @@ pub(super) enum Change {
 
 impl<'a> Elements<'a> {
     pub(super) fn read(reader: &Reader<'a>, op: Op, place: &Place<'a>, filter: Filter) -> Result<Self> {
-        if !place.attribute.multi_valued {
+        let is_one = || {
+            place.attribute.kind == Type::Complex && reader.leeway.tolerates(Tolerance::FilterOfSingleValue)
+        };
+        if !place.attribute.multi_valued && !is_one() {
             return Err(ErrorKind::InvalidPath
                 .with(format!("{} is single-valued: omit the filter", place.attribute.name)));
         }
@@ -93,6 +96,7 @@ impl Operation<'_> {
         let before = object_at(attributes, extension).shift_remove(&attribute.name);
         let after = match sub {
             _ if attribute.multi_valued => self.change_elements(into_elements(before), work)?,
+            _ if !self.selects(before.as_ref(), work)? => before,
             None => self.change.apply(attribute, before, work)?,
             Some(sub) => {
                 let mut object = into_object(before);
@@ -109,6 +113,15 @@ impl Operation<'_> {
             attributes.remove(urn);
         }
         Ok(())
+    }
+
+    /// Returns true unless a value filter does not select a single value.
+    fn selects(&self, value: Option<&Value>, work: &Work) -> Result<bool> {
+        let Some(elements) = &self.elements else { return Ok(true) };
+        Ok(match value {
+            Some(value) => elements.matcher.matches(value, work)?,
+            None => false,
+        })
     }
 
     fn change_elements(&self, before: Vec<Value>, work: &Work) -> Result<Option<Value>> {

@@ -10,7 +10,7 @@ use crate::scim::decode::{Reader, excerpt, is_read_only, label};
 use crate::scim::error::{ErrorKind, Result};
 use crate::scim::message::{self, member};
 use crate::scim::quirks::{self, Tolerance};
-use crate::scim::schema::{Mutability, Place, ResourceType, Schema, Target, Type};
+use crate::scim::schema::{Mutability, Place, Schema, Target, Type};
 
 /// The operations of one request: some clients send one operation per member, and a
 /// request may change this many members.
@@ -37,7 +37,7 @@ impl<'a> Patch<'a> {
         message::check_schema(body, MESSAGE, reader.leeway)?;
         let operations = member(body, "Operations")
             .and_then(Value::as_array)
-            .filter(|operations| !operations.is_empty())
+            .filter(|operations| !operations.is_empty() || reader.leeway.tolerates(Tolerance::NoOperations))
             .ok_or_else(|| {
                 ErrorKind::InvalidSyntax
                     .with("the body must contain Operations, an array of at least one operation")
@@ -93,7 +93,13 @@ impl<'a> BodyReader<'a, '_> {
     fn members(&mut self, op: Op, extension: Option<&Schema>, members: &Map<String, Value>) -> Result<()> {
         for (key, value) in members {
             let sent = Sent { op, value: Some(value) };
+            if key.contains('[') && self.tolerates(Tolerance::PathAsName) {
+                let urn = extension.map(|schema| format!("{}:", schema.id)).unwrap_or_default();
+                self.with_path(&format!("{urn}{key}"), sent)?;
+                continue;
+            }
             match self.reader.resolve(extension, key)? {
+                Some(Target::Core) => self.without_path(sent)?,
                 Some(Target::Extension(schema)) => self.extension(schema, sent)?,
                 Some(Target::Attribute(place)) if self.is_ignored(&place) => {}
                 Some(Target::Attribute(place)) => self.attribute(place, None, sent)?,
@@ -113,27 +119,42 @@ impl<'a> BodyReader<'a, '_> {
         let path: Path = text
             .parse()
             .map_err(|error| ErrorKind::InvalidPath.with(format!("path {}: {error}", excerpt(text))))?;
-        let Some(target) = resolve(self.reader.kind, &path) else {
-            if self.tolerates(Tolerance::UnknownAttributeIgnored) {
-                return Ok(());
+        let reader = self.reader;
+        match (quirks::resolve(reader.kind, &path.attr, reader.leeway), path.filter) {
+            (Some(Target::Attribute(place)), None) => self.attribute(place, None, sent),
+            (Some(Target::Attribute(place)), Some(filter)) if place.sub.is_none() => {
+                let sub = match path.sub {
+                    None => None,
+                    Some(name) => match place.attribute.sub_attribute(&name) {
+                        Some(sub) => Some(sub),
+                        None => return self.unknown(text),
+                    },
+                };
+                let elements = Elements::read(reader, sent.op, &place, filter)?;
+                self.attribute(Place { sub, ..place }, Some(elements), sent)
             }
-            return Err(ErrorKind::InvalidPath.with(format!(
-                "path {} is not an attribute of {}: /Schemas lists its attributes",
-                excerpt(text),
-                self.reader.kind.name
-            )));
-        };
-        match (target, path.filter) {
-            (Target::Attribute(place), None) => self.attribute(place, None, sent),
-            (Target::Attribute(place), Some(filter)) if path.attr.sub.is_none() => {
-                let elements = Elements::read(self.reader, sent.op, &place, filter)?;
-                self.attribute(place, Some(elements), sent)
+            (Some(Target::Core), None) => self.without_path(sent),
+            (Some(Target::Extension(schema)), None) => self.extension(schema, sent),
+            (Some(Target::Attribute(_) | Target::Core | Target::Extension(_)), Some(_)) => {
+                Err(ErrorKind::InvalidPath.with(format!(
+                    "path {}: a filter must follow the name of a multi-valued attribute",
+                    excerpt(text)
+                )))
             }
-            (Target::Extension(schema), None) => self.extension(schema, sent),
-            (Target::Attribute(_) | Target::Extension(_), Some(_)) => Err(ErrorKind::InvalidPath.with(
-                format!("path {}: a filter must follow the name of a multi-valued attribute", excerpt(text)),
-            )),
+            (None, _) => self.unknown(text),
         }
+    }
+
+    /// Ignores an operation whose path names no attribute, or refuses it.
+    fn unknown(&self, path: &str) -> Result<()> {
+        if self.reader.leeway.ignores(path) {
+            return Ok(());
+        }
+        Err(ErrorKind::InvalidPath.with(format!(
+            "path {} is not an attribute of {}: /Schemas lists its attributes",
+            excerpt(path),
+            self.reader.kind.name
+        )))
     }
 
     /// Reads an operation on an extension as operations on its attributes.
@@ -257,15 +278,5 @@ impl<'a> BodyReader<'a, '_> {
             None if leaf.mutability == Mutability::WriteOnly => None,
             None => Some(Change::Remove),
         })
-    }
-}
-
-fn resolve<'a>(kind: &'a ResourceType, path: &Path) -> Option<Target<'a>> {
-    match (kind.resolve(&path.attr)?, &path.sub) {
-        (Target::Attribute(place), Some(name)) => {
-            let sub = place.attribute.sub_attribute(name)?;
-            Some(Target::Attribute(Place { sub: Some(sub), ..place }))
-        }
-        (target, _) => Some(target),
     }
 }

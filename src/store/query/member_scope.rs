@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use crate::scim::attr_path::AttrPath;
-use crate::scim::filter::evaluate::resolve;
 use crate::scim::filter::{CompareOp, Filter};
+use crate::scim::quirks::resolve_again;
 use crate::scim::schema::{Place, ResourceType, Target};
 
 /// A resource with no more than these elements matches where the whole does.
@@ -80,9 +80,9 @@ fn selected(filter: &Filter) -> Option<Vec<&str>> {
 }
 
 fn place<'a>(kind: &'a ResourceType, path: &AttrPath) -> Option<Place<'a>> {
-    match resolve(kind, path)? {
+    match resolve_again(kind, path)? {
         Target::Attribute(place) if place.extension.is_none() => Some(place),
-        Target::Attribute(_) | Target::Extension(_) => None,
+        Target::Attribute(_) | Target::Core | Target::Extension(_) => None,
     }
 }
 

@@ -112,7 +112,7 @@ impl<'a> Leg<'a> {
             matcher: matcher.transpose()?,
             plan: query.filter.as_ref().map_or(Plan::Scan, |filter| Plan::of(filter, kind)),
             scope: scope.unwrap_or(MemberScope::Nothing),
-            order: query.sort.as_ref().map(|sort| Order::new(sort, kind, kinds)).transpose()?,
+            order: query.sort.as_ref().map(|sort| Order::new(sort, kind, kinds, leeway)).transpose()?,
             work,
         })
     }

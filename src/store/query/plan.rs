@@ -10,9 +10,9 @@ use serde_json::Value;
 use crate::scim::attr_path::AttrPath;
 use crate::scim::date_time::Instant;
 use crate::scim::filter::case_fold::fold;
-use crate::scim::filter::evaluate::resolve;
 use crate::scim::filter::{CompareOp, Filter};
 use crate::scim::member::is_id;
+use crate::scim::quirks::resolve_again;
 use crate::scim::schema::{Place, ResourceType, Target};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,7 +126,7 @@ fn is_of_absent(filter: &Filter, kind: &ResourceType) -> bool {
         Filter::Present(path) | Filter::Element { path, .. } | Filter::Compare { path, .. } => (path, true),
         Filter::Not(_) | Filter::All(_) | Filter::Any(_) => return false,
     };
-    fails && resolve(kind, path).is_none()
+    fails && resolve_again(kind, path).is_none()
 }
 
 fn comparison<'a>(kind: &'a ResourceType, place: Place<'a>, op: CompareOp, value: &'a str) -> Plan<'a> {
@@ -180,9 +180,9 @@ fn prefix<'a>(place: Place<'a>, path: &'a AttrPath, value: &str) -> Plan<'a> {
 }
 
 fn attribute<'a>(kind: &'a ResourceType, path: &AttrPath) -> Option<Place<'a>> {
-    match resolve(kind, path)? {
+    match resolve_again(kind, path)? {
         Target::Attribute(place) => Some(place),
-        Target::Extension(_) => None,
+        Target::Core | Target::Extension(_) => None,
     }
 }
 

@@ -195,7 +195,7 @@ fn texts<'a>(
             let place = Place { extension, attribute, sub: None };
             (get(attributes, &place), sub.map(|sub| sub.name.clone()))
         }
-        Some(Target::Extension(_)) | None => (None, None),
+        Some(Target::Core | Target::Extension(_)) | None => (None, None),
     };
     let elements: &[Value] = match value {
         Some(Value::Array(elements)) => elements,

@@ -185,7 +185,7 @@ pub(crate) fn has_rows(kind: &ResourceType, name: &str) -> bool {
 fn value_key(kind: &ResourceType, path: &AttrPath, value: &str) -> String {
     let case_exact = match kind.resolve(path) {
         Some(Target::Attribute(place)) => place.leaf().is_case_exact(),
-        Some(Target::Extension(_)) | None => true,
+        Some(Target::Core | Target::Extension(_)) | None => true,
     };
     let folded = if case_exact { value.to_owned() } else { fold(value) };
     match folded.split_at_checked(folded.floor_char_boundary(MAX_KEY_VALUE_BYTES)) {

@@ -358,7 +358,8 @@ fn what_no_type_has_or_another_type_refuses_is_refused() {
         ("urn:x:y", "cannot sort by urn:x:y: no resource type has this attribute"),
         ("password", "cannot sort by password: it is never returned"),
     ] {
-        let refused = kinds.iter().find_map(|kind| Order::new(&sort(path), kind, kinds).err());
+        let refused =
+            kinds.iter().find_map(|kind| Order::new(&sort(path), kind, kinds, Leeway::default()).err());
         let Some(refused) = refused else { panic!("{path} is an order") };
         assert_eq!((refused.kind, refused.detail.as_ref()), (ErrorKind::InvalidValue, expected), "{path}");
     }
@@ -371,7 +372,7 @@ fn what_has_no_such_attribute_is_sorted_last() {
     let mut ranked = Vec::new();
     let sort = SortBy { path: "userName".parse().unwrap(), descending: false };
     for (kind, resources) in kinds.iter().zip([&users()[..], &groups()[..]]) {
-        let order = Order::new(&sort, kind, kinds).unwrap();
+        let order = Order::new(&sort, kind, kinds, Leeway::default()).unwrap();
         assert!(!order.is_by_id());
         ranked.extend(resources.iter().map(|resource| (order.rank(resource), resource.id.clone())));
     }

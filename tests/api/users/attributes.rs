@@ -61,7 +61,7 @@ async fn a_create_keeps_what_the_schema_knows_and_the_client_may_write() {
         r#""urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:costCenter":"4130""#,
         // unknown
         r#""shoeSize":38,"name":{"nick":"x"},"emails":[{"value":"x","verified":true}],"urn:example:Walk":{"pace":1}"#,
-        // an extension only under its URN
+        // the name of an extension's attribute without its URN
         r#""department":"Tours","nickName":"x""#,
         // booleans, lists and managers as identity providers send them
         r#""active":"False","emails":{"value":"x","primary":"True"}"#,
@@ -90,7 +90,7 @@ async fn a_create_keeps_what_the_schema_knows_and_the_client_may_write() {
     "shoeSize":38,"name":{"nick":"x"},"emails":[{"value":"x","verified":true}],"urn:example:Walk":{"pace":1}
         {"emails":[{"value":"x"}]}
     "department":"Tours","nickName":"x"
-        {"nickName":"x"}
+        {"nickName":"x","urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"department":"Tours"}}
     "active":"False","emails":{"value":"x","primary":"True"}
         {"active":false,"emails":[{"value":"x","primary":true}]}
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"manager":"26118915"}

@@ -3,6 +3,7 @@
 mod attributes;
 mod lifecycle;
 mod me;
+mod names;
 mod patch;
 mod preconditions;
 mod properties;
