@@ -40,6 +40,7 @@ fn users() -> Vec<Resource> {
             created: time,
             last_modified: time,
             attributes,
+            derived: None,
         }
     };
     (0..100).map(user).collect()

@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use tokio::time::Instant;
 
 use super::App;
@@ -35,6 +36,8 @@ pub(super) struct RequestContext<'a> {
     pub(super) leeway: Leeway<'a>,
     pub(super) work: &'a Work,
     pub(super) audit: &'a AuditTrail,
+    /// Set once an answer shows only some of a user's groups.
+    pub(super) is_cut: &'a AtomicBool,
     pub(super) base: &'a str,
     pub(super) now: Timestamp,
     pub(super) started: Instant,
@@ -122,20 +125,29 @@ impl<'a> RequestContext<'a> {
         resource: &Resource,
         projection: &Projection<'_>,
     ) -> Response {
-        let etag = resource.version.to_string();
+        let etag = resource.etag().to_string();
         // RFC 7644 s3.7 requires a body for errors only. A thousand resources could exceed the
         // 6 MB of a Lambda answer.
         if self.in_bulk {
             return Response::empty(status).with(header::ETAG, etag);
         }
         // RFC 7240 s4.2: a creation remains 201, with its `Location`.
-        if self.request.method != Method::GET && self.prefers("return=minimal") {
+        if self.is_minimal() {
             return Response::empty(if status == 201 { 201 } else { 204 })
                 .with(header::ETAG, etag)
                 .with(HeaderName::from_static("preference-applied"), "return=minimal".to_owned());
         }
         let body = render(kind, resource, projection, &self.location(kind, &resource.id));
         Response::json(status, &body).with(header::ETAG, etag)
+    }
+
+    /// Returns true if the answer shows a resource. Nothing is read to be shown in any other.
+    pub(super) fn shows_resource(&self) -> bool {
+        !self.in_bulk && !self.is_minimal()
+    }
+
+    fn is_minimal(&self) -> bool {
+        self.request.method != Method::GET && self.prefers("return=minimal")
     }
 
     /// Returns true if the client sent this preference (RFC 7240).

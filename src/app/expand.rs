@@ -1,6 +1,9 @@
 //! Members, groups and `$ref` in an answer. The store keeps memberships apart from users
 //! and groups.
 
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+
 use serde_json::Value;
 
 use super::context::RequestContext;
@@ -8,46 +11,85 @@ use crate::scim::error::Result;
 use crate::scim::projection::Projection;
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
-use crate::store::{DirectGroup, Error as StoreError};
+use crate::store::{DirectGroups, Error as StoreError};
+
+/// What the resources of a page share in an answer, read once for all of them.
+#[derive(Default)]
+pub(super) struct Shared {
+    /// The groups of each resource that shows them, by its id. They end where the page
+    /// would show too many.
+    groups: HashMap<String, DirectGroups>,
+}
 
 impl RequestContext<'_> {
-    /// Reads a resource with everything that the answer to a GET shows of it.
+    /// Reads a resource with everything that the answer shows of it.
     pub(super) async fn get_expanded(
         &self,
         kind: &ResourceType,
         id: &str,
         projection: &Projection<'_>,
     ) -> Result<Resource> {
-        let shows = |name: &Option<String>| name.as_ref().is_some_and(|name| projection.shows(kind, name));
         let collection = self.collection(kind);
-        let mut found = if shows(&kind.members) {
-            Box::pin(collection.get_with_members(id)).await?.ok_or(StoreError::NotFound)?
-        } else if shows(&kind.member_of) {
-            let kinds = self.groups();
-            let groups = Box::pin(self.directory().groups_of(&kinds, id));
-            // Concurrent, although the groups are read in vain if the resource does not exist: most
-            // ids do.
-            let (found, groups) = tokio::try_join!(collection.get(id), groups)?;
-            let mut found = found.ok_or(StoreError::NotFound)?;
-            self.add_groups(kind, &mut found, groups);
-            found
-        } else {
-            collection.get(id).await?.ok_or(StoreError::NotFound)?
+        let read = async {
+            let found = if shows(kind, kind.members.as_deref(), projection) {
+                Box::pin(collection.get_with_members(id)).await?
+            } else {
+                collection.get(id).await?
+            };
+            found.ok_or(StoreError::NotFound)
         };
+        let (found, groups) = self.beside_groups(kind, id, projection, read).await;
+        let mut found = found?;
+        self.add_groups(kind, &mut found, &groups?);
         self.add_member_refs(kind, &mut found);
         Ok(found)
     }
 
-    /// Expands a resource of a list: members unless the client excludes them, groups only if
-    /// it asks for them, because they cost two reads per user. Returns `None` if the
-    /// resource was deleted since it was found.
+    /// Reads the groups that the answer shows of a resource, while `work` reads or writes it:
+    /// they are rarely read in vain, because most ids exist.
+    pub(super) async fn beside_groups<T>(
+        &self,
+        kind: &ResourceType,
+        id: &str,
+        projection: &Projection<'_>,
+        work: impl Future<Output = std::result::Result<T, StoreError>>,
+    ) -> (Result<T>, Result<DirectGroups>) {
+        let groups = async {
+            if !self.shows_resource() || !shows(kind, kind.member_of.as_deref(), projection) {
+                return Ok(DirectGroups::default());
+            }
+            let groups = Box::pin(self.directory().groups_of(&self.groups(), &[id])).await?;
+            Ok(groups.into_iter().next().unwrap_or_default())
+        };
+        // Joined to the end of both: a write is not given up because a read has failed.
+        let (work, groups) = tokio::join!(work, groups);
+        (work.map_err(Into::into), groups)
+    }
+
+    /// Reads what the resources of a page share.
+    pub(super) async fn read_shared(
+        &self,
+        page: &[(&ResourceType, &Projection<'_>, &Resource)],
+    ) -> Result<Shared> {
+        let has_groups = |(kind, projection, _): &&(&ResourceType, &Projection<'_>, &Resource)| {
+            shows(kind, kind.member_of.as_deref(), projection)
+        };
+        let ids: Vec<&str> =
+            page.iter().filter(has_groups).map(|(_, _, resource)| resource.id.as_str()).collect();
+        let groups = Box::pin(self.directory().groups_of(&self.groups(), &ids)).await?;
+        Ok(Shared { groups: ids.into_iter().map(str::to_owned).zip(groups).collect() })
+    }
+
+    /// Expands a resource of a list. Returns `None` if the resource was deleted since it was
+    /// found.
     pub(super) async fn expand_listed(
         &self,
         kind: &ResourceType,
         mut found: Resource,
         projection: &Projection<'_>,
+        shared: &Shared,
     ) -> Result<Option<Resource>> {
-        if kind.members.as_ref().is_some_and(|name| projection.shows(kind, name)) {
+        if shows(kind, kind.members.as_deref(), projection) {
             let with_members = Box::pin(self.collection(kind).get_with_members(&found.id)).await?;
             let Some(with_members) = with_members else {
                 return Ok(None);
@@ -58,38 +100,44 @@ impl RequestContext<'_> {
         if kind.is_declared {
             return self.add_use_if_shown(kind, found, projection).await.map(Some);
         }
-        // A filter may have added groups that the client did not ask to see.
-        if let Some(name) = &kind.member_of {
-            found.attributes.shift_remove(name);
+        if let Some(groups) = shared.groups.get(&found.id) {
+            self.add_groups(kind, &mut found, groups);
         }
-        self.add_groups_if_asked(kind, &mut found, projection).await?;
         Ok(Some(found))
     }
 
-    pub(super) async fn add_groups_if_asked(
-        &self,
+    /// Returns false for a resource from which on the page would show too many groups.
+    pub(super) fn fits(
         kind: &ResourceType,
-        found: &mut Resource,
+        resource: &Resource,
         projection: &Projection<'_>,
-    ) -> Result<()> {
-        if kind.member_of.as_ref().is_some_and(|name| projection.asks_for(kind, name)) {
-            let groups = Box::pin(self.directory().groups_of(&self.groups(), &found.id)).await?;
-            self.add_groups(kind, found, groups);
-        }
-        Ok(())
+        shared: &Shared,
+    ) -> bool {
+        !shows(kind, kind.member_of.as_deref(), projection) || shared.groups.contains_key(&resource.id)
     }
 
-    fn add_groups(&self, kind: &ResourceType, user: &mut Resource, groups: Vec<DirectGroup>) {
-        let elements: Vec<Value> = groups
-            .into_iter()
-            .map(|DirectGroup { kind, group, mut element }| {
-                if let Some(reference) = self.reference(&kind, &group) {
-                    element.insert("$ref".to_owned(), reference.into());
-                }
-                Value::Object(element)
-            })
-            .collect();
-        if let Some(name) = kind.member_of.as_ref().filter(|_| !elements.is_empty()) {
+    pub(super) fn add_groups(
+        &self,
+        kind: &ResourceType,
+        user: &mut Resource,
+        DirectGroups { groups, has_more }: &DirectGroups,
+    ) {
+        let Some(name) = &kind.member_of else {
+            return;
+        };
+        // A filter may have added groups that the answer does not show.
+        user.attributes.shift_remove(name);
+        self.is_cut.fetch_or(*has_more, Ordering::Relaxed);
+        let mut elements: Vec<Value> = Vec::with_capacity(groups.len());
+        for group in groups {
+            let mut element = group.to_element();
+            if let Some(reference) = self.reference(&group.kind, &group.id) {
+                element.insert("$ref".to_owned(), reference.into());
+            }
+            elements.push(element.into());
+            user.cover([group.id.as_str(), group.display.as_deref().unwrap_or_default()]);
+        }
+        if !elements.is_empty() {
             user.attributes.insert(name.clone(), elements.into());
         }
     }
@@ -109,4 +157,14 @@ impl RequestContext<'_> {
         // Never stored: the base may be that of the host by which this client reached the endpoint.
         self.tenant.registry.resource_type(kind).map(|kind| self.location(kind, id))
     }
+}
+
+/// Returns true if the answer shows the attribute of this name, if the type has it.
+fn shows(kind: &ResourceType, name: Option<&str>, projection: &Projection<'_>) -> bool {
+    name.is_some_and(|name| projection.shows(kind, name))
+}
+
+/// Returns true if the answer shows what the version of the resource does not cover.
+pub(super) fn shows_derived(kind: &ResourceType, projection: &Projection<'_>) -> bool {
+    shows(kind, kind.member_of.as_deref(), projection)
 }

@@ -22,7 +22,9 @@ mod roles;
 mod search;
 mod sweep;
 
-use http::{Method, header};
+use std::sync::atomic::Ordering;
+
+use http::{HeaderName, Method, header};
 use jiff::Unit;
 use tokio::time::Instant;
 
@@ -40,6 +42,10 @@ use crate::scim::quirks::Leeway;
 use crate::scim::registry::Registry;
 use crate::sources::Sources;
 use crate::store::{Meter, RETRY_AFTER, Reading, Scope, Store};
+
+/// Names the attribute of which an answer shows only a part. A header, because a client that
+/// does not know it is not disturbed, as it may be by an attribute that no schema has.
+const TRUNCATED: HeaderName = HeaderName::from_static("scim-truncated");
 
 pub struct App {
     config: Config,
@@ -125,6 +131,7 @@ impl App {
             leeway: Leeway::of(&tenant.policy).noted_in(&log.used),
             work: &log.work,
             audit: &log.audit,
+            is_cut: &log.is_cut,
             base: &base,
             now,
             started,
@@ -145,7 +152,10 @@ impl App {
         // Joined, not spawned: Lambda freezes the process when the answer is out, and a spawned
         // task would not be metered.
         let (response, ()) = tokio::join!(context.dispatch(route), record_use);
-        response
+        response.map(|response| match log.is_cut.load(Ordering::Relaxed) {
+            true => response.with(TRUNCATED, "groups".to_owned()),
+            false => response,
+        })
     }
 
     fn log(
@@ -175,6 +185,7 @@ impl App {
             throttles = reading.throttles,
             read_units = reading.read_units,
             write_units = reading.write_units,
+            truncated = response.header(&TRUNCATED),
             tolerances = tolerances.map(|names| names.join(",")),
             ignored = ignored.map(|names| names.join(",")),
             plan = explained.and_then(|reading| reading.plan.as_deref()),

@@ -1,6 +1,7 @@
 //! The notes of a request in progress. They outlive it if it runs out of time.
 
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -21,6 +22,7 @@ pub(super) struct RequestLog {
     pub(super) used: Used,
     pub(super) work: Work,
     pub(super) audit: AuditTrail,
+    pub(super) is_cut: AtomicBool,
     caller: OnceLock<Caller>,
     route: OnceLock<String>,
 }

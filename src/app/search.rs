@@ -109,13 +109,17 @@ impl RequestContext<'_> {
         let mut resources = Vec::with_capacity(found.len());
         let mut bytes = 0;
         let mut last: Option<Position> = None;
-        let found = found
-            .into_iter()
-            .filter_map(|one| Some((search.legs.get(one.leg)?.kind, projections.get(one.leg)?, one)));
-        let expanded = found.map(|(kind, projection, one)| {
+        let of_leg = |leg: usize| Some((search.legs.get(leg)?.kind, projections.get(leg)?));
+        let listed = found.iter().filter_map(|one| {
+            let (kind, projection) = of_leg(one.leg)?;
+            Some((kind, projection, &one.resource))
+        });
+        let shared = &self.read_shared(&listed.collect::<Vec<_>>()).await?;
+        let found = found.into_iter().filter_map(|one| Some((of_leg(one.leg)?, one)));
+        let expanded = found.map(|((kind, projection), one)| {
             Box::pin(async move {
                 let position = one.position();
-                let expanded = self.expand_listed(kind, one.resource, projection).await?;
+                let expanded = self.expand_listed(kind, one.resource, projection, shared).await?;
                 Ok::<_, Error>((kind, projection, position, expanded))
             })
         });
@@ -129,8 +133,9 @@ impl RequestContext<'_> {
             // Serialized once more for its length: an estimate that is too low would exceed what
             // Lambda can send.
             bytes += rendered.to_string().len();
+            let is_full = bytes > MAX_PAGE_BYTES || !Self::fits(kind, &resource, projection, shared);
             // One resource is shown whatever its size, or a client would never get past it.
-            if bytes > MAX_PAGE_BYTES && last.is_some() {
+            if is_full && last.is_some() {
                 // For cursors only: by index, a client continues after `itemsPerPage` resources.
                 if page.is_backward {
                     page.previous = last.map(Side::Before);

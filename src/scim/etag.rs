@@ -4,8 +4,15 @@
 //! weak entity tag `W/"n"`, in `ETag` and in `meta.version` alike. A precondition is
 //! never compared before a write: it becomes part of the condition of the write itself,
 //! so that no other writer can come between the two.
+//!
+//! An answer may show more of a resource than its version covers: the groups of a user
+//! change without the user. The tag of such an answer is `W/"n-<digest>"`. A reader
+//! compares all of it, because a validator must change with what is shown (RFC 9110
+//! s8.8.1); a writer compares the version, which is what a write can change.
 
 use std::fmt;
+
+use sha2::{Digest, Sha256};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u64);
@@ -19,9 +26,62 @@ impl Version {
     }
 }
 
-impl fmt::Display for Version {
+/// The digest of what an answer shows of a resource and its version does not cover.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Derived([u8; 8]);
+
+impl Derived {
+    /// Adds texts, in their order, to what a digest covers.
+    #[must_use]
+    pub fn cover<'a>(covered: Option<Self>, texts: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut hash = Sha256::new();
+        hash.update(covered.map(|Self(bytes)| bytes).unwrap_or_default());
+        for text in texts {
+            // The length keeps ("ab", "c") and ("a", "bc") apart.
+            hash.update(text.len().to_be_bytes());
+            hash.update(text);
+        }
+        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
+        Self([a, b, c, d, e, f, g, h])
+    }
+}
+
+/// The entity tag of a resource as an answer shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Etag {
+    pub version: Version,
+    pub derived: Option<Derived>,
+}
+
+impl Etag {
+    /// Reads `W/"n"`, `"n"` and both with a digest.
+    fn parse(tag: &str) -> Option<Self> {
+        // Weak comparison (RFC 9110 s8.8.3.2), although s13.1.1 requires the strong one for
+        // `If-Match`: the examples of RFC 7644 s3.14 send weak tags there.
+        let opaque = tag.strip_prefix("W/").unwrap_or(tag);
+        let opaque = opaque.strip_prefix('"')?.strip_suffix('"')?;
+        let (digits, digest) = opaque.split_once('-').map_or((opaque, None), |(a, b)| (a, Some(b)));
+        let derived = match digest {
+            Some(digest) => Some(Derived(u64::from_str_radix(digest, 16).ok()?.to_be_bytes())),
+            None => None,
+        };
+        let tag = Self { version: Version(digits.parse().ok()?), derived };
+        // `parse` would also take `+1`, `01` and capitals, which are none of our tags.
+        (tag.opaque() == opaque).then_some(tag)
+    }
+
+    fn opaque(&self) -> String {
+        let Version(number) = self.version;
+        match self.derived {
+            Some(Derived(bytes)) => format!("{number}-{:016x}", u64::from_be_bytes(bytes)),
+            None => number.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Etag {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "W/\"{}\"", self.0)
+        write!(f, "W/\"{}\"", self.opaque())
     }
 }
 
@@ -44,7 +104,7 @@ impl Precondition {
             }
             // A tag that is none of ours makes a list, too. Ignored, it would turn a conditional
             // request into an unconditional one.
-            versions.get_or_insert_with(Vec::new).extend(version(tag));
+            versions.get_or_insert_with(Vec::new).extend(Etag::parse(tag).map(|tag| tag.version));
         }
         versions.map_or(Self::Exists, Self::OneOf)
     }
@@ -57,23 +117,12 @@ impl Precondition {
     }
 }
 
-/// Returns true if an `If-None-Match` names this version, so that the answer is 304.
-pub fn is_known<'a>(values: impl IntoIterator<Item = &'a str>, current: Version) -> bool {
-    values.into_iter().flat_map(tags).any(|tag| tag == "*" || version(tag) == Some(current))
+/// Returns true if an `If-None-Match` names this tag, so that the answer is 304.
+pub fn is_known<'a>(values: impl IntoIterator<Item = &'a str>, current: Etag) -> bool {
+    values.into_iter().flat_map(tags).any(|tag| tag == "*" || Etag::parse(tag) == Some(current))
 }
 
 fn tags(header: &str) -> impl Iterator<Item = &str> {
-    // RFC 9110 allows a comma within a tag, but ours hold digits only.
+    // RFC 9110 allows a comma within a tag, but ours have none.
     header.split(',').map(str::trim).filter(|tag| !tag.is_empty())
-}
-
-/// Reads `W/"n"` or `"n"`.
-fn version(tag: &str) -> Option<Version> {
-    // Weak comparison (RFC 9110 s8.8.3.2), although s13.1.1 requires the strong one for
-    // `If-Match`: the examples of RFC 7644 s3.14 send weak tags there.
-    let opaque = tag.strip_prefix("W/").unwrap_or(tag);
-    let digits = opaque.strip_prefix('"')?.strip_suffix('"')?;
-    // `parse` would also take `+1` and `01`, which are none of our tags.
-    let number = digits.parse::<u64>().ok()?;
-    (number.to_string() == digits).then_some(Version(number))
 }

@@ -16,6 +16,7 @@ pub struct Policy {
     pub unknown_attributes: Option<UnknownAttributes>,
     pub user_name: Mutable,
     pub user_name_characters: UserNameCharacters,
+    pub user_groups: UserGroups,
     pub group_names: GroupNames,
     pub unknown_members: UnknownMembers,
     pub unknown_roles: UnknownRoles,
@@ -103,6 +104,17 @@ pub enum UserNameCharacters {
     #[default]
     Safe,
     Any,
+}
+
+/// The answers that show the `groups` of a user, which cost reads of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum UserGroups {
+    /// Every answer that shows users, as RFC 7643 s8.7.1 declares the attribute.
+    #[default]
+    Default,
+    /// Those to a request that asks for them by `attributes`.
+    Request,
 }
 
 /// The uniqueness of a group's `displayName`. RFC 7643 s4.2 requires none, but Entra ID
@@ -260,7 +272,9 @@ fn page_size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>
 mod tests {
     use serde_json::{Value, json};
 
-    use super::{GroupCycles, GroupNames, MassRemoval, PatchAnswer, Policy, UnknownMembers, UnknownRoles};
+    use super::{
+        GroupCycles, GroupNames, MassRemoval, PatchAnswer, Policy, UnknownMembers, UnknownRoles, UserGroups,
+    };
 
     #[test]
     fn a_policy_that_was_kept_before_a_setting_existed_has_its_default() {
@@ -271,6 +285,7 @@ mod tests {
     #[test]
     fn a_policy_is_written_in_camel_case() {
         let set = Policy {
+            user_groups: UserGroups::Request,
             group_names: GroupNames::Free,
             unknown_members: UnknownMembers::Accept,
             unknown_roles: UnknownRoles::Refuse,
@@ -281,7 +296,7 @@ mod tests {
         };
         let written = json!({
             "interpretation": "tolerant", "userName": "readWrite", "userNameCharacters": "safe",
-            "groupNames": "free",
+            "userGroups": "request", "groupNames": "free",
             "unknownMembers": "accept", "unknownRoles": "refuse", "groupCycles": "accept",
             "patchAnswer": "representation", "massRemoval": { "members": 100 }, "pageSize": {},
             "rateLimit": {},

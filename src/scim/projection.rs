@@ -73,11 +73,6 @@ impl<'a> Projection<'a> {
         attribute.is_some_and(|attribute| self.keeps(&Place { extension: None, attribute, sub: None }))
     }
 
-    /// Returns true if the client asks for the attribute of this name.
-    pub fn asks_for(&self, kind: &ResourceType, name: &str) -> bool {
-        matches!(self, Self::Only(_)) && self.shows(kind, name)
-    }
-
     fn names(&self, place: &Place<'_>) -> Named {
         let targets = match self {
             Self::Default => return Named::No,

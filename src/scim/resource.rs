@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::scim::etag::Version;
+use crate::scim::etag::{Derived, Etag, Version};
 use crate::scim::schema::{Place, ResourceType, Schema};
 
 /// Attributes by their name in the schema; the attributes of an extension are in an
@@ -20,9 +20,21 @@ pub struct Resource {
     pub created: Timestamp,
     pub last_modified: Timestamp,
     pub attributes: Attributes,
+    /// Covers what an answer shows and the version does not: groups, names of other
+    /// resources.
+    pub derived: Option<Derived>,
 }
 
 impl Resource {
+    pub fn etag(&self) -> Etag {
+        Etag { version: self.version, derived: self.derived }
+    }
+
+    /// Makes the entity tag cover these texts, which the answer shows.
+    pub fn cover<'a>(&mut self, texts: impl IntoIterator<Item = &'a str>) {
+        self.derived = Some(Derived::cover(self.derived, texts));
+    }
+
     /// Returns the value of a whole attribute, whatever `place.sub` is.
     pub fn get<'a>(&'a self, kind: &ResourceType, place: &Place<'_>) -> Option<Cow<'a, Value>> {
         let name = place.attribute.name.as_str();
@@ -43,7 +55,7 @@ impl Resource {
             "resourceType": kind.name,
             "created": self.created.to_string(),
             "lastModified": self.last_modified.to_string(),
-            "version": self.version.to_string(),
+            "version": self.etag().to_string(),
         })
     }
 

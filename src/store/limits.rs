@@ -60,6 +60,9 @@ pub(crate) const MAX_GROUP_READS: usize = 3;
 /// Groups of one user that are shown.
 pub(crate) const MAX_GROUPS_OF_A_MEMBER: usize = 1_000;
 
+/// Groups that one page shows, counted with each of its users: about 4 MiB of answer.
+pub(crate) const MAX_GROUPS_OF_A_PAGE: usize = 20_000;
+
 /// Groups that are followed down to find a cycle.
 pub(crate) const MAX_NESTED_GROUPS: usize = 1_000;
 

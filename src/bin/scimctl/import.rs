@@ -200,6 +200,7 @@ impl Importer<'_> {
             created: line.created,
             last_modified: line.last_modified,
             attributes: Reader::new(kind, Leeway::of(&self.policy)).resource(&body)?,
+            derived: None,
         };
         Ok((Arc::clone(kind), resource))
     }

@@ -18,9 +18,9 @@ use serde::Deserialize;
 use self::custom::{Declaration, Definitions, Unsound, is_unique, unsound};
 use self::roles::{AssignableKind, Assignables, Declared};
 use crate::scim::attr_path::AttrPath;
-use crate::scim::policy::{GroupNames, Mutable, Policy};
+use crate::scim::policy::{GroupNames, Mutable, Policy, UserGroups};
 use crate::scim::schema::{
-    Attribute, Extension, Mutability, Place, ResourceType, Schema, Target, Type, Uniqueness,
+    Attribute, Extension, Mutability, Place, ResourceType, Returned, Schema, Target, Type, Uniqueness,
 };
 
 #[derive(Debug, Clone)]
@@ -187,6 +187,9 @@ fn apply(policy: &Policy, schema: &mut Schema) {
             // For a product that keys its data by `userName`.
             (USER, "userName") if policy.user_name == Mutable::Immutable => {
                 attribute.mutability = Mutability::Immutable;
+            }
+            (USER, "groups") if policy.user_groups == UserGroups::Request => {
+                attribute.returned = Returned::Request;
             }
             // For groups whose names come from several sources.
             (GROUP, "displayName") if policy.group_names == GroupNames::Free => {

@@ -192,6 +192,7 @@ impl Assignables {
                 created: Timestamp::UNIX_EPOCH,
                 last_modified: Timestamp::UNIX_EPOCH,
                 attributes: with_values(resource(self, assignable)),
+                derived: None,
             });
             let mut resources: Vec<Resource> = resources.collect();
             // In the order of ids, as a list of stored resources is.

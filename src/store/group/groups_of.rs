@@ -1,104 +1,164 @@
 //! The groups of a member, from the index `members`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
-use serde_json::{Map, Value};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use serde_json::{Map, Value, json};
 
 use crate::scim::schema::ResourceType;
 use crate::store::dynamo::item::{Key, read};
 use crate::store::error::Error;
-use crate::store::limits::MAX_GROUPS_OF_A_MEMBER;
+use crate::store::limits::{COMPLETED_AT_ONCE, MAX_GROUPS_OF_A_MEMBER, MAX_GROUPS_OF_A_PAGE};
 use crate::store::table::directory::{Collection, Directory};
 use crate::store::table::membership::{Membership, is_member_id};
 use crate::store::table::resource_item::{ResourceItem, is_id};
 
-/// A group that a resource is a direct member of.
+/// A group that a resource is a direct member of. A member of a group that is in another
+/// group is a member of the first alone, so that all are direct.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DirectGroup {
     /// The resource type of the group.
     pub kind: String,
-    pub group: String,
-    /// The element of `groups` (RFC 7643 s4.1.2), without `$ref`. A member of a group that
-    /// is in another group is a member of the first alone, so that all are direct.
-    pub element: Map<String, Value>,
+    pub id: String,
+    pub display: Option<String>,
+}
+
+/// The groups of one resource.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DirectGroups {
+    /// Shared by the members of a group.
+    pub groups: Vec<Arc<DirectGroup>>,
+    /// True if the resource has more groups than are read of one.
+    pub has_more: bool,
 }
 
 impl DirectGroup {
-    fn of(kind: &ResourceType, group: ResourceItem) -> Self {
-        let mut element = Map::new();
-        element.insert("value".to_owned(), group.sk.as_str().into());
-        if let Some(name) = group.resource.get("displayName") {
-            element.insert("display".to_owned(), name.clone());
-        }
-        element.insert("type".to_owned(), "direct".into());
-        Self { kind: kind.name.clone(), group: group.sk, element }
+    /// Returns the element of `groups` (RFC 7643 s4.1.2), without `$ref`.
+    pub fn to_element(&self) -> Map<String, Value> {
+        let texts = [("value", Some(self.id.as_str())), ("display", self.display.as_deref())];
+        let texts = texts.into_iter().chain([("type", Some("direct"))]);
+        texts.filter_map(|(name, text)| Some((name.to_owned(), json!(text?)))).collect()
     }
 }
 
+/// The partitions of one member's groups, by their place among those of all.
+struct Found {
+    partitions: Vec<usize>,
+    has_more: bool,
+}
+
 impl Directory<'_> {
-    /// Reads the groups of a resource, where `kinds` are the types that have members. The
-    /// index is eventually consistent, so its entries are checked against the groups.
-    pub async fn groups_of(self, kinds: &[&ResourceType], member: &str) -> Result<Vec<DirectGroup>, Error> {
-        if !is_id(member) {
-            return Ok(Vec::new());
-        }
-        let partitions = self.membership_partitions(member, MAX_GROUPS_OF_A_MEMBER).await?;
-        let found: Vec<(Collection<'_>, &str)> = partitions
-            .iter()
-            .filter_map(|partition| self.group_at(kinds, partition))
-            .map(|(kind, id)| (self.collection(kind), id))
-            .collect();
-        let mut items = self.table.get_all(found.iter().map(|(groups, id)| groups.key(id)).collect()).await?;
-        let mut groups: Vec<(&ResourceType, ResourceItem)> = Vec::new();
-        for (collection, id) in found {
-            if let Some(group) = items.remove(&collection.key(id)) {
-                groups.push((collection.kind, read(group)?));
-            }
-        }
-        self.retain_visible(&mut groups, member).await?;
-        Ok(groups.into_iter().map(|(kind, group)| DirectGroup::of(kind, group)).collect())
-    }
-
-    /// Removes groups whose membership does not count. The index does not hold the tags of
-    /// a staged change, so the memberships of groups that ever had one are read.
-    async fn retain_visible(
+    /// Reads the groups of resources in their order, where `kinds` are the types that have
+    /// members. Each group is read once. The index is eventually consistent, so its entries are
+    /// checked against the groups. The answer ends early where it would hold too many groups
+    /// for a page; the groups of the first resource always fit.
+    pub async fn groups_of(
         self,
-        groups: &mut Vec<(&ResourceType, ResourceItem)>,
-        member: &str,
-    ) -> Result<(), Error> {
-        let key = |kind: &ResourceType, group: &ResourceItem| {
-            self.collection(kind).membership_key(&group.sk, member)
-        };
-        let was_staged = |group: &ResourceItem| group.visibility.as_ref().is_some_and(|one| one.epoch > 0);
-        let doubtful: Vec<Key> = groups
-            .iter()
-            .filter(|(_, group)| was_staged(group))
-            .map(|(kind, group)| key(kind, group))
-            .collect();
-        if doubtful.is_empty() {
-            return Ok(());
-        }
-        let mut hidden: HashSet<Key> = doubtful.iter().cloned().collect();
-        let mut memberships = self.table.get_all(doubtful).await?;
-        for (kind, group) in groups.iter() {
-            let key = key(kind, group);
-            if let (Some(item), Some(visibility)) = (memberships.remove(&key), &group.visibility)
-                && visibility.shows(read::<Membership>(item)?.tags())
-            {
-                hidden.remove(&key);
+        kinds: &[&ResourceType],
+        members: &[&str],
+    ) -> Result<Vec<DirectGroups>, Error> {
+        let queries = members.iter().map(|member| Box::pin(self.partitions_of(member)));
+        let mut queries = stream::iter(queries.collect::<Vec<_>>()).buffered(COMPLETED_AT_ONCE);
+        let mut places: HashMap<String, usize> = HashMap::new();
+        let mut found: Vec<Found> = Vec::new();
+        let mut total = 0;
+        while let Some((partitions, has_more)) = queries.try_next().await? {
+            total += partitions.len();
+            if total > MAX_GROUPS_OF_A_PAGE && !found.is_empty() {
+                break;
             }
+            let mut place = |partition| {
+                let next = places.len();
+                *places.entry(partition).or_insert(next)
+            };
+            found.push(Found { partitions: partitions.into_iter().map(&mut place).collect(), has_more });
         }
-        groups.retain(|(kind, group)| !hidden.contains(&key(kind, group)));
-        Ok(())
+        drop(queries);
+        let groups = self.groups_at(kinds, &places).await?;
+        let hidden = self.hidden(&groups, members, &found).await?;
+        let shown = |(Found { partitions, has_more }, member): (Found, &&str)| {
+            let visible = partitions.iter().filter_map(|place| {
+                let (group, _) = groups.get(place)?;
+                (!hidden.contains(&(*place, *member))).then(|| Arc::clone(group))
+            });
+            DirectGroups { groups: visible.collect(), has_more }
+        };
+        Ok(found.into_iter().zip(members).map(shown).collect())
     }
 
-    /// Reads the partitions that hold a membership of this resource.
-    pub(crate) async fn membership_partitions(self, member: &str, most: usize) -> Result<Vec<String>, Error> {
-        if !is_member_id(member) {
-            return Ok(Vec::new());
+    /// Reads the first partitions that hold a membership of this resource, and whether there
+    /// are more.
+    async fn partitions_of(self, member: &str) -> Result<(Vec<String>, bool), Error> {
+        if !is_id(member) {
+            return Ok((Vec::new(), false));
         }
         let query = self.table.query_index("members", "member_pk", self.member_partition(member));
-        query.texts("pk", most).await
+        let mut partitions = query.first_texts("pk", MAX_GROUPS_OF_A_MEMBER + 1).await?;
+        let has_more = partitions.len() > MAX_GROUPS_OF_A_MEMBER;
+        partitions.truncate(MAX_GROUPS_OF_A_MEMBER);
+        Ok((partitions, has_more))
+    }
+
+    /// Reads the groups that these partitions belong to, each with the item that says which of
+    /// its memberships count.
+    async fn groups_at(
+        self,
+        kinds: &[&ResourceType],
+        places: &HashMap<String, usize>,
+    ) -> Result<HashMap<usize, (Arc<DirectGroup>, ResourceItem)>, Error> {
+        let known: HashMap<Key, (usize, &ResourceType)> = places
+            .iter()
+            .filter_map(|(partition, place)| {
+                let (kind, id) = self.group_at(kinds, partition)?;
+                Some((self.collection(kind).key(id), (*place, kind)))
+            })
+            .collect();
+        let mut groups = HashMap::new();
+        for (key, item) in self.table.get_all(known.keys().cloned().collect()).await? {
+            let (Some((place, kind)), item) = (known.get(&key), read::<ResourceItem>(item)?) else {
+                continue;
+            };
+            let display = item.resource.get("displayName").and_then(Value::as_str).map(str::to_owned);
+            let group = DirectGroup { kind: kind.name.clone(), id: key.sk, display };
+            groups.insert(*place, (Arc::new(group), item));
+        }
+        Ok(groups)
+    }
+
+    /// Returns the memberships that do not count. The index does not hold the tags of a staged
+    /// change, so the memberships of groups that ever had one are read.
+    async fn hidden<'m>(
+        self,
+        groups: &HashMap<usize, (Arc<DirectGroup>, ResourceItem)>,
+        members: &[&'m str],
+        found: &[Found],
+    ) -> Result<HashSet<(usize, &'m str)>, Error> {
+        let mut doubtful = HashMap::new();
+        for (Found { partitions, .. }, member) in found.iter().zip(members) {
+            for place in partitions {
+                if let Some((group, item)) = groups.get(place)
+                    && item.visibility().epoch > 0
+                {
+                    let pk = self.memberships_partition(&group.kind, &group.id);
+                    doubtful.insert(Key { pk, sk: (*member).to_owned() }, (*place, *member));
+                }
+            }
+        }
+        if doubtful.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let memberships = self.table.get_all(doubtful.keys().cloned().collect()).await?;
+        for (key, item) in memberships {
+            let shows = match doubtful.get(&key).and_then(|(place, _)| groups.get(place)) {
+                Some((_, group)) => group.visibility().shows(read::<Membership>(item)?.tags()),
+                None => false,
+            };
+            if shows {
+                doubtful.remove(&key);
+            }
+        }
+        Ok(doubtful.into_values().collect())
     }
 }
 
@@ -106,9 +166,13 @@ impl Collection<'_> {
     /// Reads the ids of the groups of this type that a resource is a member of, or was a
     /// moment ago.
     pub(crate) async fn group_ids_of(self, member: &str) -> Result<Vec<String>, Error> {
-        let partitions = self.directory.membership_partitions(member, MAX_GROUPS_OF_A_MEMBER).await?;
-        let groups =
-            partitions.iter().filter_map(|partition| self.directory.group_at(&[self.kind], partition));
+        if !is_member_id(member) {
+            return Ok(Vec::new());
+        }
+        let directory = self.directory;
+        let query = self.table().query_index("members", "member_pk", directory.member_partition(member));
+        let partitions = query.texts("pk", MAX_GROUPS_OF_A_MEMBER).await?;
+        let groups = partitions.iter().filter_map(|partition| directory.group_at(&[self.kind], partition));
         Ok(groups.map(|(_, id)| id.to_owned()).collect())
     }
 }

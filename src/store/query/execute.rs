@@ -9,6 +9,7 @@ use crate::scim::attr_path::AttrPath;
 use crate::scim::resource::Resource;
 use crate::store::dynamo::meter::Meter;
 use crate::store::error::Error;
+use crate::store::group::groups_of::DirectGroups;
 use crate::store::limits::{COMPLETED_AT_ONCE, MAX_COMPLETED, MAX_HITS, MAX_MEMBERSHIPS, MAX_SORTED};
 use crate::store::query::member_scope::MemberScope;
 use crate::store::query::plan::Plan;
@@ -174,20 +175,35 @@ impl Directory<'_> {
             let ids: Vec<String> = resources.into_iter().map(|resource| resource.id).collect();
             return collection.get_with_these_members(&ids, members).await;
         }
-        let completed = resources.into_iter().map(|mut resource| {
-            Box::pin(async move {
-                if leg.kind.members.is_some() {
-                    return Box::pin(collection.get_with_members(&resource.id)).await;
-                }
-                let groups = self.groups_of(leg.groups, &resource.id).await?;
-                let elements: Vec<Value> = groups.into_iter().map(|group| group.element.into()).collect();
-                if let Some(name) = leg.kind.member_of.as_ref().filter(|_| !elements.is_empty()) {
-                    resource.attributes.insert(name.clone(), elements.into());
-                }
-                Ok(Some(resource))
-            })
+        if let Some(name) = &leg.kind.member_of {
+            return self.complete_groups(leg, name, resources).await;
+        }
+        let completed = resources.into_iter().map(|resource| {
+            Box::pin(async move { Box::pin(collection.get_with_members(&resource.id)).await })
         });
         let completed = stream::iter(completed.collect::<Vec<_>>()).buffered(COMPLETED_AT_ONCE);
         completed.try_filter_map(async |resource| Ok(resource)).try_collect().await
+    }
+
+    /// Adds to resources their groups, as the attribute `name`.
+    async fn complete_groups(
+        self,
+        leg: &Leg<'_>,
+        name: &str,
+        mut resources: Vec<Resource>,
+    ) -> Result<Vec<Resource>, Error> {
+        let ids: Vec<&str> = resources.iter().map(|resource| resource.id.as_str()).collect();
+        let groups = self.groups_of(leg.groups, &ids).await?;
+        // A filter cannot judge a part of the groups: it would miss resources.
+        if groups.len() < resources.len() || groups.iter().any(|groups| groups.has_more) {
+            return Err(Error::TooMuchToRead);
+        }
+        for (resource, DirectGroups { groups, .. }) in resources.iter_mut().zip(groups) {
+            let elements: Vec<Value> = groups.iter().map(|group| group.to_element().into()).collect();
+            if !elements.is_empty() {
+                resource.attributes.insert(name.to_owned(), elements.into());
+            }
+        }
+        Ok(resources)
     }
 }

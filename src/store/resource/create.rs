@@ -42,6 +42,7 @@ impl Writer<'_> {
             created: now,
             last_modified: now,
             attributes,
+            derived: None,
         };
         let mut new = ResourceItem::new(self.collection, new, &rows);
         let mut retry = table.retry();

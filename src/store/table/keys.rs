@@ -104,6 +104,11 @@ impl Directory<'_> {
         self.partition(format_args!("member#{member}"))
     }
 
+    /// Returns the partition that holds the members of a group of the type with this name.
+    pub(crate) fn memberships_partition(self, kind: &str, group: &str) -> String {
+        self.partition(format_args!("{kind}#{group}"))
+    }
+
     /// Returns the group whose members a partition holds.
     pub(crate) fn group_at<'k, 'p>(
         self,
@@ -140,7 +145,7 @@ impl Collection<'_> {
 
     /// Returns the partition that holds the members of a group.
     pub(crate) fn members_partition(self, group: &str) -> String {
-        self.directory.partition(format_args!("{}#{group}", self.kind.name))
+        self.directory.memberships_partition(&self.kind.name, group)
     }
 
     pub(crate) fn membership_key(self, group: &str, member: &str) -> Key {

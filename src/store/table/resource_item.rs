@@ -46,7 +46,7 @@ pub(crate) struct ResourceItem {
 impl ResourceItem {
     /// Makes the item of a resource that does not exist yet.
     pub(crate) fn new(collection: Collection<'_>, resource: Resource, rows: &IndexRows) -> Self {
-        let Resource { id, version, created, last_modified, attributes } = resource;
+        let Resource { id, version, created, last_modified, attributes, derived: _ } = resource;
         Self {
             pk: collection.partition(),
             sk: id,
@@ -88,6 +88,7 @@ impl ResourceItem {
             created: self.created,
             last_modified: self.modified,
             attributes: self.resource,
+            derived: None,
         }
     }
 

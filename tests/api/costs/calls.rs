@@ -5,10 +5,11 @@ use std::fmt::Write;
 use insta::assert_snapshot;
 use serde_json::{Value, json};
 
+use crate::support::cost_table::listed;
 use crate::support::directory::Directory;
 
-/// Each line is a request, its status, and its calls. The `Query Query` of the first page run in
-/// parallel.
+/// Each line is a request, its status, and its calls. Where users are shown, one `Query` of each
+/// asks for its groups.
 #[tokio::test]
 async fn requests_make_these_calls() {
     const BO: &str = r#"{"userName":"bo","externalId":"1","emails":[{"value":"bo@example.com"}]}"#;
@@ -64,8 +65,8 @@ async fn requests_make_these_calls() {
         if what == "create" {
             user = answer.path();
         }
-        let calls = client.faults.calls();
-        let calls = if calls.is_empty() { "-".to_owned() } else { calls.join(" ") };
+        let calls = listed(method, client.faults.calls());
+        let calls = if calls.is_empty() { "-".to_owned() } else { calls };
         writeln!(table, "{what}: {} {calls}", answer.status).unwrap();
     }
     assert_snapshot!(table, @"
@@ -75,27 +76,27 @@ async fn requests_make_these_calls() {
     get: 200 GetItem Query
     get nobody: 404 GetItem Query
     get by what is no id: 404 -
-    userName eq, hit: 200 GetItem GetItem
+    userName eq, hit: 200 GetItem GetItem Query
     userName eq, miss: 200 GetItem
-    externalId eq, hit: 200 Query BatchGetItem
+    externalId eq, hit: 200 Query BatchGetItem Query
     externalId eq, miss: 200 Query
-    emails.value eq, hit: 200 Query BatchGetItem
+    emails.value eq, hit: 200 Query BatchGetItem Query
     emails.value eq, miss: 200 Query
-    put, same keys: 200 UpdateItem
-    patch active: 200 UpdateItem
-    patch title: 200 UpdateItem
-    patch a name: 200 GetItem UpdateItem
-    patch an e-mail: 200 GetItem TransactWriteItems
-    patch nothing: 200 UpdateItem
-    rename by put: 200 UpdateItem TransactWriteItems
-    put what is there: 200 UpdateItem
-    rename by patch: 200 GetItem TransactWriteItems
-    rename to a taken name: 409 GetItem TransactWriteItems
-    put nobody: 404 UpdateItem
-    patch active of nobody: 404 UpdateItem
+    put, same keys: 200 UpdateItem Query
+    patch active: 200 UpdateItem Query
+    patch title: 200 UpdateItem Query
+    patch a name: 200 GetItem UpdateItem Query
+    patch an e-mail: 200 GetItem TransactWriteItems Query
+    patch nothing: 200 UpdateItem Query
+    rename by put: 200 UpdateItem TransactWriteItems Query
+    put what is there: 200 UpdateItem Query
+    rename by patch: 200 GetItem TransactWriteItems Query
+    rename to a taken name: 409 GetItem TransactWriteItems Query
+    put nobody: 404 UpdateItem Query
+    patch active of nobody: 404 UpdateItem Query
     delete nobody: 404 GetItem
-    list, first page: 200 Query Query
-    list, a later page: 200 Query Query
+    list, first page: 200 Query Query Query Query Query Query Query
+    list, a later page: 200 Query Query Query Query Query Query Query
     list, count 0: 200 Query
     list, beyond the end: 200 Query
     delete: 204 GetItem TransactWriteItems Query

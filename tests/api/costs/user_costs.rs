@@ -2,6 +2,7 @@
 //! of any size.
 
 use insta::assert_snapshot;
+use scim_lambda::scim::policy::{Policy, UserGroups};
 use serde_json::{Value, json};
 
 use crate::support::cost_table::measure;
@@ -86,6 +87,7 @@ async fn pages(directory: &Directory, users: u32) -> String {
     client.get("/ServiceProviderConfig").await;
     for (name, query) in [
         ("first page", "/Users?count=100".to_owned()),
+        ("first page without groups", "/Users?count=100&excludedAttributes=groups".to_owned()),
         ("a page of the middle", format!("/Users?count=100&startIndex={}", users / 2 + 1)),
         ("last page", format!("/Users?count=100&startIndex={}", users - 99)),
         ("beyond the end", format!("/Users?count=100&startIndex={}", users + 1)),
@@ -102,12 +104,13 @@ async fn pages(directory: &Directory, users: u32) -> String {
 async fn an_operation_costs_the_same_in_a_directory_of_any_size() {
     let large = tokio::spawn(filled(20_000));
     let (small, medium) = (filled(10).await, filled(1_000).await);
-    let costs = contract(&small).await;
-    assert_snapshot!(costs, @"
+    let asked = filled(10).await;
+    asked.set_policy("demo", Policy { user_groups: UserGroups::Request, ..Policy::default() }).await;
+    assert_snapshot!(contract(&asked).await, @"
     token, cold; then discovery        200    0 write     2 read  BatchGetItem
     POST User                          201   11 write     0 read  TransactWriteItems
     POST User, duplicate               409    0 write     0 read  TransactWriteItems
-    GET User                           200    0 write   1.5 read  GetItem Query
+    GET User                           200    0 write     1 read  GetItem
     userName eq, miss                  200    0 write     1 read  GetItem
     userName eq, hit                   200    0 write     2 read  GetItem GetItem
     emails.value eq, miss              200    0 write     1 read  Query
@@ -121,14 +124,34 @@ async fn an_operation_costs_the_same_in_a_directory_of_any_size() {
     PUT that renames                   200    6 write     0 read  UpdateItem TransactWriteItems
     DELETE User                        204   13 write   1.5 read  GetItem TransactWriteItems Query
     ");
+    let costs = contract(&small).await;
+    assert_snapshot!(costs, @"
+    token, cold; then discovery        200    0 write     2 read  BatchGetItem
+    POST User                          201   11 write     0 read  TransactWriteItems
+    POST User, duplicate               409    0 write     0 read  TransactWriteItems
+    GET User                           200    0 write   1.5 read  GetItem Query
+    userName eq, miss                  200    0 write     1 read  GetItem
+    userName eq, hit                   200    0 write   2.5 read  GetItem GetItem Query
+    emails.value eq, miss              200    0 write     1 read  Query
+    emails.value eq, hit               200    0 write   2.5 read  Query BatchGetItem Query
+    externalId eq, hit                 200    0 write   2.5 read  Query BatchGetItem Query
+    PUT User, same keys                200    1 write   0.5 read  UpdateItem Query
+    PUT User, no change                200    0 write   0.5 read  UpdateItem Query
+    PATCH active                       200    1 write   0.5 read  UpdateItem Query
+    PATCH User                         200    1 write   1.5 read  GetItem UpdateItem Query
+    PATCH that renames                 200    6 write   1.5 read  GetItem TransactWriteItems Query
+    PUT that renames                   200    6 write   0.5 read  UpdateItem TransactWriteItems Query
+    DELETE User                        204   13 write   1.5 read  GetItem TransactWriteItems Query
+    ");
     assert_eq!(contract(&medium).await, costs);
     assert_snapshot!(pages(&medium, 1_000).await, @"
-    first page                         200    0 write   5.5 read  Query Query
-    a page of the middle               200    0 write   5.5 read  Query Query
-    last page                          200    0 write   5.5 read  Query Query
+    first page                         200    0 write  55.5 read  102 x Query
+    first page without groups          200    0 write   5.5 read  Query Query
+    a page of the middle               200    0 write  55.5 read  102 x Query
+    last page                          200    0 write  55.5 read  102 x Query
     beyond the end                     200    0 write     1 read  Query
-    first page by cursor               200    0 write   5.5 read  Query Query
-    first page in another order        200    0 write 102.5 read  Query Query BatchGetItem
+    first page by cursor               200    0 write  55.5 read  102 x Query
+    first page in another order        200    0 write 152.5 read  Query Query BatchGetItem 100 x Query
     count 0                            200    0 write     1 read  Query
     ");
     let large = large.await.unwrap();
@@ -136,12 +159,13 @@ async fn an_operation_costs_the_same_in_a_directory_of_any_size() {
     // The census now has all of its counters and does not grow any more. A page that begins within
     // a counter reads the resources before it there.
     assert_snapshot!(pages(&large, 20_000).await, @"
-    first page                         200    0 write   7.5 read  Query Query
-    a page of the middle               200    0 write     8 read  Query Query
-    last page                          200    0 write   7.5 read  Query Query
+    first page                         200    0 write  57.5 read  102 x Query
+    first page without groups          200    0 write   7.5 read  Query Query
+    a page of the middle               200    0 write    58 read  102 x Query
+    last page                          200    0 write  57.5 read  102 x Query
     beyond the end                     200    0 write     3 read  Query
-    first page by cursor               200    0 write   7.5 read  Query Query
-    first page in another order        200    0 write 104.5 read  Query Query BatchGetItem
+    first page by cursor               200    0 write  57.5 read  102 x Query
+    first page in another order        200    0 write 154.5 read  Query Query BatchGetItem 100 x Query
     count 0                            200    0 write     3 read  Query
     ");
 }

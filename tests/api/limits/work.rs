@@ -39,6 +39,7 @@ fn resource(user: &Value) -> Resource {
         created: jiff::Timestamp::UNIX_EPOCH,
         last_modified: jiff::Timestamp::UNIX_EPOCH,
         attributes: attributes(user),
+        derived: None,
     }
 }
 

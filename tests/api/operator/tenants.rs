@@ -230,6 +230,8 @@ async fn a_person_sees_one_row_for_each_setting_of_a_tenant() {
     interpretation       tolerant
     unknownAttributes    ignore
     userName             readWrite
+    userNameCharacters   safe
+    userGroups           default
     groupNames           unique
     unknownMembers       refuse
     unknownRoles         accept

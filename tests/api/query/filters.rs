@@ -27,6 +27,7 @@ fn resource(id: &str, version: u64, last_modified: &str, attributes: Value) -> R
         created: "2011-05-13T04:42:34Z".parse().unwrap(),
         last_modified: last_modified.parse().unwrap(),
         attributes,
+        derived: None,
     }
 }
 

@@ -124,12 +124,14 @@ fn resource(shown: &Value) -> Resource {
     attributes.retain(|name, _| !["id", "meta", "schemas"].contains(&name.as_str()));
     let meta = |name: &str| shown["meta"][name].as_str().unwrap();
     let version = meta("version").trim_start_matches("W/").trim_matches('"');
+    let version = version.split('-').next().unwrap();
     Resource {
         id: shown["id"].as_str().unwrap().to_owned(),
         version: Version(version.parse().unwrap()),
         created: meta("created").parse().unwrap(),
         last_modified: meta("lastModified").parse().unwrap(),
         attributes,
+        derived: None,
     }
 }
 

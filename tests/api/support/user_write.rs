@@ -26,6 +26,11 @@ pub(crate) const ACTS: [Act; 7] =
 impl Act {
     /// Begins the request on the user `name`, which [`Act::prepare`] has left at `path`.
     pub(crate) fn request(self, client: &Client, name: &str, path: &str) -> Request {
+        // Without the groups, every call is one of the write.
+        let path = &match self {
+            Self::Create | Self::Delete => path.to_owned(),
+            _ => format!("{path}?excludedAttributes=groups"),
+        };
         let change = |operation: Value| {
             client.request("PATCH", path).body(&json!({ "Operations": [operation] }).to_string())
         };

@@ -1,6 +1,7 @@
 //! `/Users` and `/Me`.
 
 mod attributes;
+mod groups;
 mod lifecycle;
 mod me;
 mod names;
