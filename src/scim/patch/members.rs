@@ -7,7 +7,7 @@
 use serde_json::{Value, json};
 
 use super::apply::{Change, Elements, Operation};
-use crate::scim::error::Result;
+use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::filter::{CompareOp, Filter};
 use crate::scim::member::{Member, MemberChanges, Touched, id_of};
 use crate::scim::quirks;
@@ -80,7 +80,16 @@ fn ids_of(filter: &Filter) -> Option<Vec<&str>> {
 }
 
 /// Reduces a member to remove to its id.
-pub(super) fn only_id(element: &Value) -> Result<Value> {
+pub(super) fn only_id(element: &Option<Value>) -> Result<Value> {
     // Without an id, `{"type": "User"}` would be equal to every user of the group.
-    Ok(json!({ "value": id_of(element)? }))
+    let id = element.as_ref().and_then(|element| element.get("value")).filter(|id| *id != "");
+    Ok(json!({ "value": id.ok_or_else(unnamed)? }))
+}
+
+/// The error of a `remove` whose value names no member.
+pub(super) fn unnamed() -> Error {
+    ErrorKind::InvalidValue.with(
+        "the value of a remove of members must name each member by its id, such as [{\"value\": \"...\"}]: \
+         omit value to remove all members",
+    )
 }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::apply::{Change, Elements, Operation};
-use super::members::{only_id, touched};
+use super::members::{only_id, touched, unnamed};
 use super::path::Path;
 use super::{MESSAGE, Op, Patch};
 use crate::scim::decode::{Reader, excerpt, is_read_only, label};
@@ -211,8 +211,13 @@ impl<'a> BodyReader<'a, '_> {
     }
 
     fn removal(&self, place: &Place<'_>, is_filtered: bool, value: Option<&Value>) -> Result<Change> {
+        let names_members =
+            !is_filtered && place.sub.is_none() && self.reader.kind.is_members(place.attribute);
         let value = match value {
-            None | Some(Value::Null) => return Ok(Change::Remove),
+            None => return Ok(Change::Remove),
+            // Of other attributes, null is no value (RFC 7643 s2.5). A client whose list of
+            // members is null by mistake must not empty a group.
+            Some(Value::Null) if !names_members => return Ok(Change::Remove),
             Some(value) => value,
         };
         // Never ignored where it narrows the removal: without it, a request to remove one
@@ -227,14 +232,17 @@ impl<'a> BodyReader<'a, '_> {
         if is_filtered || !place.leaf().multi_valued {
             return Ok(Change::Remove);
         }
-        let values = quirks::removed(place.leaf(), value, self.reader.leeway)
-            .iter()
-            .filter_map(|element| self.reader.element(place, element).transpose());
-        if self.reader.kind.is_members(place.attribute) {
-            let ids = values.map(|element| only_id(&element?));
-            return Ok(Change::RemoveValues(ids.collect::<Result<_>>()?));
+        let named = quirks::removed(place.leaf(), value, self.reader.leeway).iter();
+        let values = named.map(|element| self.reader.element(place, element));
+        if !names_members {
+            return Ok(Change::RemoveValues(values.filter_map(Result::transpose).collect::<Result<_>>()?));
         }
-        Ok(Change::RemoveValues(values.collect::<Result<_>>()?))
+        let ids: Vec<Value> = values.map(|element| only_id(&element?)).collect::<Result<_>>()?;
+        // Nothing is left out: a success would say that whoever the client meant is removed.
+        if ids.is_empty() {
+            return Err(unnamed());
+        }
+        Ok(Change::RemoveValues(ids))
     }
 
     /// Reads the new value of the elements that a filter selects.
