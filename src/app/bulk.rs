@@ -107,8 +107,8 @@ impl RequestContext<'_> {
     async fn operate(&self, route: Route, asked: SubRequest) -> Result<Response> {
         let mut headers = HeaderMap::new();
         if let Some(version) = &asked.version {
-            // A text that cannot be a header is not a version that we issued, and neither is
-            // an empty tag.
+            // A text that cannot be a header is not a version that we issued, and neither is an
+            // empty tag.
             let version = HeaderValue::from_str(version).unwrap_or(HeaderValue::from_static("\"\""));
             headers.insert(header::IF_MATCH, version);
         }

@@ -65,8 +65,21 @@ impl<'a> RequestContext<'a> {
         self.collection(kind).writer(context)
     }
 
-    pub(super) fn precondition(&self) -> Precondition {
-        Precondition::parse(self.request.header("if-match"))
+    /// Returns the condition that the client sets on a write.
+    pub(super) fn precondition(&self) -> Result<Precondition> {
+        Precondition::parse(self.tags("if-match"), self.tags("if-none-match"))
+    }
+
+    /// Returns the condition that the client sets on a read; `If-None-Match` asks for a 304
+    /// there (RFC 9110 s13.1.2).
+    pub(super) fn precondition_of_read(&self) -> Result<Precondition> {
+        Precondition::parse(self.tags("if-match"), [])
+    }
+
+    fn tags(&self, name: &str) -> impl Iterator<Item = &str> {
+        // RFC 9110 s8.8.3 allows any byte above 0x7F in a tag, but not in ours. Skipped, it would
+        // turn a conditional request into an unconditional one.
+        self.request.headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("\"\""))
     }
 
     pub(super) fn projection<'k>(&self, kind: &'k ResourceType) -> Result<Projection<'k>> {

@@ -35,20 +35,25 @@ impl RequestContext<'_> {
         if kind.is_declared {
             return self.get_declared(kind, id, &projection).await;
         }
-        let is_known = |resource: &Resource| {
-            etag::is_known(self.request.header("if-none-match"), resource.etag())
-                .then(|| Response::empty(304).with(header::ETAG, resource.etag().to_string()))
+        let precondition = self.precondition_of_read()?;
+        let check = |found: &Resource| {
+            // RFC 9110 s13.2.2: `If-Match` is evaluated before `If-None-Match`.
+            if !precondition.holds(found.version) {
+                return Err(StoreError::VersionMismatch);
+            }
+            let is_known = etag::is_known(self.request.header("if-none-match"), found.etag());
+            Ok(is_known.then(|| Response::empty(304).with(header::ETAG, found.etag().to_string())))
         };
         // Where the version covers all that is shown, members are not read for a 304.
         if self.request.header("if-none-match").next().is_some() && !shows_derived(kind, &projection) {
             let found = self.collection(kind).get(id).await?.ok_or(StoreError::NotFound)?;
-            if let Some(not_modified) = is_known(&found) {
+            if let Some(not_modified) = check(&found)? {
                 return Ok(not_modified);
             }
         }
         let resource = self.get_expanded(kind, id, &projection).await?;
         let shown = || self.resource(200, kind, &resource, &projection);
-        Ok(is_known(&resource).unwrap_or_else(shown))
+        Ok(check(&resource)?.unwrap_or_else(shown))
     }
 
     pub(super) async fn replace(&self, kind: &ResourceType, id: &str) -> Result<Response> {
@@ -132,7 +137,7 @@ impl RequestContext<'_> {
         id: &str,
         change: MemberChange<'_>,
     ) -> Result<ChangedGroup> {
-        let mut changed = self.writer(kind).change_members(id, &self.precondition(), change).await?;
+        let mut changed = self.writer(kind).change_members(id, &self.precondition()?, change).await?;
         if let ChangedGroup::Known(resource) = &mut changed {
             self.add_member_refs(kind, resource);
         }
@@ -146,7 +151,7 @@ impl RequestContext<'_> {
         projection: &Projection<'_>,
         change: Change<'_>,
     ) -> Result<Response> {
-        let precondition = self.precondition();
+        let precondition = self.precondition()?;
         let write = self.writer(kind).update(id, &precondition, change);
         let (written, groups) = self.beside_groups(kind, id, projection, write).await;
         let mut resource = written?;
@@ -160,7 +165,7 @@ impl RequestContext<'_> {
     }
 
     pub(super) async fn delete(&self, kind: &ResourceType, id: &str) -> Result<Response> {
-        self.writer(kind).delete(id, &self.precondition(), &self.groups()).await?;
+        self.writer(kind).delete(id, &self.precondition()?, &self.groups()).await?;
         Ok(Response::empty(204))
     }
 

@@ -14,6 +14,8 @@ use std::fmt;
 
 use sha2::{Digest, Sha256};
 
+use crate::scim::error::{ErrorKind, Result};
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Version(pub u64);
 
@@ -56,8 +58,9 @@ pub struct Etag {
 impl Etag {
     /// Reads `W/"n"`, `"n"` and both with a digest.
     fn parse(tag: &str) -> Option<Self> {
-        // Weak comparison (RFC 9110 s8.8.3.2), although s13.1.1 requires the strong one for
-        // `If-Match`: the examples of RFC 7644 s3.14 send weak tags there.
+        // Weak comparison (RFC 9110 s8.8.3.2) in both headers, although s13.1.1 requires the
+        // strong one for `If-Match`, where a weak tag never matches: all our tags are weak, and
+        // the examples of RFC 7644 s3.14 send them there.
         let opaque = tag.strip_prefix("W/").unwrap_or(tag);
         let opaque = opaque.strip_prefix('"')?.strip_suffix('"')?;
         let (digits, digest) = opaque.split_once('-').map_or((opaque, None), |(a, b)| (a, Some(b)));
@@ -85,35 +88,76 @@ impl fmt::Display for Etag {
     }
 }
 
-/// The versions of a resource that a request accepts.
+/// The versions of an existing resource that a request accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Precondition {
-    /// No header, or `*`: any version of an existing resource.
+    /// No header, or `If-Match: *`.
     Exists,
-    /// Any of these versions. The list is empty if the client sent none of our tags.
+    /// Any of these versions. The list is empty if the client named none of our tags, or
+    /// sent `If-None-Match: *`.
     OneOf(Vec<Version>),
+    /// Any but these versions, of which there is one or more.
+    NoneOf(Vec<Version>),
 }
 
 impl Precondition {
-    /// Reads the values of every `If-Match` header of the request.
-    pub fn parse<'a>(values: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut versions = None;
-        for tag in values.into_iter().flat_map(tags) {
-            if tag == "*" {
-                return Self::Exists;
+    /// Reads the values of every `If-Match` and `If-None-Match` header of the request.
+    pub fn parse<'a>(
+        if_match: impl IntoIterator<Item = &'a str>,
+        if_none_match: impl IntoIterator<Item = &'a str>,
+    ) -> Result<Self> {
+        let wanted = Named::parse("If-Match", if_match)?;
+        let unwanted = Named::parse("If-None-Match", if_none_match)?;
+        Ok(match (wanted, unwanted) {
+            // RFC 9110 s13.1.2: `*` is false for a resource that exists, and without one the
+            // answer is 404 before any precondition is looked at (s13.2.1).
+            (_, Some(Named::Any)) => Self::OneOf(Vec::new()),
+            (Some(Named::These(wanted)), None) => Self::OneOf(wanted),
+            (Some(Named::These(mut wanted)), Some(Named::These(unwanted))) => {
+                wanted.retain(|version| !unwanted.contains(version));
+                Self::OneOf(wanted)
             }
-            // A tag that is none of ours makes a list, too. Ignored, it would turn a conditional
-            // request into an unconditional one.
-            versions.get_or_insert_with(Vec::new).extend(Etag::parse(tag).map(|tag| tag.version));
-        }
-        versions.map_or(Self::Exists, Self::OneOf)
+            (None | Some(Named::Any), Some(Named::These(unwanted))) if !unwanted.is_empty() => {
+                Self::NoneOf(unwanted)
+            }
+            (None | Some(Named::Any), None | Some(Named::These(_))) => Self::Exists,
+        })
     }
 
     pub fn holds(&self, version: Version) -> bool {
         match self {
             Self::Exists => true,
             Self::OneOf(versions) => versions.contains(&version),
+            Self::NoneOf(versions) => !versions.contains(&version),
         }
+    }
+}
+
+/// The versions that a header names.
+enum Named {
+    Any,
+    These(Vec<Version>),
+}
+
+impl Named {
+    /// Returns `None` without a header.
+    fn parse<'a>(name: &str, values: impl IntoIterator<Item = &'a str>) -> Result<Option<Self>> {
+        let mut values = values.into_iter().peekable();
+        if values.peek().is_none() {
+            return Ok(None);
+        }
+        let tags: Vec<&str> = values.flat_map(tags).collect();
+        if tags.is_empty() {
+            // Ignored, it would turn a conditional request into an unconditional one.
+            return Err(ErrorKind::InvalidValue.with(format!(
+                "{name} must not be empty: send a version, such as W/\"1\", or *, or omit the header"
+            )));
+        }
+        if tags.contains(&"*") {
+            return Ok(Some(Self::Any));
+        }
+        // A tag that is none of ours matches no version.
+        Ok(Some(Self::These(tags.into_iter().filter_map(Etag::parse).map(|tag| tag.version).collect())))
     }
 }
 

@@ -122,7 +122,7 @@ impl From<Error> for ScimError {
                 ErrorKind::NotFound.with("the resource does not exist: it was deleted or never created")
             }
             Error::VersionMismatch => ErrorKind::VersionMismatch
-                .with("the resource has changed since the version in If-Match: read it and repeat the change"),
+                .with("the version of the resource does not satisfy If-Match or If-None-Match: read it and repeat the change"),
             Error::Taken { attribute, owner } => ErrorKind::Uniqueness.with(format!(
                 "{attribute} is already used by the resource with the id {owner}: choose another value or update that resource"
             )),

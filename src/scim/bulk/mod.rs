@@ -149,12 +149,19 @@ impl Operation {
                 (_, Some(data)) => data.clone(),
                 (_, None) => return Err(ErrorKind::InvalidSyntax.with(format!("{method} must have data"))),
             };
-            Ok(SubRequest {
-                method,
-                path: path.to_owned(),
-                version: text("version").map(str::to_owned),
-                data,
-            })
+            let version = match member(operation, "version") {
+                // RFC 7643 s2.5: null is the same as no value.
+                None | Some(Value::Null) => None,
+                Some(Value::String(version)) if !version.trim().is_empty() => Some(version.clone()),
+                // Ignored, it would make the operation unconditional.
+                Some(_) => {
+                    return Err(ErrorKind::InvalidValue.with(
+                        "version must be a string that is not empty: send the version of the resource, \
+                         such as W/\"1\", or omit it",
+                    ));
+                }
+            };
+            Ok(SubRequest { method, path: path.to_owned(), version, data })
         };
         Self { method: member(operation, "method").cloned().unwrap_or_default(), request: request(), bulk_id }
     }

@@ -28,12 +28,13 @@ impl PendingEdit<'_> {
             .set("roster.members = roster.members + :members")
             .value(":members", number(if added.is_some() { 1 } else { -1 }));
         let mut observed = None;
-        if let Precondition::OneOf(versions) = self.precondition {
-            let [version] = versions.as_slice() else {
-                return Ok(Attempt::Conflict(None));
-            };
-            observed = Some(version.0);
-            next = next.and(SEEN).value(":seen", number(version.0));
+        match self.precondition {
+            Precondition::Exists => {}
+            Precondition::OneOf(versions) if let [version] = versions.as_slice() => {
+                observed = Some(version.0);
+                next = next.and(SEEN).value(":seen", number(version.0));
+            }
+            Precondition::OneOf(_) | Precondition::NoneOf(_) => return Ok(Attempt::Conflict(None)),
         }
         // A client that names no type means a user.
         let mut kinds = member_types(groups.kind);
@@ -112,11 +113,12 @@ impl PendingEdit<'_> {
             }
             let failed: Vec<usize> = std::iter::once(failure.action).chain(failure.others).collect();
             let is_nesting = |action: &usize| *action >= first + edits.moves();
-            if edits.exact || failed.iter().any(is_nesting) {
+            if edits.members.is_some() || failed.iter().any(is_nesting) {
                 return Ok(Attempt::Conflict(None));
             }
             // The memberships that failed are already as they should be: the rest is sent
-            // again without them.
+            // again without them. The condition on the group held, so an exact version is still
+            // the observed one.
             let mut place = first;
             let mut holds = || {
                 place += 1;
@@ -124,7 +126,7 @@ impl PendingEdit<'_> {
             };
             edits.added.retain(|_| holds());
             edits.removed.retain(|_| holds());
-            if edits.moves() == 0 {
+            if edits.is_empty() {
                 return Ok(Attempt::Applied(()));
             }
         }

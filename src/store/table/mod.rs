@@ -12,7 +12,7 @@
 //! * `tenant_record`: a tenant and its tokens.
 //! * `write_context`: the policy, time and audit trail of a write.
 //! * `audit_trail`: the changes that a request made.
-//! * `precondition`: an `If-Match` header as the condition of a write.
+//! * `precondition`: `If-Match` and `If-None-Match` as the condition of a write.
 //! * `pending_edit`: the loop that observes, attempts and resolves conflicts.
 //! * `definition`: the table itself, for the emulator.
 

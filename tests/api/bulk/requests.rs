@@ -89,8 +89,8 @@ async fn an_operation_that_fails_says_why_and_the_others_are_done() {
     .await;
     assert_snapshot!(outcomes(&answer), @r#"
     POST 1 400 userName is required and cannot be empty
-    PUT 412 the resource has changed since the version in If-Match: read it and repeat the change
-    PATCH 412 the resource has changed since the version in If-Match: read it and repeat the change
+    PUT 412 the version of the resource does not satisfy If-Match or If-None-Match: read it and repeat the change
+    PATCH 412 the version of the resource does not satisfy If-Match or If-None-Match: read it and repeat the change
     DELETE 404 the resource does not exist: it was deleted or never created
     POST 2 404 endpoint /Printers not found: check the base URL, which ends in /scim/v2
     POST 3 405 POST is not allowed here: use GET, HEAD, PUT, PATCH, DELETE, OPTIONS
@@ -113,7 +113,7 @@ async fn an_operation_that_fails_says_why_and_the_others_are_done() {
           "urn:ietf:params:scim:api:messages:2.0:Error"
         ],
         "status": "412",
-        "detail": "the resource has changed since the version in If-Match: read it and repeat the change"
+        "detail": "the version of the resource does not satisfy If-Match or If-None-Match: read it and repeat the change"
       }
     }
     "#);
@@ -192,4 +192,33 @@ async fn a_strict_tenant_wants_a_bulk_request_to_the_letter() {
     POST 400 a POST must have a bulkId
     delete 400 method must be POST, PUT, PATCH or DELETE
     ");
+}
+
+#[tokio::test]
+async fn a_version_that_is_none_does_not_make_an_operation_unconditional() {
+    let client = Client::new().await;
+    let bo = client.create(r#"{"userName":"bo"}"#).await.path();
+    let before = client.get(&bo).await.to_string();
+    for version in [json!(1), json!(""), json!(" "), json!(true), json!(["W/\"1\""]), json!({}), json!([])] {
+        for mut operation in [
+            json!({ "method": "PUT", "path": bo, "data": { "userName": "x" } }),
+            json!({ "method": "PATCH", "path": bo, "data": { "Operations": [{ "op": "add", "path": "title", "value": "x" }] } }),
+            delete(&bo),
+        ] {
+            operation["version"] = version.clone();
+            let answer = send(&client, &[operation]).await;
+            let outcome = &answer.body["Operations"][0];
+            assert_eq!(outcome["status"], "400", "{version}: {answer}");
+            assert_eq!(
+                outcome["response"]["detail"],
+                "version must be a string that is not empty: send the version of the resource, \
+                 such as W/\"1\", or omit it"
+            );
+        }
+    }
+    assert_eq!(client.get(&bo).await.to_string(), before);
+    // RFC 7643 s2.5: null is the same as no value.
+    let mut operation = delete(&bo);
+    operation["version"] = json!(null);
+    assert_eq!(send(&client, &[operation]).await.body["Operations"][0]["status"], "204");
 }

@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::answer::members;
-use crate::support::builders::{add, remove};
+use crate::support::builders::{add, patch, remove, user};
+use crate::support::client::Client;
 use crate::support::consistency::check;
 use crate::support::directory::Directory;
 use crate::support::fill::populate;
@@ -51,4 +52,34 @@ async fn a_group_is_created_with_any_number_of_members() {
         assert_eq!(self::members(&client.get(&created.path()).await).len(), count + 1);
     }
     check(&directory).await;
+}
+
+/// Each of these demands the observed version, while some of the named memberships are already as
+/// they should be.
+#[tokio::test]
+async fn a_conditional_change_that_names_present_members_and_non_members_is_applied() {
+    let client = Client::new().await;
+    let [a, b] = [client.create(&user("a")).await, client.create(&user("b")).await];
+    let rename = json!({ "op": "replace", "path": "displayName", "value": "Tour Guides" });
+    let join = |id: &str| json!({ "op": "add", "path": "members", "value": [{ "value": id }] });
+    let leave = |id: &str| json!({ "op": "remove", "path": format!("members[value eq \"{id}\"]") });
+    for (header, operations, etag) in [
+        (Some(("if-match", "\"1\",\"2\"")), json!([leave(b.id())]), "W/\"1\""),
+        (Some(("if-none-match", "\"2\"")), json!([leave(b.id())]), "W/\"1\""),
+        (Some(("if-match", "\"1\"")), json!([join(a.id()), leave(b.id())]), "W/\"1\""),
+        (None, json!([rename, leave(b.id())]), "W/\"2\""),
+        (None, json!([rename, join(a.id()), leave(b.id())]), "W/\"2\""),
+    ] {
+        let crew = json!({ "displayName": "Crew", "members": [{ "value": a.id() }] });
+        let crew = client.post("/Groups", &crew.to_string()).await.path();
+        let mut request = client.request("PATCH", &crew).body(&patch(&operations));
+        if let Some((name, value)) = header {
+            request = request.header(name, value);
+        }
+        assert_eq!(request.send().await.status, 204, "{operations}");
+        let after = client.get(&crew).await;
+        assert_eq!(after.header("etag"), Some(etag), "{operations}");
+        assert_eq!(members(&after), [a.id()], "{operations}");
+        client.delete(&crew).await;
+    }
 }

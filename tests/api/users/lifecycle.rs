@@ -22,7 +22,7 @@ async fn a_user_is_created_renamed_and_deactivated_and_a_stale_writer_loses() {
     assert_snapshot!(deactivated, @r#"200 W/"3" {"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"id":"00000000-0000-4000-8000-000000000001","externalId":"00u987zyx654wvu321","userName":"sarah.jones@example.com","name":{"familyName":"Smith","givenName":"Sarah"},"active":false,"emails":[{"value":"sarah.jones@example.com","type":"work"}],"meta":{"resourceType":"User","created":"2026-01-31T09:00:01Z","lastModified":"2026-01-31T09:00:03Z","location":"https://example.com/scim/v2/Users/00000000-0000-4000-8000-000000000001","version":"W/\"3\""}}"#);
 
     let lost = client.request("PUT", &user).if_match("\"1\"").body(SARAH).send().await;
-    assert_snapshot!(lost, @r#"412 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"412","detail":"the resource has changed since the version in If-Match: read it and repeat the change"}"#);
+    assert_snapshot!(lost, @r#"412 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"412","detail":"the version of the resource does not satisfy If-Match or If-None-Match: read it and repeat the change"}"#);
     assert_eq!(client.get(&user).await.body, deactivated.body);
 }
 
