@@ -9,11 +9,14 @@ use std::{fmt, io};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::FilterFn;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
+use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
 
 const NAMESPACE: &str = "ScimLambda";
 
@@ -35,20 +38,29 @@ const OF_A_SWEEP: [(&str, &str); 2] = [("left", "Count"), ("oldest_job_seconds",
 
 /// Starts the log of the function, whose name is a dimension of its metrics.
 pub fn init(level: &str, function: Option<String>, clock: Clock) {
-    tracing_subscriber::fmt()
-        .event_format(Lines { function: function.unwrap_or_else(|| LOCAL.to_owned()), clock })
-        .with_env_filter(EnvFilter::new(level))
-        .init();
+    let lines = Lines { function: function.unwrap_or_else(|| LOCAL.to_owned()), clock };
+    let log = tracing_subscriber::fmt::layer().event_format(lines);
+    tracing_subscriber::registry().with(EnvFilter::new(level)).with(FilterFn::new(is_safe)).with(log).init();
 }
 
 /// Starts the log of a command.
 pub fn init_command(level: &str, format: Format, clock: Clock) {
     // On stderr, because stdout is the output of the command.
-    let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::new(level)).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt::layer().with_writer(io::stderr);
+    let filters = tracing_subscriber::registry().with(EnvFilter::new(level)).with(FilterFn::new(is_safe));
     match format {
-        Format::Json => log.event_format(Lines { function: LOCAL.to_owned(), clock }).init(),
-        Format::Short => log.event_format(Short).init(),
+        Format::Json => {
+            filters.with(log.event_format(Lines { function: LOCAL.to_owned(), clock })).init();
+        }
+        Format::Short => filters.with(log.event_format(Short)).init(),
     }
+}
+
+/// Returns false for the details of other crates, whatever level the operator sets: the runtime
+/// of Lambda and the HTTP clients log whole events, with tokens and bodies, at `trace`.
+fn is_safe(metadata: &Metadata<'_>) -> bool {
+    let is_ours = metadata.target().split("::").next() == Some("scim_lambda");
+    is_ours || *metadata.level() <= Level::INFO
 }
 
 /// The format of the log of a command.

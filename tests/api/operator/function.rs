@@ -133,6 +133,30 @@ fn the_lines_of_requests_and_sweeps_are_metrics_in_the_embedded_format() {
     }
 }
 
+/// The runtime of Lambda logs every event at `trace`.
+#[test]
+fn no_level_of_the_log_shows_a_token_or_a_body() {
+    let local = Local::start(&["--token", TOKEN]);
+    let dynamodb = local.ready["dynamodb"].as_str().unwrap();
+    let event = json!({
+        "version": "2.0",
+        "rawPath": "/scim/v2/Users",
+        "headers": { "authorization": format!("Bearer {TOKEN}"), "content-type": "application/scim+json" },
+        "requestContext": { "stage": "$default", "http": { "method": "POST" } },
+        "body": json!({ "userName": "sarah.jones", "password": "t1meMa$heen" }).to_string(),
+        "isBase64Encoded": false,
+    });
+    for level in ["trace", "lambda_runtime=trace,hyper=trace,aws_smithy_runtime=trace,info", "debug"] {
+        let environment = [("AWS_ENDPOINT_URL_DYNAMODB", dynamodb), ("SCIM_LOG", level)];
+        let (reply, log) = invoke(&environment, &event);
+        assert!([201, 409].contains(&reply["statusCode"].as_i64().unwrap()), "{reply}");
+        assert!(log.contains(r#""message":"request""#), "{level}: {log}");
+        for secret in ["000000000000", "scim_demo", "sarah", "t1meMa"] {
+            assert!(!log.contains(secret), "{level}: {secret} in {log}");
+        }
+    }
+}
+
 /// Passes one event through the Lambda runtime API. Returns the reply of the function and its log.
 fn invoke(environment: &[(&str, &str)], event: &Value) -> (Value, String) {
     let api = TcpListener::bind("127.0.0.1:0").unwrap();
