@@ -31,6 +31,9 @@ pub struct Config {
     /// `SCIM_BASE_URL`: the base of every `meta.location`, for endpoints behind a proxy
     /// that does not send the host that clients use.
     pub base_url: Option<String>,
+    /// `SCIM_FORWARDED_HEADERS`: `1` builds links from `X-Forwarded-Host` and
+    /// `X-Forwarded-Proto`, for endpoints behind a proxy that sets both.
+    pub forwarded_headers: bool,
     /// `SCIM_MAX_BODY_BYTES`
     pub max_body_bytes: usize,
     /// `SCIM_MAX_BULK_OPERATIONS`: RFC 7643 s5, `bulk.maxOperations`.
@@ -65,6 +68,7 @@ impl Config {
         Self {
             table: table.into(),
             base_url: None,
+            forwarded_headers: false,
             max_body_bytes: DEFAULT_MAX_BODY_BYTES,
             max_bulk_operations: DEFAULT_MAX_BULK_OPERATIONS,
             max_bulk_bytes: DEFAULT_MAX_BULK_BYTES,
@@ -107,11 +111,13 @@ impl Config {
             let key = CursorKey::parse(&key).ok_or("SCIM_CURSOR_KEY must have at least 32 characters")?;
             config.cursor_key = Some(key);
         }
-        config.explain = match get("SCIM_EXPLAIN").as_deref() {
-            None | Some("0") => false,
-            Some("1") => true,
-            Some(other) => return Err(format!("SCIM_EXPLAIN must be 0 or 1, not {other}")),
+        let switch = |name: &str| match get(name).as_deref() {
+            None | Some("0") => Ok(false),
+            Some("1") => Ok(true),
+            Some(other) => Err(format!("{name} must be 0 or 1, not {other}")),
         };
+        config.explain = switch("SCIM_EXPLAIN")?;
+        config.forwarded_headers = switch("SCIM_FORWARDED_HEADERS")?;
         if let Some(text) = get("SCIM_AUDIT_DAYS") {
             let days: u16 =
                 text.parse().map_err(|_| format!("SCIM_AUDIT_DAYS must be a number of days, not {text}"))?;

@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::Notify;
 
 use crate::app::App;
-use crate::lambda::{Event, Reply};
+use crate::lambda::{Event, ON_EVERY_ANSWER, Reply};
 
 type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
@@ -164,5 +164,8 @@ fn response(reply: Reply) -> http::Response<Body> {
 fn plain(status: u16, text: &str) -> http::Response<Body> {
     let mut response = http::Response::new(Body::from(text.to_owned()));
     *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or_default();
+    for (name, value) in ON_EVERY_ANSWER {
+        response.headers_mut().insert(name, http::HeaderValue::from_static(value));
+    }
     response
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use http::Method;
 use percent_encoding::percent_decode_str;
 
+use crate::config::Config;
 use crate::lambda::Request;
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::registry::Registry;
@@ -196,21 +197,23 @@ fn no_such_endpoint(location: &Location) -> Error {
 }
 
 /// Returns the URL under which the client sees the base of the endpoint.
-pub fn base_url(configured: Option<&str>, request: &Request, location: &Location, tenant: &str) -> String {
-    if let Some(base) = configured {
+pub fn base_url(config: &Config, request: &Request, location: &Location, tenant: &str) -> String {
+    if let Some(base) = &config.base_url {
         return base.trim_end_matches('/').replace("{tenant}", tenant);
     }
     let first = |name| {
         let value = request.header(name).next()?.split(',').next()?.trim().to_owned();
         (!value.is_empty()).then_some(value)
     };
-    // The client chose these headers: only a valid host may become part of a link.
-    let host = [first("x-forwarded-host"), first("host"), request.domain.clone()]
+    // Any client can send forwarded headers, unless a proxy in front of the API sets them.
+    let forwarded = |name| first(name).filter(|_| config.forwarded_headers);
+    // `Host` without a proxy is for requests that no API Gateway has received.
+    let host = [forwarded("x-forwarded-host"), forwarded("host"), request.domain.clone(), first("host")]
         .into_iter()
         .flatten()
+        // Only a valid host may become part of a link.
         .find(|host| host.parse::<http::uri::Authority>().is_ok() && !host.contains('@'))
         .unwrap_or_else(|| "localhost".to_owned());
-    let scheme =
-        first("x-forwarded-proto").filter(|scheme| scheme == "http").unwrap_or_else(|| "https".to_owned());
-    format!("{scheme}://{host}{}", location.prefix)
+    let scheme = forwarded("x-forwarded-proto").filter(|scheme| scheme == "http");
+    format!("{}://{host}{}", scheme.as_deref().unwrap_or("https"), location.prefix)
 }

@@ -34,6 +34,9 @@ const OF_A_REQUEST: [(&str, &str); 8] = [
     ("write_units", "Count"),
 ];
 
+/// The metric of a request that is answered 401, by its reason.
+const OF_A_REFUSAL: [(&str, &str); 1] = [("unauthorized", "Count")];
+
 const OF_A_SWEEP: [(&str, &str); 2] = [("left", "Count"), ("oldest_job_seconds", "Seconds")];
 
 /// Starts the log of the function, whose name is a dimension of its metrics.
@@ -94,11 +97,16 @@ where
         let metrics = match line.get("message").and_then(Value::as_str) {
             // By route but not by tenant: CloudWatch bills each combination of dimensions as a
             // metric of its own.
-            Some("request") => Some(metrics(&OF_A_REQUEST, &["route"], now)),
-            Some("sweep") => Some(metrics(&OF_A_SWEEP, &[], now)),
+            Some("request") => {
+                let of_a_refusal = line.get("refused").map(|_| directive(&OF_A_REFUSAL, &["refused"]));
+                Some([Some(directive(&OF_A_REQUEST, &["route"])), of_a_refusal])
+            }
+            Some("sweep") => Some([Some(directive(&OF_A_SWEEP, &[])), None]),
             _ => None,
         };
-        if let Some(metrics) = metrics {
+        if let Some(directives) = metrics {
+            let directives: Vec<Value> = directives.into_iter().flatten().collect();
+            let metrics = json!({ "Timestamp": now.as_millisecond(), "CloudWatchMetrics": directives });
             // A dimension is read from a member of the line, so only these lines need it.
             line.insert("function".to_owned(), self.function.as_str().into());
             line.insert("_aws".to_owned(), metrics);
@@ -107,8 +115,8 @@ where
     }
 }
 
-/// Returns the member `_aws`: metrics by function, and by function and `by`.
-fn metrics(metrics: &[(&str, &str)], by: &[&str], now: Timestamp) -> Value {
+/// Returns a member of `_aws`: metrics by function, and by function and `by`.
+fn directive(metrics: &[(&str, &str)], by: &[&str]) -> Value {
     let metrics: Vec<Value> =
         metrics.iter().map(|(name, unit)| json!({ "Name": name, "Unit": unit })).collect();
     // CloudWatch does not add up metrics across dimensions: each grouping must be listed.
@@ -116,10 +124,7 @@ fn metrics(metrics: &[(&str, &str)], by: &[&str], now: Timestamp) -> Value {
     if !by.is_empty() {
         dimensions.push([&["function"], by].concat());
     }
-    json!({
-        "Timestamp": now.as_millisecond(),
-        "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": metrics }],
-    })
+    json!({ "Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": metrics })
 }
 
 struct Short;

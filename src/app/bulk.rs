@@ -59,6 +59,8 @@ impl RequestContext<'_> {
             format!("the bulk request has {bytes} bytes, the limit is {limit} (maxPayloadSize): send several requests")
         })?;
         let bulk = Bulk::parse(&body, self.leeway, config.max_bulk_operations)?;
+        // The request itself was counted as one.
+        self.app.buckets.charge(&self.tenant.name, bulk.operations.len().saturating_sub(1));
         let mut schedule = Schedule::new(&bulk, &self.tenant.registry);
         // With failOnErrors an operation may begin only when the errors of all before it are
         // known.
@@ -117,6 +119,7 @@ impl RequestContext<'_> {
             path: asked.path,
             stage: None,
             domain: None,
+            source_ip: None,
             query: Vec::new(),
             headers,
             body: Payload::Json(asked.data),

@@ -29,10 +29,11 @@ use jiff::Unit;
 use tokio::time::Instant;
 
 use self::context::RequestContext;
-use self::request_log::RequestLog;
+use self::request_log::{MAX_TEXT_BYTES, RequestLog, shortened};
 use self::response::SCIM_JSON;
+use crate::auth::claim::Claim;
 use crate::auth::rate_limit::Buckets;
-use crate::auth::{Auth, Caller};
+use crate::auth::{Auth, Caller, Denied};
 use crate::config::Config;
 use crate::lambda::{Event, Reply, Request, Response};
 use crate::route::{Location, Route, base_url};
@@ -41,7 +42,7 @@ use crate::scim::policy::Policy;
 use crate::scim::quirks::Leeway;
 use crate::scim::registry::Registry;
 use crate::sources::Sources;
-use crate::store::{Meter, RETRY_AFTER, Reading, Scope, Store};
+use crate::store::{Meter, RETRY_AFTER, Reading, Scope, Store, TenantName};
 
 /// Names the attribute of which an answer shows only a part. A header, because a client that
 /// does not know it is not disturbed, as it may be by an attribute that no schema has.
@@ -116,13 +117,20 @@ impl App {
         let now = (self.sources.now)();
         let now = now.round(Unit::Millisecond).unwrap_or(now);
         let location = Location::parse(&request.path, request.stage.as_deref());
+        let claim = Claim::of(request, &location);
         let Caller { tenant, client, user, scope, is_use_due } =
-            self.auth.caller(&self.store, request, &location, now).await?;
+            self.auth.caller(&self.store, &claim, now).await.map_err(|denied| match denied {
+                Denied::Refused(refusal) => {
+                    log.refused(refusal, &claim, request);
+                    Error::from(refusal)
+                }
+                Denied::Failed(error) => error,
+            })?;
         // Before the limit, so that the log line of a rejected request names the tenant.
         log.authenticated(&tenant.name, &client, now);
         // After authentication: a client without a token must not use up a tenant's limit.
         self.buckets.take(&tenant.name, tenant.policy.rate_limit, now).map_err(too_fast)?;
-        let base = base_url(self.config.base_url.as_deref(), request, &location, tenant.name.as_str());
+        let base = base_url(&self.config, request, &location, tenant.name.as_str());
         let context = RequestContext {
             app: self,
             request,
@@ -168,12 +176,14 @@ impl App {
         let tolerances = Some(log.used.names()).filter(|names| !names.is_empty());
         let ignored = Some(log.used.ignored()).filter(|names| !names.is_empty());
         let explained = self.config.explain.then_some(reading);
+        let refused = log.refusal();
+        let trace_id = request.header("x-amzn-trace-id").next();
         tracing::info!(
             request_id = request.request_id,
-            trace_id = request.header("x-amzn-trace-id").next(),
+            trace_id = trace_id.map(|id| shortened(id, MAX_TEXT_BYTES)),
             tenant = log.tenant(),
-            %method,
-            path = request.path,
+            method = shortened(method.as_str(), MAX_TEXT_BYTES),
+            path = shortened(&request.path, MAX_TEXT_BYTES),
             route = log.route(),
             status = response.status,
             // 501 is the answer to a service that asks for /Me.
@@ -190,6 +200,13 @@ impl App {
             ignored = ignored.map(|names| names.join(",")),
             plan = explained.and_then(|reading| reading.plan.as_deref()),
             items_read = explained.map(|reading| reading.items),
+            refused = refused.map(|refused| refused.reason),
+            // A metric, so only of requests that count.
+            unauthorized = refused.map(|_| 1),
+            claimed_tenant = refused.and_then(|refused| refused.tenant.as_ref()).map(TenantName::as_str),
+            key_id = refused.and_then(|refused| refused.key_id.as_deref()),
+            source_ip = refused.and_then(|refused| refused.source_ip.as_deref()),
+            user_agent = refused.and_then(|refused| refused.user_agent.as_deref()),
             "request"
         );
     }

@@ -4,11 +4,15 @@ use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use http::header;
 use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::App;
 use crate::audit;
+use crate::auth::claim::Claim;
+use crate::auth::refusal::Refusal;
+use crate::lambda::Request;
 use crate::route::Route;
 use crate::scim::quirks::Used;
 use crate::scim::work::Work;
@@ -16,6 +20,18 @@ use crate::store::{AuditTrail, Audited, Changed, TenantName};
 
 /// The time for the copy of the audit log. A request has 25 s, and API Gateway waits 29 s.
 const KEEP_TIME: Duration = Duration::from_secs(2);
+
+/// The longest text of a client in a line: a path, a method, a user agent.
+pub(super) const MAX_TEXT_BYTES: usize = 256;
+
+/// The longest key id and address in a line.
+const MAX_NAME_BYTES: usize = 64;
+
+/// Shortens a client's text for the log, without control characters.
+pub(super) fn shortened(text: &str, most: usize) -> String {
+    let (kept, _) = text.split_at(text.floor_char_boundary(most));
+    kept.replace(char::is_control, "")
+}
 
 #[derive(Default)]
 pub(super) struct RequestLog {
@@ -25,6 +41,16 @@ pub(super) struct RequestLog {
     pub(super) is_cut: AtomicBool,
     caller: OnceLock<Caller>,
     route: OnceLock<String>,
+    refused: OnceLock<Refused>,
+}
+
+/// The part of a rejected request that the log shows.
+pub(super) struct Refused {
+    pub(super) reason: &'static str,
+    pub(super) tenant: Option<TenantName>,
+    pub(super) key_id: Option<String>,
+    pub(super) source_ip: Option<String>,
+    pub(super) user_agent: Option<String>,
 }
 
 struct Caller {
@@ -44,6 +70,23 @@ impl RequestLog {
     /// Notes the route.
     pub(super) fn routed(&self, route: &Route) {
         let _again = self.route.set(route.to_string());
+    }
+
+    /// Notes why the request is rejected, and whom it claims to be from.
+    pub(super) fn refused(&self, refusal: Refusal, claim: &Claim<'_>, request: &Request) {
+        let user_agent = request.headers.get(header::USER_AGENT);
+        let _again = self.refused.set(Refused {
+            reason: refusal.name(),
+            tenant: claim.tenant().cloned(),
+            key_id: claim.key_id().map(|key_id| shortened(&key_id, MAX_NAME_BYTES)),
+            source_ip: request.source_ip.as_ref().map(|ip| shortened(ip, MAX_NAME_BYTES)),
+            user_agent: user_agent
+                .map(|text| shortened(&String::from_utf8_lossy(text.as_bytes()), MAX_TEXT_BYTES)),
+        });
+    }
+
+    pub(super) fn refusal(&self) -> Option<&Refused> {
+        self.refused.get()
     }
 
     /// Returns the route, a dimension of the metrics. The number of routes is bounded by the

@@ -109,7 +109,9 @@ impl From<Error> for Response {
         let response = Self::json(error.kind.status(), &error.body());
         // RFC 9110 s15.5.2 requires the challenge with a 401, and s15.5.6 the methods with a 405.
         match error.kind {
-            ErrorKind::Unauthorized => response.with(header::WWW_AUTHENTICATE, "Bearer".to_owned()),
+            ErrorKind::Unauthorized { challenge } => {
+                response.with(header::WWW_AUTHENTICATE, challenge.to_owned())
+            }
             ErrorKind::MethodNotAllowed { allow } => response.with(header::ALLOW, allow.to_owned()),
             ErrorKind::Busy { retry_after } | ErrorKind::Unavailable { retry_after } => {
                 response.with(header::RETRY_AFTER, retry_after.to_string())

@@ -88,6 +88,11 @@ pub fn is_jwt(text: &str) -> bool {
     text.len() <= MAX_TOKEN_BYTES && text.split('.').count() == 3
 }
 
+/// Returns the key id that a JWT claims.
+pub fn key_id(text: &str) -> Option<String> {
+    decode_header(text).ok()?.kid
+}
+
 /// Returns the keys of a JWKS document that this endpoint can use, and ignores the others.
 pub fn parse_keys(text: &[u8]) -> Result<JwkSet, String> {
     #[derive(Deserialize)]

@@ -5,11 +5,13 @@
 //! a wrong token costs at most one read of the table.
 //!
 //! * `token`: the text of a token, and random digits for a new one.
+//! * `claim`: the token that a request presents.
 //! * `jwt`: tokens that an authorization server has signed.
 //! * `jwks`: the keys of that server, fetched when a token needs them.
 //! * `refusal`: the reasons of a 401.
 //! * `rate_limit`: how many requests a tenant may send.
 
+pub mod claim;
 mod jwks;
 pub mod jwt;
 pub(crate) mod rate_limit;
@@ -23,12 +25,11 @@ use jiff::{SignedDuration, Timestamp};
 use jsonwebtoken::jwk::JwkSet;
 use subtle::ConstantTimeEq;
 
+use self::claim::{Bearer, Claim};
 use self::jwks::Jwks;
 use self::refusal::Refusal;
 pub use self::token::Token;
-use crate::lambda::Request;
-use crate::route::Location;
-use crate::scim::error::{Error, ErrorKind, Result};
+use crate::scim::error::{Error, ErrorKind};
 use crate::scim::policy::Policy;
 use crate::scim::registry::Registry;
 use crate::scim::registry::custom::Definitions;
@@ -80,8 +81,33 @@ type Credential = (TenantName, String);
 #[derive(Clone)]
 struct Cached {
     read: Timestamp,
-    /// `None` for a token or tenant that does not exist.
-    known: Option<Known>,
+    known: Result<Known, Refusal>,
+}
+
+/// An authentication that did not succeed.
+#[derive(Debug)]
+pub enum Denied {
+    Refused(Refusal),
+    /// The token could not be checked.
+    Failed(Error),
+}
+
+impl From<Refusal> for Denied {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Error> for Denied {
+    fn from(error: Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+impl From<crate::store::Error> for Denied {
+    fn from(error: crate::store::Error) -> Self {
+        Self::Failed(error.into())
+    }
 }
 
 #[derive(Clone)]
@@ -96,42 +122,74 @@ impl Auth {
         Self { definitions, cache: Mutex::default(), jwks: Jwks::default() }
     }
 
-    pub async fn caller(
-        &self,
-        store: &Store,
-        request: &Request,
-        location: &Location,
-        now: Timestamp,
-    ) -> Result<Caller> {
-        let text = request.header("authorization").next().and_then(bearer).ok_or_else(unauthorized)?;
-        if let Some(token) = Token::parse(text) {
-            return self.of_token(store, &token, now).await;
+    pub async fn caller(&self, store: &Store, claim: &Claim<'_>, now: Timestamp) -> Result<Caller, Denied> {
+        match &claim.bearer {
+            Bearer::Missing => Err(Refusal::Missing.into()),
+            Bearer::Malformed => Err(Refusal::Malformed.into()),
+            Bearer::Token(token) => self.of_token(store, token, claim, now).await,
+            Bearer::Jwt(text) => {
+                // A tenant without a name in the URL has no authorization server.
+                let name = claim.url_tenant.clone().ok_or(Refusal::UnknownKey)?;
+                self.of_jwt(store, name, text, now).await
+            }
         }
-        let tenant = location.tenant().and_then(TenantName::parse).filter(|_| jwt::is_jwt(text));
-        self.of_jwt(store, tenant.ok_or_else(unauthorized)?, text, now).await
     }
 
-    async fn of_token(&self, store: &Store, token: &Token<'_>, now: Timestamp) -> Result<Caller> {
-        let credential = (token.tenant.clone(), token.kid.to_owned());
-        let Known { token: record, tenant } =
-            self.known(store, &credential, now).await?.ok_or_else(unauthorized)?;
-        let record = record.ok_or_else(unauthorized)?;
-        if !record.is_of(token.secret) || record.expires.is_some_and(|expires| expires <= now) {
-            return Err(unauthorized());
+    /// Refuses the token of one tenant under the URL of another.
+    async fn check_url(&self, store: &Store, claim: &Claim<'_>, now: Timestamp) -> Result<(), Denied> {
+        let Some(named) = claim.url_tenant.as_ref().filter(|named| Some(*named) != claim.tenant()) else {
+            return Ok(());
+        };
+        if claim.may_be_stage {
+            return Ok(());
         }
+        // A path of a custom domain may look like a tenant, so that the name alone does not
+        // tell. Read once a minute.
+        match self.known(store, &(named.clone(), String::new()), now).await? {
+            Err(Refusal::UnknownKey) => Ok(()),
+            _ => Err(Refusal::Audience.into()),
+        }
+    }
+
+    async fn of_token(
+        &self,
+        store: &Store,
+        token: &Token<'_>,
+        claim: &Claim<'_>,
+        now: Timestamp,
+    ) -> Result<Caller, Denied> {
+        let credential = (token.tenant.clone(), token.kid.to_owned());
+        let Known { token: record, tenant } = self.known(store, &credential, now).await??;
+        let record = record.ok_or(Refusal::UnknownKey)?;
+        if !record.is_of(token.secret) {
+            return Err(Refusal::WrongSecret.into());
+        }
+        if record.revoked.is_some() {
+            return Err(Refusal::Revoked.into());
+        }
+        if record.expires.is_some_and(|expires| expires <= now) {
+            return Err(Refusal::Expired.into());
+        }
+        self.check_url(store, claim, now).await?;
         let is_use_due = record.used.is_none_or(|used| now.duration_since(used) >= USE_INTERVAL);
         // Noted in the cache as well: later requests to this instance need not record it again.
-        if is_use_due && let Some(Cached { known: Some(known), .. }) = self.lock().get_mut(&credential) {
+        if is_use_due && let Some(Cached { known: Ok(known), .. }) = self.lock().get_mut(&credential) {
             known.token = Some(TokenRecord { used: Some(now), ..record.clone() });
         }
         let TokenRecord { user, scope, .. } = record;
         Ok(Caller { tenant, client: credential.1, user, scope, is_use_due })
     }
 
-    async fn of_jwt(&self, store: &Store, name: TenantName, text: &str, now: Timestamp) -> Result<Caller> {
+    async fn of_jwt(
+        &self,
+        store: &Store,
+        name: TenantName,
+        text: &str,
+        now: Timestamp,
+    ) -> Result<Caller, Denied> {
         let credential = (name, String::new());
-        let Known { tenant, .. } = self.known(store, &credential, now).await?.ok_or_else(unauthorized)?;
-        let oauth = tenant.oauth.as_ref().ok_or_else(unauthorized)?;
+        let Known { tenant, .. } = self.known(store, &credential, now).await??;
+        let oauth = tenant.oauth.as_ref().ok_or(Refusal::UnknownKey)?;
         let check = async |refresh| match self.keys(&tenant, oauth, now, refresh).await {
             Some(keys) => Ok(oauth.check(text, &keys, now)),
             // The token cannot be checked, and the client is not to blame.
@@ -143,7 +201,7 @@ impl Auth {
         if checked == Err(Refusal::UnknownKey) {
             checked = check(true).await?;
         }
-        let client = checked.map_err(|_| unauthorized())?;
+        let client = checked?;
         Ok(Caller {
             tenant: Arc::clone(&tenant),
             client,
@@ -166,7 +224,12 @@ impl Auth {
         }
     }
 
-    async fn known(&self, store: &Store, credential: &Credential, now: Timestamp) -> Result<Option<Known>> {
+    async fn known(
+        &self,
+        store: &Store,
+        credential: &Credential,
+        now: Timestamp,
+    ) -> Result<Result<Known, Refusal>, Error> {
         if let Some(cached) = self.lock().get(credential).filter(|cached| cached.is_fresh(now)) {
             return Ok(cached.known.clone());
         }
@@ -177,10 +240,11 @@ impl Auth {
         };
         let known = match found {
             Some((token, tenant)) if tenant.disabled.is_none() => {
-                Some(Known { token, tenant: Arc::new(self.tenant(name, tenant)?) })
+                Ok(Known { token, tenant: Arc::new(self.tenant(name, tenant)?) })
             }
             // Cached as well: a client with a wrong token repeats it.
-            _ => None,
+            Some(_) => Err(Refusal::Disabled),
+            None => Err(Refusal::UnknownKey),
         };
         let mut cache = self.lock();
         if cache.len() >= CACHE_SIZE {
@@ -196,7 +260,7 @@ impl Auth {
     }
 
     /// Builds the tenant. A schema that cannot be used fails the request.
-    fn tenant(&self, name: &TenantName, record: TenantRecord) -> Result<Tenant> {
+    fn tenant(&self, name: &TenantName, record: TenantRecord) -> Result<Tenant, Error> {
         match record.registry(&self.definitions) {
             Ok(registry) => {
                 let keys = record.oauth.as_ref().and_then(|oauth| match &oauth.keys {
@@ -232,18 +296,4 @@ impl TokenRecord {
     fn is_of(&self, secret: &str) -> bool {
         crate::store::sha256(secret).as_bytes().ct_eq(self.sha256.as_bytes()).into()
     }
-}
-
-/// Returns the text after the scheme (RFC 6750 s2.1).
-fn bearer(header: &str) -> Option<&str> {
-    let (scheme, token) = header.trim().split_once(' ')?;
-    // The scheme is case-insensitive (RFC 9110 s11.1).
-    scheme.eq_ignore_ascii_case("Bearer").then_some(token.trim())
-}
-
-/// Returns the same error for every reason, so that no answer reveals whether a tenant or
-/// key exists.
-fn unauthorized() -> Error {
-    ErrorKind::Unauthorized
-        .with("the bearer token is missing or not valid: send Authorization: Bearer <token>")
 }

@@ -46,10 +46,20 @@ impl Buckets {
         }
         // The bucket keeps its fraction: a client that retries too early loses nothing.
         let wait = ((1.0 - bucket.requests) / per_second).ceil();
-        // At most a second at one request a second: it fits.
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 1 to 2")]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at least 0")]
         let wait = wait as u32;
         Err(wait.max(1))
+    }
+
+    /// Takes more requests out of the tenant's bucket than it may hold, so that later requests
+    /// wait for them: a bulk request with more operations than the burst must not be refused
+    /// forever.
+    pub(crate) fn charge(&self, tenant: &TenantName, requests: usize) {
+        let mut buckets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A tenant without a limit has no bucket.
+        if let Some(bucket) = buckets.get_mut(tenant) {
+            bucket.requests -= u32::try_from(requests).map_or(f64::from(u32::MAX), f64::from);
+        }
     }
 }
 

@@ -95,6 +95,8 @@ async fn run(options: Options, sources: Sources) -> Result<()> {
     // is closed.
     let stop = stop()?;
     let mut config = Config::new(TABLE);
+    // A tunnel in front sets them, and `local` sets the scheme.
+    config.forwarded_headers = true;
     config.cursor_key = CursorKey::parse(&digits(32)?);
     if let Some(path) = &options.definitions {
         config.definitions = read_definitions(path).map_err(|error| format!("--definitions {error}"))?;

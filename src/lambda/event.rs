@@ -36,15 +36,17 @@ pub(super) struct Context {
     pub(super) domain_name: Text,
     pub(super) request_id: Text,
     pub(super) http: Http,
+    pub(super) identity: Http,
     /// True for an event of an Application Load Balancer.
     pub(super) is_load_balancer: bool,
 }
 
-/// The `http` of a `requestContext`.
+/// The `http` of a `requestContext`, or its `identity` for a REST API.
 #[derive(Default)]
 pub(super) struct Http {
     pub(super) method: Text,
     pub(super) path: Text,
+    pub(super) source_ip: Text,
 }
 
 /// A scalar by its text.
@@ -119,6 +121,7 @@ impl Lenient for Http {
             match name.as_str() {
                 "method" => http.method = members.next_value()?,
                 "path" => http.path = members.next_value()?,
+                "sourceIp" => http.source_ip = members.next_value()?,
                 _ => _ = members.next_value::<IgnoredAny>()?,
             }
         }
@@ -136,6 +139,7 @@ impl Lenient for Context {
                 "domainName" => context.domain_name = members.next_value()?,
                 "requestId" => context.request_id = members.next_value()?,
                 "http" => context.http = members.next_value()?,
+                "identity" => context.identity = members.next_value()?,
                 other => {
                     context.is_load_balancer |= other == "elb";
                     members.next_value::<IgnoredAny>()?;

@@ -9,7 +9,7 @@ mod event;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use lambda_http::aws_lambda_events::apigw::{ApiGatewayProxyResponse, ApiGatewayV2httpResponse};
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -44,6 +44,8 @@ pub struct Request {
     pub stage: Option<String>,
     /// The host that API Gateway answered for.
     pub domain: Option<String>,
+    /// The address of the client, as API Gateway saw it.
+    pub source_ip: Option<String>,
     /// The parameters in the order given, decoded once.
     pub query: Vec<(String, String)>,
     pub headers: HeaderMap,
@@ -78,6 +80,11 @@ pub enum Body {
     Text(String),
     Binary(Vec<u8>),
 }
+
+/// An answer has personal data, which no cache may keep, or an error. It is JSON, which no
+/// browser may take for a page (RFC 9111 s5.2.2.5, Fetch Standard s3.6).
+pub const ON_EVERY_ANSWER: [(HeaderName, &str); 2] =
+    [(header::CACHE_CONTROL, "no-store"), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
 
 /// A function that converts an answer to the form that API Gateway expects.
 pub type Replier = fn(Response) -> Reply;
@@ -148,6 +155,7 @@ impl Request {
                 .unwrap_or_default(),
             stage: context.stage.0,
             domain: context.domain_name.0,
+            source_ip: context.identity.source_ip.0,
             // API Gateway has decoded these. Decoded again, a `+` in a value would be a space.
             query: all(event.multi_value_query, event.query).0,
             headers: headers(all(event.multi_value_headers, event.headers)),
@@ -167,6 +175,7 @@ impl Request {
             path: event.raw_path.0.or(context.http.path.0).unwrap_or_default(),
             stage: context.stage.0,
             domain: context.domain_name.0,
+            source_ip: context.http.source_ip.0,
             // As a form: Entra ID sends spaces as `+`.
             query: form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
             headers: headers(event.headers),
@@ -208,10 +217,11 @@ impl Response {
     fn header_map(&self) -> HeaderMap {
         // A value that HTTP cannot carry is dropped: the change may have been applied already,
         // so the answer must not fail.
-        self.headers
+        let own = self
+            .headers
             .iter()
-            .filter_map(|(name, value)| Some((name.clone(), HeaderValue::from_str(value).ok()?)))
-            .collect()
+            .filter_map(|(name, value)| Some((name.clone(), HeaderValue::from_str(value).ok()?)));
+        own.chain(ON_EVERY_ANSWER.map(|(name, value)| (name, HeaderValue::from_static(value)))).collect()
     }
 
     pub fn into_rest(self) -> Reply {

@@ -22,7 +22,9 @@ pub enum ErrorKind {
     Mutability,
     NoTarget,
     TooMany,
-    Unauthorized,
+    Unauthorized {
+        challenge: &'static str,
+    },
     /// A filter on a discovery endpoint (s4), or a request that the caller cannot make.
     Forbidden,
     NotFound,
@@ -65,7 +67,7 @@ impl ErrorKind {
             | Self::Mutability
             | Self::NoTarget
             | Self::TooMany => 400,
-            Self::Unauthorized => 401,
+            Self::Unauthorized { .. } => 401,
             Self::Forbidden => 403,
             Self::NotFound => 404,
             Self::MethodNotAllowed { .. } => 405,
@@ -96,7 +98,7 @@ impl ErrorKind {
             Self::NoTarget => Some("noTarget"),
             Self::TooMany => Some("tooMany"),
             Self::Uniqueness => Some("uniqueness"),
-            Self::Unauthorized
+            Self::Unauthorized { .. }
             | Self::Forbidden
             | Self::NotFound
             | Self::MethodNotAllowed { .. }

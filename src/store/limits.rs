@@ -125,5 +125,8 @@ pub(crate) const ROUNDS: usize = 10;
 /// The least time between two records of the use of a token.
 pub(crate) const USE_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 
+/// The time for which a revoked token is known as such.
+pub(crate) const REVOKED_TIME: SignedDuration = SignedDuration::from_hours(90 * 24);
+
 /// `Retry-After` in seconds. An integer, because Okta reads nothing else.
 pub const RETRY_AFTER: u32 = 2;

@@ -5,10 +5,10 @@ use jiff::Timestamp;
 use crate::store::Store;
 use crate::store::dynamo::client::{Applied, Written};
 use crate::store::dynamo::expression::Expression;
-use crate::store::dynamo::item::{Key, item_at, read, value};
+use crate::store::dynamo::item::{Key, item_at, number, read, value};
 use crate::store::dynamo::transaction::Action;
 use crate::store::error::Error;
-use crate::store::limits::USE_INTERVAL;
+use crate::store::limits::{REVOKED_TIME, USE_INTERVAL};
 use crate::store::resource::Created;
 use crate::store::table::directory::TenantName;
 use crate::store::table::tenant_record::{TenantRecord, TokenRecord};
@@ -66,7 +66,8 @@ impl Store {
         })
     }
 
-    /// Reads every token of a tenant by its key id, including those that have expired.
+    /// Reads every token of a tenant by its key id, including those that have expired but
+    /// not those that were revoked.
     pub async fn tokens(&self, tenant: &TenantName) -> Result<Vec<(String, TokenRecord)>, Error> {
         let Key { pk, sk: prefix } = self.directory(tenant).token_key("");
         let items = self.table.query(pk).consistent().beginning(prefix.as_str()).all().await?;
@@ -75,11 +76,14 @@ impl Store {
             .into_iter()
             .filter_map(|item| Some((kid(Key::of(&item)?)?, item)))
             .map(|(kid, item)| Ok((kid, read(item)?)))
+            .filter(|token: &Result<(String, TokenRecord), Error>| {
+                token.as_ref().map_or(true, |(_, record)| record.revoked.is_none())
+            })
             .collect()
     }
 
     /// Creates a token and ends the one that it replaces by one transaction. Conflicts
-    /// if that one is gone or has another end than was observed.
+    /// if that one is gone or revoked, or has another end than was observed.
     pub async fn rotate_token(
         &self,
         tenant: &TenantName,
@@ -91,6 +95,7 @@ impl Store {
             Some(expires) => Expression::when("expires = :observed").value(":observed", value(&expires)?),
             None => Expression::when("attribute_exists(pk)").and("attribute_not_exists(expires)"),
         };
+        let observed = observed.and("attribute_not_exists(revoked)");
         let actions = vec![
             Action::Update(
                 directory.token_key(old.kid),
@@ -101,10 +106,16 @@ impl Store {
         Ok(self.table.transact(actions).await?.into())
     }
 
-    pub async fn revoke_token(&self, tenant: &TenantName, kid: &str) -> Result<(), Error> {
-        // A token that is gone is revoked, whether or not this attempt deleted it.
-        let exists = Expression::when("attribute_exists(pk)");
-        self.table.delete(self.directory(tenant).token_key(kid), exists).await?;
+    /// Revokes a token. Its item expires after `REVOKED_TIME`.
+    pub async fn revoke_token(&self, tenant: &TenantName, kid: &str, now: Timestamp) -> Result<(), Error> {
+        // A token that is gone is revoked, whether or not this attempt revoked it.
+        let revoked = Expression::when("attribute_exists(pk)")
+            .set("revoked = if_not_exists(revoked, :now)")
+            .set("#ttl = :ttl")
+            .name("#ttl", "ttl")
+            .value(":now", value(&now)?)
+            .value(":ttl", number((now + REVOKED_TIME).as_second()));
+        self.table.update(self.directory(tenant).token_key(kid), revoked).await?;
         Ok(())
     }
 }

@@ -98,7 +98,7 @@ pub(crate) async fn run(store: &Store, command: Token, now: Timestamp) -> Result
         Token::Revoke { tenant, kid, yes } => {
             token(store, &tenant, &kid).await?;
             confirm(yes, &format!("Requests with the token {kid} of {} will be rejected.", tenant.as_str()))?;
-            store.revoke_token(&tenant, &kid).await?;
+            store.revoke_token(&tenant, &kid, now).await?;
             Ok(json!({ "revoked": kid }))
         }
     }
@@ -107,7 +107,8 @@ pub(crate) async fn run(store: &Store, command: Token, now: Timestamp) -> Result
 async fn token(store: &Store, tenant: &TenantName, kid: &str) -> Result<TokenRecord> {
     known(store, tenant).await?;
     let found = store.token(tenant, kid).await?;
-    found.map(|(token, _)| token).ok_or_else(|| {
+    let found = found.map(|(token, _)| token).filter(|token| token.revoked.is_none());
+    found.ok_or_else(|| {
         format!("token {kid} of {0} not found: see scimctl token list {0}", tenant.as_str()).into()
     })
 }

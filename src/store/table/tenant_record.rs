@@ -33,6 +33,10 @@ pub struct TokenRecord {
     /// The time from which the token is rejected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
+    /// The time since which the token is rejected. The item is kept for a while, so that the
+    /// log can name the reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<Timestamp>,
     #[serde(default)]
     pub scope: Scope,
     /// The id of the user that `/Me` stands for.
@@ -119,6 +123,14 @@ impl TenantRecord {
 impl TokenRecord {
     pub fn new(secret: &str, created: Timestamp) -> Self {
         let sha256 = sha256(secret);
-        Self { sha256, created, expires: None, scope: Scope::default(), user: None, used: None }
+        Self {
+            sha256,
+            created,
+            expires: None,
+            revoked: None,
+            scope: Scope::default(),
+            user: None,
+            used: None,
+        }
     }
 }

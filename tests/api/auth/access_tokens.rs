@@ -21,17 +21,19 @@ use crate::support::answer::Answer;
 use crate::support::client::Client;
 use crate::support::directory::Directory;
 
+const INVALID_TOKEN: &str = r#"Bearer realm="scim", error="invalid_token""#;
+
 const ISSUER: &str = "https://login.example.com/acme";
 
 /// A key that a server signs with.
-struct Signer {
+pub(super) struct Signer {
     kid: &'static str,
     algorithm: Algorithm,
-    key: EncodingKey,
+    pub(super) key: EncodingKey,
 }
 
 impl Signer {
-    fn new(kid: &'static str, algorithm: Algorithm) -> Self {
+    pub(super) fn new(kid: &'static str, algorithm: Algorithm) -> Self {
         let random = SystemRandom::new();
         let key = match algorithm {
             Algorithm::ES256 => {
@@ -57,11 +59,11 @@ impl Signer {
         key
     }
 
-    fn sign(&self, claims: &Value) -> String {
+    pub(super) fn sign(&self, claims: &Value) -> String {
         self.sign_with(Header::new(self.algorithm), claims)
     }
 
-    fn sign_with(&self, header: Header, claims: &Value) -> String {
+    pub(super) fn sign_with(&self, header: Header, claims: &Value) -> String {
         let header = Header { kid: Some(self.kid.to_owned()), ..header };
         encode(&header, claims, &self.key).unwrap()
     }
@@ -104,7 +106,7 @@ impl Issuer {
     }
 }
 
-fn settings(keys: Keys) -> Oauth {
+pub(super) fn settings(keys: Keys) -> Oauth {
     Oauth {
         issuer: ISSUER.to_owned(),
         audience: "api://scim".to_owned(),
@@ -117,30 +119,30 @@ fn settings(keys: Keys) -> Oauth {
     }
 }
 
-fn pasted(signers: &[&Signer]) -> Keys {
+pub(super) fn pasted(signers: &[&Signer]) -> Keys {
     let keys = signers.iter().map(|signer| signer.public()).collect();
     Keys::Jwks(serde_json::to_string(&JwkSet { keys }).unwrap())
 }
 
 /// Returns the claims of a token that is valid for an hour.
-fn claims(directory: &Directory) -> Value {
+pub(super) fn claims(directory: &Directory) -> Value {
     let now = directory.now().as_second();
     json!({ "iss": ISSUER, "aud": "api://scim", "sub": "okta", "iat": now, "nbf": now, "exp": now + 3_600 })
 }
 
-fn with(claims: &Value, name: &str, value: Value) -> Value {
+pub(super) fn with(claims: &Value, name: &str, value: Value) -> Value {
     let mut claims = claims.clone();
     claims[name] = value;
     claims
 }
 
-fn without(claims: &Value, name: &str) -> Value {
+pub(super) fn without(claims: &Value, name: &str) -> Value {
     let mut claims = claims.clone();
     claims.as_object_mut().unwrap().remove(name);
     claims
 }
 
-async fn get_with(client: &Client, token: &str) -> Answer {
+pub(super) async fn get_with(client: &Client, token: &str) -> Answer {
     client.with_token(token).request_at("GET", "/demo/scim/v2", "/Users").send().await
 }
 
@@ -255,7 +257,9 @@ async fn whoever_has_no_good_access_token_gets_the_same_answer() {
     for (what, token) in &tokens {
         let answer = get_with(&client, token).await;
         assert_eq!(answer.to_string(), refused.to_string(), "{what}");
-        assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+        // A header must be visible ASCII, so the last of them is no token.
+        let challenge = if token.is_ascii() { INVALID_TOKEN } else { r#"Bearer realm="scim""# };
+        assert_eq!(answer.header("www-authenticate"), Some(challenge), "{what}");
     }
     for base in
         ["/other/scim/v2", "/nobody/scim/v2", "/scim/v2", "/demo%23User/scim/v2", "/Demo/scim/v2", "/demo"]

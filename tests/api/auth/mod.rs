@@ -1,4 +1,5 @@
 //! Authentication: bearer tokens and access tokens.
 
 mod access_tokens;
+mod refusals;
 mod tokens;

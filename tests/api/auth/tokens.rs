@@ -60,7 +60,15 @@ async fn whoever_has_no_good_token_gets_the_same_answer() {
                 .send()
                 .await;
             assert_eq!(answer.to_string(), refused.to_string(), "{method} {path}: {authorization}");
-            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+            // RFC 6750 s3.1: an error code only if a token was sent.
+            let sent = authorization
+                .split_once(' ')
+                .is_some_and(|(scheme, token)| scheme == "Bearer" && !token.is_empty());
+            let challenge =
+                if sent { r#"Bearer realm="scim", error="invalid_token""# } else { r#"Bearer realm="scim""# };
+            // The header is visible ASCII, so a client that sends other bytes has sent no token.
+            let challenge = if authorization.is_ascii() { challenge } else { r#"Bearer realm="scim""# };
+            assert_eq!(answer.header("www-authenticate"), Some(challenge), "{authorization}");
         }
     }
     // No request has written. Three keys were looked up within two minutes.

@@ -6,12 +6,14 @@ use insta::assert_snapshot;
 use scim_lambda::config::Config;
 use serde_json::json;
 
-use crate::support::client::Client;
 use crate::support::directory::{Directory, TOKEN};
 
 #[tokio::test]
 async fn a_location_is_where_the_client_found_us() {
-    let client = Client::new().await;
+    let directory = Directory::new().await;
+    let mut config = Config::new(directory.table());
+    config.forwarded_headers = true;
+    let client = directory.client_with(config);
     let mut table = String::new();
     for (path, stage, headers) in [
         ("/scim/v2/Users", "$default", vec![("host", "id.example.com")]),
@@ -93,6 +95,38 @@ async fn a_location_is_where_the_client_found_us() {
     /scim/v2/Users $default 
         https://d.example.net/scim/v2/Users/ID
     ");
+}
+
+/// Any client can send these headers. A link to a host of its choice would be stored by others.
+#[tokio::test]
+async fn links_follow_the_domain_of_the_api_and_no_header() {
+    let directory = Directory::new().await;
+    for (forwarded_headers, domain, headers, expected) in [
+        (false, Some("d.example.net"), vec![("host", "evil.example")], "https://d.example.net"),
+        (false, Some("d.example.net"), vec![("x-forwarded-host", "evil.example")], "https://d.example.net"),
+        (false, Some("d.example.net"), vec![("x-forwarded-proto", "http")], "https://d.example.net"),
+        (false, None, vec![("host", "inner"), ("x-forwarded-host", "evil.example")], "https://inner"),
+        (false, None, vec![("host", "inner"), ("x-forwarded-proto", "http")], "https://inner"),
+        (true, Some("localhost"), vec![("host", "127.0.0.1:3000")], "https://127.0.0.1:3000"),
+        (true, Some("d.example.net"), vec![("x-forwarded-host", "outer.example")], "https://outer.example"),
+        (true, Some("d.example.net"), vec![("x-forwarded-proto", "http")], "http://d.example.net"),
+    ] {
+        let mut config = Config::new(directory.table());
+        config.forwarded_headers = forwarded_headers;
+        let mut event = json!({
+            "version": "2.0",
+            "rawPath": "/scim/v2/ResourceTypes/User",
+            "headers": { "authorization": format!("Bearer {TOKEN}") },
+            "requestContext": { "stage": "$default", "domainName": domain, "http": { "method": "GET" } },
+            "isBase64Encoded": false,
+        });
+        for (name, value) in &headers {
+            event["headers"][name] = (*value).into();
+        }
+        let answer = directory.client_with(config).send(event).await;
+        let expected = format!("{expected}/scim/v2/ResourceTypes/User");
+        assert_eq!(answer.body["meta"]["location"], expected, "{forwarded_headers} {domain:?} {headers:?}");
+    }
 }
 
 #[tokio::test]

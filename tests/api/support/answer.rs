@@ -63,6 +63,11 @@ impl From<Reply> for RawAnswer {
             Reply::Http(reply) => (reply.status_code, reply.headers, reply.body),
         };
         let bytes = body.map(|body| body.to_vec()).unwrap_or_default();
+        // So every test of the wire looks at every answer: errors, 304, 405 and OPTIONS, too.
+        assert_eq!(
+            (&headers["cache-control"], &headers["x-content-type-options"]),
+            (&"no-store".parse().unwrap(), &"nosniff".parse().unwrap())
+        );
         Self { status: u16::try_from(status).unwrap(), headers, bytes }
     }
 }

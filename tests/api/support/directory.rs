@@ -140,7 +140,7 @@ impl Directory {
         set.map_err(|error| error.to_string())
     }
 
-    fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         // The ids of the directory are for its resources.
         static IDS: AtomicU64 = AtomicU64::new(0);
         let ids = Arc::new(|| Uuid::from_u64_pair(0, IDS.fetch_add(1, Ordering::Relaxed)));

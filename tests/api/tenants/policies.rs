@@ -92,3 +92,34 @@ async fn whoever_asks_too_fast_is_told_when_to_come_back() {
         directory.stop_the_clock();
     }
 }
+
+/// Otherwise one bulk request would be worth a thousand others. Its operations may be more than the
+/// burst: later requests wait for them.
+#[tokio::test]
+async fn each_operation_of_a_bulk_request_counts() {
+    let directory = Directory::new().await;
+    let setting = |name: &str, value: &str| (format!("rateLimit.{name}"), value.to_owned());
+    let limited = Policy::default().with(&[setting("perSecond", "1"), setting("burst", "10")]).unwrap();
+    directory.set_policy("demo", limited).await;
+    let bulk = |operations: usize| {
+        let delete = json!({ "method": "DELETE", "path": "/Users/none" });
+        json!({ "Operations": vec![delete; operations] }).to_string()
+    };
+    let client = directory.client();
+    for (operations, wait) in [(9, None), (10, Some("1")), (30, Some("21"))] {
+        // As full as a bucket can be.
+        directory.pass(3_600);
+        let done = client.post("/Bulk", &bulk(operations)).await;
+        directory.stop_the_clock();
+        assert_eq!(done.status, 200, "{operations}: {done}");
+        let next = client.get("/Schemas").await;
+        directory.stop_the_clock();
+        assert_eq!(next.header("retry-after"), wait, "{operations}: {next}");
+    }
+    // A bulk request that cannot be read counts as one.
+    directory.pass(3_600);
+    for status in [vec![400; 10], vec![429]].concat() {
+        assert_eq!(client.post("/Bulk", "{").await.status, status);
+        directory.stop_the_clock();
+    }
+}
