@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use http::Uri;
 
-use crate::cursor::CursorKey;
 use crate::scim::policy::Policy;
 use crate::scim::registry::Registry;
 use crate::scim::registry::custom::{Definitions, Unsound};
@@ -31,8 +30,8 @@ pub struct Config {
     /// `SCIM_BASE_URL`: the base of every `meta.location`, for endpoints behind a proxy
     /// that does not send the host that clients use.
     pub base_url: Option<String>,
-    /// `SCIM_FORWARDED_HEADERS`: `1` builds links from `X-Forwarded-Host` and
-    /// `X-Forwarded-Proto`, for endpoints behind a proxy that sets both.
+    /// `SCIM_FORWARDED_HEADERS`: `1` builds links from `X-Forwarded-Host`, or else `Host`, and
+    /// `X-Forwarded-Proto`, for endpoints behind a proxy that sets them.
     pub forwarded_headers: bool,
     /// `SCIM_MAX_BODY_BYTES`
     pub max_body_bytes: usize,
@@ -43,9 +42,6 @@ pub struct Config {
     /// `SCIM_TIMEOUT_SECONDS`: the time for a request, less than the timeout of the
     /// function and the 29 s of API Gateway, so that the client gets an answer.
     pub timeout: Duration,
-    /// `SCIM_CURSOR_KEY`: a secret text of at least 32 characters, the same in every
-    /// instance. Required for cursor pagination.
-    pub cursor_key: Option<CursorKey>,
     /// `SCIM_DEFINITIONS`: a JSON file, or a folder of them, with schemas and resource
     /// types for every tenant.
     pub definitions: Definitions,
@@ -76,7 +72,6 @@ impl Config {
             log: "info".to_owned(),
             explain: false,
             definitions: Definitions::default(),
-            cursor_key: None,
             audit_days: None,
             dynamodb_endpoint: None,
         }
@@ -106,10 +101,6 @@ impl Config {
                 // Zero would refuse every request.
                 .filter(|timeout| !timeout.is_zero())
                 .ok_or_else(|| format!("SCIM_TIMEOUT_SECONDS must be a number above 0, not {seconds}"))?;
-        }
-        if let Some(key) = get("SCIM_CURSOR_KEY") {
-            let key = CursorKey::parse(&key).ok_or("SCIM_CURSOR_KEY must have at least 32 characters")?;
-            config.cursor_key = Some(key);
         }
         let switch = |name: &str| match get(name).as_deref() {
             None | Some("0") => Ok(false),
@@ -201,7 +192,6 @@ mod tests {
             ("SCIM_MAX_BODY_BYTES", ""),
             ("SCIM_AUDIT_DAYS", ""),
             ("SCIM_LOG", ""),
-            ("SCIM_CURSOR_KEY", ""),
             ("SCIM_EXPLAIN", ""),
             ("AWS_ENDPOINT_URL_DYNAMODB", ""),
             ("AWS_ENDPOINT_URL", ""),
@@ -225,10 +215,6 @@ mod tests {
     fn what_cannot_be_used_is_named() {
         let refused = |name, value| read(&[("SCIM_TABLE", "users"), (name, value)]).unwrap_err();
         assert_eq!(refused("SCIM_MAX_BODY_BYTES", "4 MB"), "SCIM_MAX_BODY_BYTES must be a number, not 4 MB");
-        for key in ["5c".to_owned(), "x".repeat(31)] {
-            let error = read(&[("SCIM_TABLE", "users"), ("SCIM_CURSOR_KEY", &key)]).unwrap_err();
-            assert_eq!(error, "SCIM_CURSOR_KEY must have at least 32 characters");
-        }
         for (name, value) in [
             ("SCIM_BASE_URL", "/scim/v2"),
             ("AWS_ENDPOINT_URL_DYNAMODB", "localhost:8000"),

@@ -14,7 +14,7 @@ impl RequestContext<'_> {
     pub(super) fn service_provider_config(&self) -> Result<Response> {
         let config = &self.app.config;
         let offered = Offered {
-            cursor: config.cursor_key.is_some(),
+            issuer: self.tenant.issuer(),
             page_size: self.tenant.policy.page_size,
             max_bulk_operations: config.max_bulk_operations,
             max_bulk_bytes: config.max_bulk_bytes,

@@ -35,6 +35,7 @@ use crate::auth::claim::Claim;
 use crate::auth::rate_limit::Buckets;
 use crate::auth::{Auth, Caller, Denied};
 use crate::config::Config;
+use crate::cursor::Cursors;
 use crate::lambda::{Event, Reply, Request, Response};
 use crate::route::{Location, Route, base_url};
 use crate::scim::error::{Error, ErrorKind, Result};
@@ -53,13 +54,14 @@ pub struct App {
     sources: Sources,
     auth: Auth,
     buckets: Buckets,
+    cursors: Cursors,
     store: Store,
 }
 
 impl App {
     pub fn new(config: Config, store: Store, sources: Sources) -> Self {
         let auth = Auth::new(config.definitions.clone());
-        Self { config, sources, auth, buckets: Buckets::default(), store }
+        Self { config, sources, auth, buckets: Buckets::default(), cursors: Cursors::default(), store }
     }
 
     /// Parses the schemas and opens a connection to DynamoDB while Lambda starts the

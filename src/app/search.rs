@@ -7,10 +7,11 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use super::context::RequestContext;
+use crate::cursor::Bound;
 use crate::lambda::Response;
-use crate::scim::error::{Error, ErrorKind, Result};
+use crate::scim::error::{Error, Result};
 use crate::scim::projection::{Projection, render};
-use crate::scim::query::{self, Page as AskedPage, Paged, Parameters, Query, Side};
+use crate::scim::query::{self, Page as AskedPage, Paged, Parameters, Side};
 use crate::scim::quirks::Leeway;
 use crate::scim::schema::ResourceType;
 use crate::store::query::{Leg, Page, Position, Search, Start};
@@ -38,8 +39,7 @@ impl RequestContext<'_> {
         let groups = self.groups();
         let legs: Result<Vec<Leg<'_>>> =
             kinds.iter().map(|kind| Leg::new(kind, kinds, &groups, &query, self.leeway, self.work)).collect();
-        let offers_cursors = self.app.config.cursor_key.is_some();
-        let search = Search { query: &query, legs: legs?, offers_cursors };
+        let search = Search { query: &query, legs: legs? };
         let projections = projections(kinds, parameters, self.leeway)?;
         let (paged, resources) = match &query.page {
             AskedPage::Index(start) => {
@@ -71,18 +71,20 @@ impl RequestContext<'_> {
         cursor: Option<&str>,
         bound: &str,
     ) -> Result<(Paged, Vec<Value>)> {
-        let Query { count, .. } = *search.query;
-        let key = self.app.config.cursor_key.as_ref().ok_or_else(|| {
-            ErrorKind::InvalidCursor.with("cursor pagination is not available: page by startIndex")
-        })?;
-        let side = cursor.map(|cursor| key.open(bound, count, cursor, self.now)).transpose()?;
+        let (cursors, store) = (&self.app.cursors, &self.app.store);
+        let bound = Bound { query: bound, count: search.query.count, now: self.now };
+        let side = match cursor {
+            Some(cursor) => Some(cursors.open(store, &bound, cursor).await?),
+            None => None,
+        };
         let mut page = self.page(search, Start::Cursor(side.as_ref())).await?;
         let resources = self.render_page(search, projections, &mut page).await?;
-        let seal = |page: Option<Side<Position>>| {
-            page.map(|page| key.seal(bound, count, page, self.now)).transpose()
+        let seal = async |page: Option<Side<Position>>| match page {
+            Some(page) => cursors.seal(store, &bound, page).await.map(Some),
+            None => Ok(None),
         };
         // After the rendering, which may end the page early and move the cursor.
-        let (previous, next) = (seal(page.previous)?, seal(page.next)?);
+        let (previous, next) = (seal(page.previous).await?, seal(page.next).await?);
         Ok((Paged::Cursor { total: page.total, previous, next }, resources))
     }
 

@@ -55,6 +55,13 @@ pub struct Tenant {
     keys: Option<Arc<JwkSet>>,
 }
 
+impl Tenant {
+    /// Returns the authorization server whose access tokens are accepted.
+    pub fn issuer(&self) -> Option<&str> {
+        self.oauth.as_ref().map(|oauth| oauth.issuer.as_str())
+    }
+}
+
 /// The sender of a request.
 #[derive(Debug)]
 pub struct Caller {

@@ -13,7 +13,6 @@ use scim_lambda::app::App;
 use scim_lambda::auth::Token;
 use scim_lambda::auth::token::digits;
 use scim_lambda::config::{Config, read_definitions};
-use scim_lambda::cursor::CursorKey;
 use scim_lambda::local;
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::scim::registry::Registry;
@@ -97,7 +96,6 @@ async fn run(options: Options, sources: Sources) -> Result<()> {
     let mut config = Config::new(TABLE);
     // A tunnel in front sets them, and `local` sets the scheme.
     config.forwarded_headers = true;
-    config.cursor_key = CursorKey::parse(&digits(32)?);
     if let Some(path) = &options.definitions {
         config.definitions = read_definitions(path).map_err(|error| format!("--definitions {error}"))?;
     }

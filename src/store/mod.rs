@@ -13,7 +13,7 @@
 //! * `cleanup`: work that a request leaves for the sweep.
 //! * `resource`: creating, changing and deleting one resource.
 //! * `query`: queries of one resource type or of several.
-//! * `tenants`, `tokens`, `audit`, `admin`: the operator's side.
+//! * `tenants`, `tokens`, `secrets`, `audit`, `admin`: the operator's side.
 
 #[cfg(feature = "cli")]
 mod admin;
@@ -26,6 +26,7 @@ mod group;
 mod limits;
 pub mod query;
 mod resource;
+mod secrets;
 mod table;
 mod tenants;
 mod tokens;
@@ -49,6 +50,7 @@ pub use self::group::groups_of::DirectGroups;
 pub(crate) use self::limits::USE_INTERVAL;
 pub use self::limits::{MAX_RESOURCE_BYTES, RETRY_AFTER};
 pub use self::resource::{Blind, Change, Created};
+pub use self::secrets::{Secret, SecretRecord};
 pub use self::table::audit_trail::{Action, AuditTrail, Changed};
 pub use self::table::directory::{Collection, Directory, TenantName};
 pub use self::table::keys::check_type_names;
@@ -108,7 +110,7 @@ mod tests {
         &["group"],
         &["cleanup"],
         &["resource"],
-        &["query", "tenants", "tokens", "audit", "admin"],
+        &["query", "tenants", "tokens", "secrets", "audit", "admin"],
     ];
 
     fn layer(name: &str) -> usize {

@@ -5,6 +5,7 @@ mod check;
 mod erase;
 mod export;
 mod import;
+mod key;
 mod line;
 mod stats;
 mod sweep;
@@ -32,6 +33,7 @@ use serde_json::{Map, Value};
 use self::audit::Audit;
 use self::export::Export;
 use self::import::Import;
+use self::key::Key;
 use self::tenant::{Tenant, tenant_name};
 use self::token::Token;
 
@@ -72,6 +74,9 @@ enum Command {
     /// Create, rotate, list and revoke bearer tokens
     #[command(subcommand)]
     Token(Token),
+    /// List and rotate the keys of the deployment
+    #[command(subcommand)]
+    Key(Key),
     /// Export a tenant to a file, as JSON Lines
     Export(Export),
     /// Import an exported file into a tenant
@@ -155,6 +160,7 @@ async fn run(options: Options, sources: &Sources) -> Result<(Answer, ExitCode)> 
     let answer = match options.command {
         Command::Tenant(command) => tenant::run(&store, command, now).await?,
         Command::Token(command) => token::run(&store, command, now).await?.into(),
+        Command::Key(command) => key::run(&store, command, now).await?.into(),
         Command::Export(export) => export::run(&store, &packaged, export).await?.into(),
         Command::Import(import) => {
             let (done, is_complete) = import::run(&store, &packaged, import, now, &mut audit).await?;

@@ -13,8 +13,9 @@ const RESOURCE_TYPE: &str = "urn:ietf:params:scim:schemas:core:2.0:ResourceType"
 const SCHEMA: &str = "urn:ietf:params:scim:schemas:core:2.0:Schema";
 
 /// The features that depend on the deployment and the tenant.
-pub struct Offered {
-    pub cursor: bool,
+pub struct Offered<'a> {
+    /// The authorization server whose access tokens are accepted.
+    pub issuer: Option<&'a str>,
     pub page_size: PageSize,
     pub max_bulk_operations: usize,
     pub max_bulk_bytes: usize,
@@ -22,7 +23,7 @@ pub struct Offered {
 
 /// Describes the service (RFC 7643 s5, RFC 9865 s4). `base` is the URL under which the
 /// client sees the endpoint.
-pub fn service_provider_config(base: &str, registry: &Registry, offered: &Offered) -> Value {
+pub fn service_provider_config(base: &str, registry: &Registry, offered: &Offered<'_>) -> Value {
     let mut config = json!({
         "schemas": [SPC],
         "patch": { "supported": true },
@@ -36,7 +37,7 @@ pub fn service_provider_config(base: &str, registry: &Registry, offered: &Offere
         "sort": { "supported": true },
         "etag": { "supported": true },
         "pagination": {
-            "cursor": offered.cursor,
+            "cursor": true,
             "index": true,
             // The method for clients that ask for neither: Okta and Entra ID know one only.
             "defaultPaginationMethod": "index",
@@ -44,13 +45,7 @@ pub fn service_provider_config(base: &str, registry: &Registry, offered: &Offere
             "maxPageSize": offered.page_size.max(),
             "cursorTimeout": CURSOR_TIMEOUT.as_secs()
         },
-        "authenticationSchemes": [{
-            "type": "oauthbearertoken",
-            "name": "Bearer token",
-            "description": "A token that the operator of this service has issued, in the header Authorization: Bearer",
-            "specUri": "https://www.rfc-editor.org/info/rfc6750",
-            "primary": true
-        }],
+        "authenticationSchemes": authentication_schemes(offered.issuer),
         "meta": {
             "resourceType": "ServiceProviderConfig",
             "location": format!("{base}/ServiceProviderConfig")
@@ -60,6 +55,25 @@ pub fn service_provider_config(base: &str, registry: &Registry, offered: &Offere
         config.insert("RolesAndEntitlements".to_owned(), offered);
     }
     config
+}
+
+fn authentication_schemes(issuer: Option<&str>) -> Vec<Value> {
+    let own = json!({
+        "type": "oauthbearertoken",
+        "name": "Bearer token",
+        "description": "A token that the operator of this service has issued, in the header Authorization: Bearer",
+        "specUri": "https://www.rfc-editor.org/info/rfc6750",
+        "primary": true
+    });
+    let of_issuer = |issuer| {
+        json!({
+            "type": "oauth2",
+            "name": "OAuth 2.0 access token",
+            "description": format!("An access token of {issuer}, in the header Authorization: Bearer"),
+            "specUri": "https://www.rfc-editor.org/info/rfc9068"
+        })
+    };
+    std::iter::once(own).chain(issuer.map(of_issuer)).collect()
 }
 
 /// Describes the support of draft-ietf-scim-roles-entitlements.

@@ -31,7 +31,7 @@ impl Directory<'_> {
         for (index, leg) in search.legs.iter().enumerate() {
             let resources = match self.by_plan(leg).await? {
                 Some(resources) => resources,
-                None => self.by_scan(leg, search.offers_cursors).await?,
+                None => self.by_scan(leg).await?,
             };
             if search.query.sort.is_some() && all.len() + resources.len() > MAX_SORTED {
                 return Err(Error::TooManyToSort);
@@ -130,7 +130,7 @@ impl Directory<'_> {
         }))
     }
 
-    async fn by_scan(self, leg: &Leg<'_>, offers_cursors: bool) -> Result<Vec<Resource>, Error> {
+    async fn by_scan(self, leg: &Leg<'_>) -> Result<Vec<Resource>, Error> {
         Meter::note_plan(&Plan::Scan);
         let collection = self.collection(leg.kind);
         let scanned = match leg.scope {
@@ -143,7 +143,7 @@ impl Directory<'_> {
             Err(Error::TooMuchToRead) => {
                 let paths = leg.kind.unique.iter().chain(&leg.kind.look_up);
                 // A page by cursor is a part of a scan, unless the order or the members need all.
-                let by_cursor = leg.order.is_none() && leg.scope == MemberScope::Nothing && offers_cursors;
+                let by_cursor = leg.order.is_none() && leg.scope == MemberScope::Nothing;
                 Err(Error::TooMuchToFilter {
                     endpoint: leg.kind.endpoint.clone(),
                     found_by: paths.map(AttrPath::to_string).collect(),

@@ -35,8 +35,6 @@ use crate::scim::work::{Exhausted, Work};
 pub struct Search<'a> {
     pub query: &'a Query,
     pub legs: Vec<Leg<'a>>,
-    /// True if the client could page by cursor, for the advice in an error.
-    pub offers_cursors: bool,
 }
 
 /// The part of a query that concerns one resource type.

@@ -13,6 +13,7 @@
 //! | cleanup job | `<t>#job` | `<work>#<id>` |
 //! | audit record | `<t>#audit#<day>` | `<time>#<request id>#<place>` |
 //! | list of tenants | `#tenants` | `<t>` |
+//! | secret of the deployment | `#secrets` | its name |
 //!
 //! The index `members` has the memberships of a resource under `<t>#member#<id>`, the
 //! index `changes` the resources of a type under `<t>#changed#<Type>` by the hour of
@@ -48,6 +49,11 @@ pub(crate) const TENANTS: &str = "#tenants";
 /// Returns the key of a tenant in the list of all.
 pub(crate) fn listed_tenant(tenant: &TenantName) -> Key {
     Key { pk: TENANTS.to_owned(), sk: tenant.as_str().to_owned() }
+}
+
+/// Returns the key of a secret of the deployment.
+pub(crate) fn secret_key(name: &str) -> Key {
+    Key { pk: "#secrets".to_owned(), sk: name.to_owned() }
 }
 
 impl Directory<'_> {

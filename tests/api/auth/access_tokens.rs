@@ -177,6 +177,22 @@ async fn links_lead_to_the_path_of_the_tenant() {
     assert_eq!(answer.body["meta"]["location"], "https://scim.example.com/demo/scim/v2/ResourceTypes/User");
 }
 
+/// RFC 7643 s5: the schemes that the tenant accepts.
+#[tokio::test]
+async fn an_authorization_server_is_one_of_the_authentication_schemes() {
+    let directory = Directory::new().await;
+    let schemes = async || {
+        let config = directory.client().get("/ServiceProviderConfig").await;
+        let schemes = config.body["authenticationSchemes"].as_array().unwrap().clone();
+        schemes.iter().map(|scheme| scheme["type"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(schemes().await, ["oauthbearertoken"]);
+    directory.set_oauth("demo", &settings(pasted(&[&Signer::new("k", Algorithm::ES256)]))).await;
+    assert_eq!(schemes().await, ["oauthbearertoken", "oauth2"]);
+    let config = directory.client().get("/ServiceProviderConfig").await;
+    assert!(config.body["authenticationSchemes"][1]["description"].as_str().unwrap().contains(ISSUER));
+}
+
 /// The claims are those of each server's documentation for its client-credentials grant.
 #[tokio::test]
 async fn tokens_of_known_servers_are_understood() {

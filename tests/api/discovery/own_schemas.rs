@@ -2,7 +2,6 @@
 
 use insta::assert_snapshot;
 use scim_lambda::config::{Config, read_definitions};
-use scim_lambda::cursor::CursorKey;
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::scim::registry::Registry;
 use scim_lambda::scim::registry::custom::Definitions;
@@ -22,7 +21,6 @@ const MAB: &str = "urn:ietf:params:scim:schemas:extension:ethernet-mab:2.0:Devic
 fn packaged(directory: &Directory, document: &str) -> Client {
     let mut config = Config::new(directory.table());
     config.definitions = Definitions::parse(document).unwrap();
-    config.cursor_key = CursorKey::parse(&"5c".repeat(32));
     directory.client_with(config)
 }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod check;
 mod function;
+mod keys;
 mod local;
 mod log;
 mod scimctl;

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use insta::assert_snapshot;
+use scim_lambda::store::Applied;
 use serde_json::{Value, json};
 
 use crate::support::client::Client;
 use crate::support::directory::{Directory, TOKEN};
+use crate::support::faults::Fault;
 use crate::support::fill::fill;
 use crate::support::paging::all_by_cursor;
 use crate::support::seed::add_users;
@@ -90,6 +92,8 @@ async fn previous_cursors_lead_back_over_the_same_pages() {
 async fn a_page_back_costs_what_a_page_on_costs() {
     let client = Directory::spread().await.client();
     add_users(&client, 0..9).await;
+    // So that the instance has read the key.
+    client.get("/Users?count=3&cursor=").await;
     let mut cursor = String::new();
     for direction in ["nextCursor", "nextCursor", "previousCursor", "previousCursor"] {
         client.faults.forget();
@@ -220,12 +224,105 @@ async fn a_cursor_is_good_for_its_own_query_only() {
     assert_snapshot!(client.get(&query).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"expiredCursor","detail":"the cursor is invalid or has expired: restart from the first page"}"#);
 }
 
+/// The key of cursors is an item of the table.
 #[tokio::test]
-async fn without_a_key_no_cursor_is_offered() {
+async fn an_instance_reads_the_key_when_a_request_needs_it() {
     let directory = Directory::new().await;
-    let client = directory.client_with(scim_lambda::config::Config::new(directory.table()));
-    assert_eq!(client.get("/ServiceProviderConfig").await.body["pagination"]["cursor"], false);
-    assert_snapshot!(client.get("/Users?cursor=").await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidCursor","detail":"cursor pagination is not available: page by startIndex"}"#);
+    let client = directory.client();
+    add_users(&client, 0..5).await;
+    let calls = async |client: &Client, path: &str| {
+        client.faults.forget();
+        let answer = client.get(path).await;
+        assert_eq!(answer.status, 200, "{answer}");
+        let calls =
+            client.faults.calls().into_iter().filter(|call| ["GetItem", "PutItem"].contains(&call.as_str()));
+        calls.collect::<Vec<_>>().join(" ")
+    };
+    for path in ["/Users", "/Users?count=2", "/Users?count=5&cursor=", "/ServiceProviderConfig"] {
+        assert_eq!(calls(&client, path).await, "", "{path} has no cursor");
+    }
+    let first = "/Users?count=2&cursor=";
+    assert_eq!(calls(&client, first).await, "GetItem PutItem", "the first of all");
+    assert_eq!(calls(&client, first).await, "");
+    let other = directory.client();
+    assert_eq!(calls(&other, first).await, "GetItem", "the first of an instance");
+    directory.pass(5 * 60);
+    assert_eq!(calls(&other, first).await, "GetItem");
+    assert_eq!(calls(&other, first).await, "");
+}
+
+/// Two instances make a key at once. One of them wins, and both use that one.
+#[tokio::test]
+async fn every_instance_opens_the_cursors_of_every_other() {
+    for answer_is_lost in [false, true] {
+        let directory = Directory::new().await;
+        let instances: Vec<Client> = (0..4).map(|_| directory.client()).collect();
+        add_users(&instances[0], 0..5).await;
+        if answer_is_lost {
+            for instance in &instances {
+                instance.faults.inject("PutItem", Fault::LoseResponse);
+            }
+        }
+        let page = async |client: &Client, cursor: &str| {
+            let page = client.get(&format!("/Users?count=2&cursor={cursor}")).await;
+            assert_eq!(page.status, 200, "{page}");
+            page.body["nextCursor"].as_str().map(str::to_owned)
+        };
+        let first = futures_util::future::join_all(instances.iter().map(|client| page(client, ""))).await;
+        for cursor in first {
+            for client in &instances {
+                assert!(page(client, cursor.as_deref().unwrap()).await.is_some());
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_of_the_key_keeps_cursors_until_they_expire() {
+    let directory = Directory::new().await;
+    let (client, other) = (directory.client(), directory.client());
+    add_users(&client, 0..5).await;
+    let open = async |client: &Client, cursor: &str| {
+        client.get(&format!("/Users?count=2&cursor={cursor}")).await.status
+    };
+    let cursor = async |client: &Client| {
+        let first = client.get("/Users?count=2&cursor=").await;
+        first.body["nextCursor"].as_str().unwrap().to_owned()
+    };
+    let rotate = async || directory.store().rotate_cursor_secret(directory.now()).await.unwrap();
+    let before = cursor(&client).await;
+    assert_eq!(open(&other, &before).await, 200);
+    assert_eq!(rotate().await, Applied::Applied);
+    // The other instance has not heard of the rotation, and reads the key again.
+    directory.pass(5 * 60 - 30);
+    let after = cursor(&directory.client()).await;
+    for client in [&client, &other] {
+        assert_eq!((open(client, &before).await, open(client, &after).await), (200, 200));
+    }
+    // Two rotations end the cursors of the first key at once, where the key is read.
+    assert_eq!(rotate().await, Applied::Applied);
+    directory.pass(5 * 60);
+    assert_eq!((open(&client, &before).await, open(&client, &after).await), (400, 200));
+    // No cursor of the previous key is left after an hour, so none is accepted.
+    let last = cursor(&client).await;
+    assert_eq!(rotate().await, Applied::Applied);
+    directory.pass(56 * 60);
+    assert_eq!(open(&client, &last).await, 200);
+    directory.pass(9 * 60);
+    assert_eq!(open(&client, &last).await, 400);
+}
+
+/// Of several operators one rotates at a time.
+#[tokio::test]
+async fn no_generation_of_the_key_is_skipped() {
+    let directory = Directory::new().await;
+    let store = directory.store();
+    let rotations = (0..4).map(|_| store.rotate_cursor_secret(directory.now()));
+    let done = futures_util::future::join_all(rotations).await;
+    let applied = done.into_iter().filter(|done| *done.as_ref().unwrap() == Applied::Applied).count();
+    let record = store.cursor_secret().await.unwrap().unwrap();
+    assert_eq!(record.generation as usize, 1 + applied);
+    assert!(applied > 0 && record.previous.is_some());
 }
 
 /// A value that more than 1,000 users share is not looked up, and needs no sorting.

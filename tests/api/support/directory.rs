@@ -9,7 +9,6 @@ use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use jiff::{SignedDuration, Timestamp};
 use scim_lambda::app::App;
 use scim_lambda::config::Config;
-use scim_lambda::cursor::CursorKey;
 use scim_lambda::local;
 use scim_lambda::scim::policy::Policy;
 use scim_lambda::sources::Sources;
@@ -160,11 +159,9 @@ impl Directory {
         &self.table
     }
 
-    /// Returns a client with the default configuration and a cursor key.
+    /// Returns a client with the default configuration.
     pub(crate) fn client(&self) -> Client {
-        let mut config = Config::new(&self.table);
-        config.cursor_key = CursorKey::parse(&"5c".repeat(32));
-        self.client_with(config)
+        self.client_with(Config::new(&self.table))
     }
 
     /// Returns a client with this configuration and without time limits for calls.
