@@ -37,7 +37,8 @@ const OF_A_REQUEST: [(&str, &str); 8] = [
 /// The metric of a request that is answered 401, by its reason.
 const OF_A_REFUSAL: [(&str, &str); 1] = [("unauthorized", "Count")];
 
-const OF_A_SWEEP: [(&str, &str); 2] = [("left", "Count"), ("oldest_job_seconds", "Seconds")];
+const OF_A_SWEEP: [(&str, &str); 3] =
+    [("left", "Count"), ("sweep_errors", "Count"), ("oldest_job_seconds", "Seconds")];
 
 /// Starts the log of the function, whose name is a dimension of its metrics.
 pub fn init(level: &str, function: Option<String>, clock: Clock) {
@@ -98,10 +99,10 @@ where
             // By route but not by tenant: CloudWatch bills each combination of dimensions as a
             // metric of its own.
             Some("request") => {
-                let of_a_refusal = line.get("refused").map(|_| directive(&OF_A_REFUSAL, &["refused"]));
-                Some([Some(directive(&OF_A_REQUEST, &["route"])), of_a_refusal])
+                let of_a_refusal = line.get("refused").map(|_| directive(&line, &OF_A_REFUSAL, &["refused"]));
+                Some([Some(directive(&line, &OF_A_REQUEST, &["route"])), of_a_refusal])
             }
-            Some("sweep") => Some([Some(directive(&OF_A_SWEEP, &[])), None]),
+            Some("sweep") => Some([Some(directive(&line, &OF_A_SWEEP, &[])), None]),
             _ => None,
         };
         if let Some(directives) = metrics {
@@ -116,9 +117,10 @@ where
 }
 
 /// Returns a member of `_aws`: metrics by function, and by function and `by`.
-fn directive(metrics: &[(&str, &str)], by: &[&str]) -> Value {
-    let metrics: Vec<Value> =
-        metrics.iter().map(|(name, unit)| json!({ "Name": name, "Unit": unit })).collect();
+fn directive(line: &Map<String, Value>, metrics: &[(&str, &str)], by: &[&str]) -> Value {
+    // A partial sweep has no age of the oldest job.
+    let known = metrics.iter().filter(|(name, _)| line.contains_key(*name));
+    let metrics: Vec<Value> = known.map(|(name, unit)| json!({ "Name": name, "Unit": unit })).collect();
     // CloudWatch does not add up metrics across dimensions: each grouping must be listed.
     let mut dimensions = vec![vec!["function"]];
     if !by.is_empty() {

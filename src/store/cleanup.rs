@@ -30,16 +30,39 @@ use crate::store::table::visibility::Visibility;
 use crate::store::table::write_context::{WriteContext, Writer};
 
 /// The result of a sweep.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Swept {
     pub tenants: usize,
     /// Jobs that are done.
     pub done: usize,
     /// Jobs that a later sweep must take up again.
     pub left: usize,
-    /// The time at which the oldest of these was, or will be, due.
+    /// Tenants and jobs that failed.
+    pub errors: usize,
+    /// False if jobs may exist that the sweep has not read. `oldest` says nothing then.
+    pub complete: bool,
+    /// The time at which the oldest job left was, or will be, due.
     #[serde(skip)]
     pub oldest: Option<Timestamp>,
+}
+
+impl Default for Swept {
+    fn default() -> Self {
+        Self { tenants: 0, done: 0, left: 0, errors: 0, complete: true, oldest: None }
+    }
+}
+
+impl Swept {
+    /// Notes a tenant or a job that could not be read.
+    pub fn missed(&mut self) {
+        self.errors += 1;
+        self.complete = false;
+    }
+
+    fn left(&mut self, due: Timestamp) {
+        self.left += 1;
+        self.oldest = self.oldest.into_iter().chain([due]).min();
+    }
 }
 
 /// The cleanup of one tenant, whose types that have members are `groups`.
@@ -70,7 +93,9 @@ impl<'a> Directory<'a> {
         Ok((due.len(), due.iter().filter_map(|due| due.parse().ok()).min()))
     }
 
-    /// Does the jobs that are due, where `kinds` are the tenant's types.
+    /// Does the jobs that are due, where `kinds` are the tenant's types. One that fails is
+    /// logged and counted, and the others are done. An error says that the rest of the jobs
+    /// could not be read.
     pub async fn sweep(
         self,
         kinds: &[Arc<ResourceType>],
@@ -81,21 +106,27 @@ impl<'a> Directory<'a> {
         let groups: Vec<&ResourceType> =
             kinds.iter().map(Arc::as_ref).filter(|kind: &&ResourceType| kind.members.is_some()).collect();
         let cleanup = self.cleanup(&groups, now, audit);
+        let tenant = self.tenant.as_str();
         swept.tenants += 1;
         let mut jobs = self.table.query(self.jobs_partition()).consistent();
         while let Some(page) = jobs.next_page().await? {
             for item in page {
-                let job: Job = read(item)?;
-                // One job that fails does not keep the others from being done.
-                let state = cleanup.do_if_due(&job).await.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "a job is left to the next sweep");
-                    JobState::Left
-                });
-                match state {
-                    JobState::Done => swept.done += 1,
-                    JobState::Left => {
-                        swept.left += 1;
-                        swept.oldest = swept.oldest.into_iter().chain([job.due]).min();
+                let key = item.get("sk").and_then(|key| key.as_s().ok()).cloned();
+                let job: Job = match read(item) {
+                    Ok(job) => job,
+                    Err(error) => {
+                        tracing::error!(tenant, job = key, %error, "a cleanup job is invalid: repair or delete the item");
+                        swept.missed();
+                        continue;
+                    }
+                };
+                match cleanup.do_if_due(&job).await {
+                    Ok(JobState::Done) => swept.done += 1,
+                    Ok(JobState::Left) => swept.left(job.due),
+                    Err(error) => {
+                        tracing::warn!(tenant, job = job.sk, %error, "a cleanup job is left to the next sweep");
+                        swept.errors += 1;
+                        swept.left(job.due);
                     }
                 }
             }

@@ -26,7 +26,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use scim_lambda::config::{absolute_url, dynamodb_endpoint, read_definitions};
 use scim_lambda::sources::Sources;
-use scim_lambda::store::{Store, Swept, TenantName, TenantRecord};
+use scim_lambda::store::{Store, TenantName, TenantRecord};
 use scim_lambda::telemetry::{self, Format};
 use serde_json::{Map, Value};
 
@@ -174,12 +174,9 @@ async fn run(options: Options, sources: &Sources) -> Result<(Answer, ExitCode)> 
             return Ok((Value::from(found).into(), status));
         }
         Command::Sweep { tenant } => {
-            let mut swept = Swept::default();
-            for (name, record) in some_tenants(&store, tenant).await? {
-                let kinds = record.registry(&packaged)?.resource_types;
-                sweep::tenant(&store, &name, &kinds, now, &mut audit, &mut swept).await?;
-            }
-            serde_json::to_value(swept)?.into()
+            let swept = sweep::run(&store, &packaged, tenant, now, &mut audit).await?;
+            let status = if swept.errors > 0 { ExitCode::from(2) } else { ExitCode::SUCCESS };
+            return Ok((serde_json::to_value(swept)?.into(), status));
         }
         Command::Audit { tenant, day } => {
             tenant::known(&store, &tenant).await?;

@@ -4,4 +4,5 @@ mod contention;
 mod deletions;
 mod lost_messages;
 mod staged_changes;
+mod sweeps;
 mod timeouts;

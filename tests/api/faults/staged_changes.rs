@@ -117,7 +117,10 @@ async fn dies_at_any_call(change: Change) {
     for (path, end) in ends {
         assert_eq!(members(&client.get(&path).await), end, "{change:?} {path}");
     }
-    assert_eq!(client.sweep().await, json!({ "tenants": 1, "done": 0, "left": 0 }));
+    assert_eq!(
+        client.sweep().await,
+        json!({ "tenants": 1, "done": 0, "left": 0, "errors": 0, "complete": true })
+    );
 }
 
 #[tokio::test]

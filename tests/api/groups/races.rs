@@ -150,7 +150,10 @@ async fn a_user_who_is_deleted_while_he_is_added_is_no_member() {
         check(&directory).await;
     }
     directory.pass(100);
-    assert_eq!(client.sweep().await, json!({ "tenants": 1, "done": 3, "left": 0 }));
+    assert_eq!(
+        client.sweep().await,
+        json!({ "tenants": 1, "done": 3, "left": 0, "errors": 0, "complete": true })
+    );
     check(&directory).await;
 }
 

@@ -71,6 +71,9 @@ async fn stats_say_what_there_is_and_sweep_does_what_is_due() {
         serde_json::json!([{ "tenant": "demo", "User": 1, "Group": 0, "tokens": 1, "jobs": 1, "oldestJobDue": "2026-01-31T09:01:33Z" }])
     );
     let swept = json(&directory, &["sweep", "demo"]).await;
-    assert_eq!(swept, serde_json::json!({ "tenants": 1, "done": 1, "left": 0 }));
+    assert_eq!(
+        swept,
+        serde_json::json!({ "tenants": 1, "done": 1, "left": 0, "errors": 0, "complete": true })
+    );
     assert_eq!(json(&directory, &["stats", "demo"]).await[0]["jobs"], 0);
 }

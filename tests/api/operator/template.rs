@@ -81,3 +81,16 @@ async fn the_table_of_the_tests_is_that_of_the_template() {
     assert!(section.contains("StreamViewType: NEW_AND_OLD_IMAGES"));
     assert!(section.contains("AttributeName: ttl"));
 }
+
+/// An alarm on a metric that no line has would never sound.
+#[test]
+fn every_alarm_is_about_a_metric_of_the_log() {
+    const TELEMETRY: &str = include_str!("../../../src/telemetry.rs");
+    let mut names = Vec::new();
+    for alarm in TEMPLATE.split("Namespace: ScimLambda\n").skip(1) {
+        let (_, name) = alarm.lines().next().unwrap().split_once("MetricName: ").unwrap();
+        assert!(TELEMETRY.contains(&format!("(\"{name}\", ")), "{name}");
+        names.push(name);
+    }
+    assert!(names.contains(&"sweep_errors"), "{names:?}");
+}

@@ -1,0 +1,135 @@
+//! A sweep goes on after a tenant or a job that fails, says which, and never calls a partial pass
+//! healthy.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use scim_lambda::config::Config;
+use scim_lambda::scim::policy::Policy;
+use serde_json::{Value, json};
+
+use crate::support::client::Client;
+use crate::support::directory::Directory;
+use crate::support::faults::Fault;
+use crate::support::recording::Recording;
+
+const TENANTS: [&str; 3] = ["alpha", "demo", "zulu"];
+
+/// Returns a directory of three tenants, each with a job that is due.
+async fn with_jobs() -> Directory {
+    let directory = Directory::new().await;
+    for tenant in TENANTS {
+        if tenant != "demo" {
+            directory.add_tenant(tenant, Policy::default()).await;
+        }
+        let key = "left#00000000-0000-4000-8000-000000000001";
+        put(&directory, &job(tenant, key)).await;
+    }
+    directory
+}
+
+fn job(tenant: &str, key: &str) -> Value {
+    json!({ "pk": format!("{tenant}#job"), "sk": key, "type": "User", "due": "2026-01-01T00:00:00Z" })
+}
+
+/// Writes an item of strings and numbers.
+async fn put(directory: &Directory, item: &Value) {
+    let mut put = directory.dynamodb().put_item().table_name(directory.table());
+    for (name, value) in item.as_object().unwrap() {
+        let value = match value {
+            Value::String(text) => AttributeValue::S(text.clone()),
+            number => AttributeValue::N(number.to_string()),
+        };
+        put = put.item(name, value);
+    }
+    put.send().await.unwrap();
+}
+
+/// Sweeps, and returns the result, the line of the sweep and the lines before it.
+async fn swept(client: &Client) -> (Value, Value, String) {
+    let recording = Recording::new();
+    let swept = client.sweep().await;
+    let text = recording.text();
+    let (before, last) = text.trim_end().rsplit_once('\n').unwrap_or(("", text.trim_end()));
+    let line: Value = serde_json::from_str(last).unwrap();
+    assert_eq!(line["message"], "sweep");
+    assert_eq!((&line["sweep_errors"], &line["complete"]), (&swept["errors"], &swept["complete"]));
+    assert_eq!(line["oldest_job_seconds"].is_null(), swept["complete"] == false, "{line}");
+    (swept, line, before.to_owned())
+}
+
+#[tokio::test]
+async fn a_broken_job_is_named_and_the_others_are_done() {
+    for (member, value) in [
+        ("due", Value::Null),
+        ("due", json!(5)),
+        ("due", json!("soon")),
+        ("due", json!("")),
+        ("type", Value::Null),
+        ("type", json!(5)),
+    ] {
+        let directory = with_jobs().await;
+        let mut broken = job("alpha", "left#broken");
+        broken[member] = value.clone();
+        broken.as_object_mut().unwrap().retain(|_, value| !value.is_null());
+        put(&directory, &broken).await;
+        let (swept, _, lines) = swept(&directory.client()).await;
+        let expected = json!({ "tenants": 3, "done": 3, "left": 0, "errors": 1, "complete": false });
+        assert_eq!(swept, expected, "{member} {value}");
+        let line: Value = serde_json::from_str(&lines).unwrap();
+        let named = (&line["level"], &line["tenant"], &line["job"]);
+        assert_eq!(named, (&json!("ERROR"), &json!("alpha"), &json!("left#broken")), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn a_broken_tenant_is_named_and_the_others_are_done() {
+    for (member, value) in [("created", json!(5)), ("definitions", json!("{")), ("policy", json!("odd"))] {
+        let directory = with_jobs().await;
+        let mut record = json!({ "pk": "alpha#tenant", "sk": "!", "created": "2026-01-01T00:00:00Z" });
+        record[member] = value;
+        put(&directory, &record).await;
+        let (swept, _, lines) = swept(&directory.client()).await;
+        let expected = json!({ "tenants": 2, "done": 2, "left": 0, "errors": 1, "complete": false });
+        assert_eq!(swept, expected, "{member}: {lines}");
+        assert!(lines.contains("\"tenant\":\"alpha\""), "{lines}");
+    }
+}
+
+#[tokio::test]
+async fn whichever_call_fails_the_jobs_of_the_others_are_done() {
+    let undisturbed = with_jobs().await.client();
+    undisturbed.sweep().await;
+    let calls = undisturbed.faults.calls().len();
+    assert!(calls > 9, "{calls}");
+    for n in 1..=calls {
+        let directory = with_jobs().await;
+        let client = directory.client();
+        let denied =
+            json!({ "__type": "com.amazon.coral.service#AccessDeniedException", "Message": "denied" });
+        client.faults.on_nth_call(n, Fault::Answer(400, denied));
+        let (result, line, lines) = swept(&client).await;
+        assert_eq!(result["errors"], 1, "{n}: {result} {lines}");
+        // The first call lists the tenants.
+        if n > 1 {
+            assert!(result["done"].as_u64() >= Some(2), "{n}: {result}");
+            let is_named = |name: &&str| lines.contains(&format!("\"tenant\":\"{name}\""));
+            assert!(TENANTS.iter().any(is_named), "{n}: {lines}");
+        }
+        // A job that was read and failed has an age, so the pass is complete.
+        if result["complete"] == true {
+            assert!(line["oldest_job_seconds"].as_i64() > Some(86_400), "{n}: {line}");
+        }
+        let (again, line, _) = swept(&directory.client()).await;
+        let healthy = (&again["errors"], &again["left"], &line["oldest_job_seconds"]);
+        assert_eq!(healthy, (&json!(0), &json!(0), &json!(0)));
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_without_enough_time_is_partial() {
+    let directory = with_jobs().await;
+    let client = directory.client_with(Config { timeout: Duration::ZERO, ..Config::new(directory.table()) });
+    let (swept, ..) = swept(&client).await;
+    assert_eq!(swept, json!({ "tenants": 0, "done": 0, "left": 0, "errors": 0, "complete": false }));
+}
