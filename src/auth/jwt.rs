@@ -246,7 +246,7 @@ impl Oauth {
 }
 
 impl Claims {
-    /// Returns true for an ID token (OpenID Connect Core s2, s3.3.2.11), a logout token or
+    /// Returns true for an ID token (`OpenID` Connect Core s2, s3.3.2.11), a logout token or
     /// another security event (RFC 8417 s2.2), by the claims that only these have.
     fn is_of_another_kind(&self) -> bool {
         self.token_use.as_ref().is_some_and(|kind| kind != "access")

@@ -311,6 +311,7 @@ mod tests {
                 "interpretation=tolerant",
                 "unknownAttributes=ignore",
                 "userName=readWrite",
+                "userNameCharacters=safe",
                 "groupNames=unique",
                 "unknownMembers=refuse",
                 "unknownRoles=accept",

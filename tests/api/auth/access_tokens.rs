@@ -288,7 +288,7 @@ async fn whoever_has_no_good_access_token_gets_the_same_answer() {
 }
 
 /// An authorization server signs these for every end user, with the same key and audience
-/// (OpenID Connect Core s2, OpenID Connect Back-Channel Logout s2.4, RFC 8417 s2.2).
+/// (`OpenID` Connect Core s2, Back-Channel Logout s2.4, RFC 8417 s2.2).
 #[tokio::test]
 async fn a_token_of_another_kind_is_no_access_token() {
     let directory = Directory::new().await;

@@ -140,7 +140,7 @@ async fn the_log_of_a_refused_request_holds_no_secret_and_little_text() {
         let recording = Recording::new();
         assert_eq!(client.send(event).await.status, 401);
         let text = recording.text();
-        assert!(!text.contains(&secret[..16]), "{text}");
+        assert!(!text.contains("1111111111111111"), "{text}");
         let line: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
         assert_eq!((&line["source_ip"], &line["status"]), (&json!("203.0.113.7"), &json!(401)), "{line}");
         if let Some(agent) = line["user_agent"].as_str() {

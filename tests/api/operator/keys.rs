@@ -27,6 +27,6 @@ async fn the_key_of_cursors_is_listed_and_rotated_and_never_shown() {
     let shown = run(&directory, &["key", "list"]).await.unwrap()
         + &run(&directory, &["--json", "key", "list"]).await.unwrap();
     for secret in [record.current.plain, record.previous.unwrap().plain] {
-        assert!(!shown.contains(&secret[..8]), "{shown}");
+        assert!(!shown.contains(secret.split('-').next().unwrap()), "{shown}");
     }
 }
