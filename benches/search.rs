@@ -41,6 +41,7 @@ fn users() -> Vec<Resource> {
             last_modified: time,
             attributes,
             derived: None,
+            members: 0,
         }
     };
     (0..100).map(user).collect()

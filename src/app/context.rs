@@ -121,8 +121,14 @@ impl<'a> RequestContext<'a> {
         if bytes.len() > limit {
             return Err(ErrorKind::TooLarge.with(too_large(bytes.len(), limit)));
         }
-        json::parse(bytes)
-            .map_err(|error| ErrorKind::InvalidSyntax.with(format!("the body is not valid JSON: {error}")))
+        json::parse(bytes).map_err(|error| match error {
+            json::Error::Syntax(error) => {
+                ErrorKind::InvalidSyntax.with(format!("the body is not valid JSON: {error}"))
+            }
+            json::Error::TooManyValues => {
+                ErrorKind::TooLarge.with(format!("the body has {error}: send several requests"))
+            }
+        })
     }
 
     pub(super) fn location(&self, kind: &ResourceType, id: &str) -> String {

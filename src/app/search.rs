@@ -1,6 +1,7 @@
 //! Queries (RFC 7644 s3.4.2, s3.4.3; RFC 9865): from parameters to the store, and from
 //! there to a rendered page.
 
+use std::iter::Peekable;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -14,14 +15,20 @@ use crate::scim::projection::{Projection, render};
 use crate::scim::query::{self, Page as AskedPage, Paged, Parameters, Side};
 use crate::scim::quirks::Leeway;
 use crate::scim::schema::ResourceType;
-use crate::store::query::{Leg, Page, Position, Search, Start};
+use crate::store::query::{Found, Leg, Page, Position, Search, Start};
 
 /// Bytes at which a page ends early. Lambda allows 6 MB of answer, in which every quote of
 /// the body takes one more byte.
 const MAX_PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// Groups of a page whose members are read at the same time.
+/// Groups of a page whose members are read at the same time, and the members in memory with
+/// them, unless one group alone has more.
 const LISTED_AT_ONCE: usize = 8;
+const MEMBERS_AT_ONCE: u64 = 20_000;
+
+/// Members at which a page ends early: what is read in the time of a request, even if the
+/// answer shows little of each.
+const MAX_PAGE_MEMBERS: u64 = 100_000;
 
 impl RequestContext<'_> {
     pub(super) async fn list(&self, kinds: &[Arc<ResourceType>]) -> Result<Response> {
@@ -109,7 +116,7 @@ impl RequestContext<'_> {
             found.reverse();
         }
         let mut resources = Vec::with_capacity(found.len());
-        let mut bytes = 0;
+        let (mut bytes, mut members) = (0, 0);
         let mut last: Option<Position> = None;
         let of_leg = |leg: usize| Some((search.legs.get(leg)?.kind, projections.get(leg)?));
         let listed = found.iter().filter_map(|one| {
@@ -117,37 +124,53 @@ impl RequestContext<'_> {
             Some((kind, projection, &one.resource))
         });
         let shared = &self.read_shared(&listed.collect::<Vec<_>>()).await?;
-        let found = found.into_iter().filter_map(|one| Some((of_leg(one.leg)?, one)));
-        let expanded = found.map(|((kind, projection), one)| {
-            Box::pin(async move {
-                let position = one.position();
-                let expanded = self.expand_listed(kind, one.resource, projection, shared).await?;
-                Ok::<_, Error>((kind, projection, position, expanded))
-            })
+        let found = found.into_iter().filter_map(|one| {
+            let (kind, projection) = of_leg(one.leg)?;
+            Some((kind, projection, one))
         });
-        // In order, because the page ends at the resource that exceeds the limit.
-        let mut expanded = stream::iter(expanded.collect::<Vec<_>>()).buffered(LISTED_AT_ONCE);
-        while let Some((kind, projection, position, resource)) = expanded.try_next().await? {
-            let Some(resource) = resource else {
-                continue;
-            };
-            let rendered = render(kind, &resource, projection, &self.location(kind, &resource.id));
-            // Serialized once more for its length: an estimate that is too low would exceed what
-            // Lambda can send.
-            bytes += rendered.to_string().len();
-            let is_full = bytes > MAX_PAGE_BYTES || !Self::fits(kind, &resource, projection, shared);
+        let mut found = found.peekable();
+        let mut is_cut = false;
+        while !is_cut && found.peek().is_some() {
+            let batch = next_batch(&mut found);
+            members += batch.iter().map(members_to_read).sum::<u64>();
             // One resource is shown whatever its size, or a client would never get past it.
-            if is_full && last.is_some() {
-                // For cursors only: by index, a client continues after `itemsPerPage` resources.
-                if page.is_backward {
-                    page.previous = last.map(Side::Before);
-                } else {
-                    page.next = last.map(Side::After);
-                }
+            is_cut = last.is_some() && (bytes > MAX_PAGE_BYTES || members > MAX_PAGE_MEMBERS);
+            if is_cut {
                 break;
             }
-            last = Some(position);
-            resources.push(rendered);
+            let expanded = batch.into_iter().map(|(kind, projection, one)| {
+                Box::pin(async move {
+                    let position = one.position();
+                    let expanded = self.expand_listed(kind, one.resource, projection, shared).await?;
+                    Ok::<_, Error>((kind, projection, position, expanded))
+                })
+            });
+            // In order, because the page ends at the resource that exceeds the limit.
+            let mut expanded = stream::iter(expanded.collect::<Vec<_>>()).buffered(LISTED_AT_ONCE);
+            while let Some((kind, projection, position, resource)) = expanded.try_next().await? {
+                let Some(resource) = resource else {
+                    continue;
+                };
+                let rendered = render(kind, &resource, projection, &self.location(kind, &resource.id));
+                let fits = Self::fits(kind, &resource, projection, shared);
+                // A group of many members takes as much memory as its rendering.
+                drop(resource);
+                // Serialized once more for its length: an estimate that is too low would exceed
+                // what Lambda can send.
+                bytes += rendered.to_string().len();
+                is_cut = last.is_some() && (bytes > MAX_PAGE_BYTES || !fits);
+                if is_cut {
+                    break;
+                }
+                last = Some(position);
+                resources.push(rendered);
+            }
+        }
+        // For cursors only: by index, a client continues after `itemsPerPage` resources.
+        if is_cut && page.is_backward {
+            page.previous = last.map(Side::Before);
+        } else if is_cut {
+            page.next = last.map(Side::After);
         }
         if page.is_backward {
             resources.reverse();
@@ -160,6 +183,29 @@ impl RequestContext<'_> {
         let kinds: Vec<&str> = kinds.iter().map(|kind| kind.name.as_str()).collect();
         // With the tenant, because all tenants share one key.
         format!("{} {} {}", self.tenant.name.as_str(), kinds.join(","), parameters.fingerprint())
+    }
+}
+
+/// A resource of a page, with its type and with what the answer shows of it.
+type Listed<'a> = (&'a ResourceType, &'a Projection<'a>, Found);
+
+/// Takes the resources that are expanded next, at least one.
+fn next_batch<'a>(found: &mut Peekable<impl Iterator<Item = Listed<'a>>>) -> Vec<Listed<'a>> {
+    let mut batch = Vec::new();
+    let mut members = 0;
+    while let Some(one) = found.next_if(|next| {
+        members += members_to_read(next);
+        batch.is_empty() || (batch.len() < LISTED_AT_ONCE && members <= MEMBERS_AT_ONCE)
+    }) {
+        batch.push(one);
+    }
+    batch
+}
+
+fn members_to_read((kind, projection, found): &Listed<'_>) -> u64 {
+    match &kind.members {
+        Some(name) if projection.shows(kind, name) => found.resource.members,
+        _ => 0,
     }
 }
 

@@ -23,6 +23,9 @@ pub struct Resource {
     /// Covers what an answer shows and the version does not: groups, names of other
     /// resources.
     pub derived: Option<Derived>,
+    /// The number of members when the resource was read. They are kept apart from it, and
+    /// their number decides how many groups are completed at the same time.
+    pub members: u64,
 }
 
 impl Resource {
@@ -49,6 +52,11 @@ impl Resource {
         get(&self.attributes, place).map(Cow::Borrowed)
     }
 
+    /// Returns about the bytes of memory that the attributes take.
+    pub fn weight(&self) -> usize {
+        self.attributes.values().map(weight).sum()
+    }
+
     /// Returns `meta` without `location`, which depends on the request.
     pub fn meta(&self, kind: &ResourceType) -> Value {
         serde_json::json!({
@@ -69,6 +77,18 @@ impl Resource {
             .map(|schema: &Schema| Value::from(schema.id.as_str()))
             .collect()
     }
+}
+
+fn weight(value: &Value) -> usize {
+    // A member of an object takes about 100 bytes with its name, and every object some more.
+    const VALUE: usize = 200;
+    VALUE
+        + match value {
+            Value::String(text) => text.len(),
+            Value::Array(elements) => elements.iter().map(weight).sum(),
+            Value::Object(members) => members.values().map(weight).sum(),
+            Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        }
 }
 
 pub fn get<'a>(attributes: &'a Attributes, place: &Place<'_>) -> Option<&'a Value> {

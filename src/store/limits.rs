@@ -50,6 +50,10 @@ pub(crate) const MAX_STAGED: usize = 20_000;
 /// Members of one group that are read at once: about 15 MB of items.
 pub(crate) const MAX_MEMBERS_READ: u64 = 100_000;
 
+/// Members that are in memory at once for changes of groups: those of one group of the
+/// largest size. The operations of a bulk request wait for each other.
+pub(crate) const MAX_MEMBERS_COMPARED: usize = 100_000;
+
 /// Members that fit one page of 1 MB.
 pub(crate) const MEMBERS_OF_A_PAGE: u64 = 4_000;
 
@@ -91,6 +95,17 @@ pub(crate) const PAGES_OF_A_RANGE: usize = 3;
 
 /// Pages of 1 MB that are read for one page of a list under cursor pagination.
 pub(crate) const PAGES_OF_A_STRETCH: usize = 3;
+
+/// Bytes of memory for the resources that a query finds: as much as 12,000 usual users
+/// take, which is what a scan reads.
+pub(crate) const MAX_FOUND_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes of memory for the resources of one page, at which it ends early. The answer, of
+/// at most 4 MiB, is made of them.
+pub(crate) const MAX_PAGE_WEIGHT: usize = 24 * 1024 * 1024;
+
+/// Resources that are read first, before their size is known: 16 of the largest.
+pub(crate) const FIRST_KEYS: usize = 16;
 
 /// The first pause after a conflict; each further pause may be twice as long.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(20);

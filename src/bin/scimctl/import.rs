@@ -201,6 +201,7 @@ impl Importer<'_> {
             last_modified: line.last_modified,
             attributes: Reader::new(kind, Leeway::of(&self.policy)).resource(&body)?,
             derived: None,
+            members: 0,
         };
         Ok((Arc::clone(kind), resource))
     }

@@ -116,7 +116,7 @@ impl Definitions {
             return Err(unsound(format!("{} bytes, the limit is {MAX_BYTES}", text.len())));
         }
         let not_json = |error: serde_json::Error| unsound(error.to_string());
-        let document = json::parse(text.as_bytes()).map_err(not_json)?;
+        let document = json::parse(text.as_bytes()).map_err(|error| unsound(error.to_string()))?;
         // Serde would also read an array, as the values of the fields in their order.
         if !document.is_object() {
             return Err(unsound(

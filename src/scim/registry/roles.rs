@@ -193,6 +193,7 @@ impl Assignables {
                 last_modified: Timestamp::UNIX_EPOCH,
                 attributes: with_values(resource(self, assignable)),
                 derived: None,
+                members: 0,
             });
             let mut resources: Vec<Resource> = resources.collect();
             // In the order of ids, as a list of stored resources is.

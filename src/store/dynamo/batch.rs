@@ -36,6 +36,23 @@ impl Table {
         Ok(found.iter().filter_map(Key::of).collect())
     }
 
+    /// Reads those of the items that exist, one batch after another, and hands over each
+    /// batch before the next is read. `take` returns the number of keys of the next one.
+    pub(crate) async fn get_in_turn(
+        &self,
+        keys: &[Key],
+        first: usize,
+        mut take: impl FnMut(Vec<Item>) -> Result<usize, Error>,
+    ) -> Result<(), Error> {
+        let (mut keys, mut next) = (keys, first);
+        while !keys.is_empty() {
+            let (batch, rest) = keys.split_at(next.clamp(1, MAX_KEYS).min(keys.len()));
+            next = take(Box::pin(self.get_batch(batch, None)).await?)?;
+            keys = rest;
+        }
+        Ok(())
+    }
+
     async fn batch_get(&self, mut keys: Vec<Key>, attributes: Option<&str>) -> Result<Vec<Item>, Error> {
         // BatchGetItem refuses a key that is named twice.
         keys.sort_unstable();

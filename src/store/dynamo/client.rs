@@ -14,12 +14,15 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure as OnFailure};
 
+use tokio::sync::Semaphore;
+
 use crate::sources::{Ids, Jitter, Sources};
 use crate::store::dynamo::expression::{Expression, Rendered};
 use crate::store::dynamo::item::{Item, Key};
 use crate::store::dynamo::meter::Metering;
 use crate::store::dynamo::retry::Retry;
 use crate::store::error::Error;
+use crate::store::limits::MAX_MEMBERS_COMPARED;
 
 /// The table, the client that reaches it, and the sources of randomness that a writer
 /// needs.
@@ -29,6 +32,9 @@ pub(crate) struct Table {
     pub(crate) name: String,
     ids: Arc<Ids>,
     jitter: Arc<Jitter>,
+    /// Room for the members that the changes of groups compare. The operations of a bulk
+    /// request share it.
+    pub(crate) members: Arc<Semaphore>,
 }
 
 /// The result of a conditional write of one item.
@@ -59,7 +65,8 @@ impl From<Written> for Applied {
 impl Table {
     pub(crate) fn new(client: Client, name: String, sources: &Sources) -> Self {
         let Sources { ids, jitter, .. } = sources;
-        Self { client, name, ids: Arc::clone(ids), jitter: Arc::clone(jitter) }
+        let members = Arc::new(Semaphore::new(MAX_MEMBERS_COMPARED));
+        Self { client, name, ids: Arc::clone(ids), jitter: Arc::clone(jitter), members }
     }
 
     pub(crate) fn new_id(&self) -> String {

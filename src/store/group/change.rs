@@ -1,5 +1,7 @@
 //! Changing the members of a group, in one transaction or as a staged change.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use crate::scim::error::Result as ScimResult;
@@ -10,7 +12,7 @@ use crate::scim::resource::{Attributes, Resource};
 use crate::store::dynamo::item::{Key, read};
 use crate::store::error::Error;
 use crate::store::group::planned_edits::Edits;
-use crate::store::limits::{MAX_ACTIONS, MAX_STAGED};
+use crate::store::limits::{MAX_ACTIONS, MAX_MEMBERS_READ, MAX_STAGED};
 use crate::store::table::index_rows::NewAttributes;
 use crate::store::table::membership::{Membership, ResolvedMember};
 use crate::store::table::pending_edit::{Attempt, Edit, PendingEdit};
@@ -164,6 +166,7 @@ impl PendingEdit<'_> {
             exact: false,
             members: None,
             nesting: None,
+            _room: None,
         };
         // A limit on removals counts members, not ids that a client names.
         let is_limited = edits.removed.len() > 1 && self.writer.context.policy.mass_removal.is_limited();
@@ -184,6 +187,9 @@ impl PendingEdit<'_> {
     ) -> Result<Edits, Error> {
         let collection = self.writer.collection;
         let visibility = observed.visibility();
+        let room = visibility.members.min(MAX_MEMBERS_READ).try_into().unwrap_or(u32::MAX);
+        let room = Arc::clone(&collection.table().members).acquire_many_owned(room).await;
+        let room = room.map_err(|error| Error::fault("members", error.to_string()))?;
         let present = collection.memberships(&observed.sk, visibility).await?;
         let (wanted, attributes) = match change.touched {
             Touched::Named(changes) => {
@@ -231,6 +237,7 @@ impl PendingEdit<'_> {
             attributes,
             exact: true,
             nesting: None,
+            _room: Some(room),
         })
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::scim::resource::Resource;
 use crate::store::dynamo::item::{number, value};
@@ -28,6 +29,8 @@ pub(crate) struct Edits {
     /// All members afterwards, where they are known.
     pub(crate) members: Option<Vec<Value>>,
     pub(crate) nesting: Option<Nesting>,
+    /// The room of the members, until the edits are written.
+    pub(crate) _room: Option<OwnedSemaphorePermit>,
 }
 
 impl Edits {
@@ -46,8 +49,8 @@ impl Edits {
     }
 
     /// Returns the group after the edits, where all of its members are known.
-    pub(crate) fn after(&self, writer: Writer<'_>, observed: &ResourceItem) -> Option<Resource> {
-        let members = self.members.clone()?;
+    pub(crate) fn after(&mut self, writer: Writer<'_>, observed: &ResourceItem) -> Option<Resource> {
+        let members = self.members.take()?;
         let mut after = observed.clone();
         if let Some(new) = &self.attributes {
             after.resource.clone_from(&new.attributes);

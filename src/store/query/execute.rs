@@ -10,7 +10,9 @@ use crate::scim::resource::Resource;
 use crate::store::dynamo::meter::Meter;
 use crate::store::error::Error;
 use crate::store::group::groups_of::DirectGroups;
-use crate::store::limits::{COMPLETED_AT_ONCE, MAX_COMPLETED, MAX_HITS, MAX_MEMBERSHIPS, MAX_SORTED};
+use crate::store::limits::{
+    COMPLETED_AT_ONCE, MAX_COMPLETED, MAX_HITS, MAX_MEMBERS_READ, MAX_MEMBERSHIPS, MAX_SORTED,
+};
 use crate::store::query::member_scope::MemberScope;
 use crate::store::query::plan::Plan;
 use crate::store::query::{Found, Leg, Search};
@@ -66,16 +68,15 @@ impl Directory<'_> {
             return Ok(None);
         }
         Meter::note_plan(&leg.plan);
-        match self.candidates(leg).await {
-            Ok(Some(found)) => Ok(Some(leg.filter(found)?)),
+        match self.matches(leg).await {
+            Ok(Some(found)) => Ok(Some(found)),
             Ok(None) | Err(Error::TooMuchToRead) => Ok(None),
             Err(error) => Err(error),
         }
     }
 
-    /// Reads the resources that the plan leads to, with the members that the filter looks
-    /// at.
-    async fn candidates(self, leg: &Leg<'_>) -> Result<Option<Vec<Resource>>, Error> {
+    /// Reads the resources that the plan leads to, and keeps those that match the filter.
+    async fn matches(self, leg: &Leg<'_>) -> Result<Option<Vec<Resource>>, Error> {
         let collection = self.collection(leg.kind);
         // Groups are read together with the members that the filter asks for.
         if let (MemberScope::These(members), Some(_)) = (&leg.scope, &leg.kind.members) {
@@ -86,11 +87,12 @@ impl Directory<'_> {
             };
             if let Some(ids) = ids {
                 check_memberships(ids.len(), members)?;
-                return collection.get_with_these_members(&ids, members).await.map(Some);
+                let found = collection.get_with_these_members(&ids, members).await?;
+                return Ok(Some(leg.filter(found)?));
             }
         }
         match self.planned(leg, &leg.plan).await? {
-            Some(found) => self.complete(leg, found).await.map(Some),
+            Some(found) => self.matching(leg, found).await.map(Some),
             None => Ok(None),
         }
     }
@@ -157,32 +159,48 @@ impl Directory<'_> {
     /// Scans for a filter that looks at members, which are not part of the resources.
     async fn scan_completed(self, leg: &Leg<'_>) -> Result<Vec<Resource>, Error> {
         let all = self.collection(leg.kind).scan(&|_| Ok(true)).await?;
-        Ok(leg.filter(self.complete(leg, all).await?)?)
+        self.matching(leg, all).await
     }
 
-    /// Adds to resources the members, or the groups, that the filter looks at. Resources
-    /// that were deleted since they were found are left out.
-    async fn complete(self, leg: &Leg<'_>, resources: Vec<Resource>) -> Result<Vec<Resource>, Error> {
+    /// Returns the resources that match the filter, judged with the members, or the groups,
+    /// that it looks at. Resources that were deleted since they were found are left out.
+    async fn matching(self, leg: &Leg<'_>, resources: Vec<Resource>) -> Result<Vec<Resource>, Error> {
         if leg.scope == MemberScope::Nothing {
-            return Ok(resources);
+            return Ok(leg.filter(resources)?);
         }
-        if resources.len() > MAX_COMPLETED {
+        let members: u64 = resources.iter().map(|resource| resource.members).sum();
+        if resources.len() > MAX_COMPLETED || (leg.scope == MemberScope::All && members > MAX_MEMBERS_READ) {
             return Err(Error::TooMuchToRead);
         }
         let collection = self.collection(leg.kind);
         if let (MemberScope::These(members), Some(_)) = (&leg.scope, &leg.kind.members) {
             check_memberships(resources.len(), members)?;
             let ids: Vec<String> = resources.into_iter().map(|resource| resource.id).collect();
-            return collection.get_with_these_members(&ids, members).await;
+            let found = collection.get_with_these_members(&ids, members).await?;
+            return Ok(leg.filter(found)?);
         }
         if let Some(name) = &leg.kind.member_of {
-            return self.complete_groups(leg, name, resources).await;
+            let mut found = leg.filter(self.complete_groups(leg, name, resources).await?)?;
+            for resource in &mut found {
+                resource.attributes.shift_remove(name);
+            }
+            return Ok(found);
         }
         let completed = resources.into_iter().map(|resource| {
             Box::pin(async move { Box::pin(collection.get_with_members(&resource.id)).await })
         });
         let completed = stream::iter(completed.collect::<Vec<_>>()).buffered(COMPLETED_AT_ONCE);
-        completed.try_filter_map(async |resource| Ok(resource)).try_collect().await
+        let matching = completed.try_filter_map(async |resource| {
+            let Some(mut resource) = resource else { return Ok(None) };
+            let is_kept = leg.keeps(&resource)?;
+            // The answer reads what it shows of them. Kept, those of all resources would be in
+            // memory at once.
+            if let Some(name) = &leg.kind.members {
+                resource.attributes.shift_remove(name);
+            }
+            Ok(is_kept.then_some(resource))
+        });
+        matching.try_collect().await
     }
 
     /// Adds to resources their groups, as the attribute `name`.

@@ -22,7 +22,7 @@ impl Collection<'_> {
         }
     }
 
-    /// Reads the resources with a look-up value, in the order of their ids.
+    /// Reads the resources that may have a look-up value, in the order of their ids.
     pub(crate) async fn look_up(self, path: &AttrPath, value: &str) -> Result<Vec<Resource>, Error> {
         let Key { pk, sk } = self.look_up_key(path, value);
         let rows = self.table().query(pk).consistent().beginning(sk.as_str()).texts("sk", MAX_HITS).await?;
@@ -59,7 +59,14 @@ impl Collection<'_> {
         let rows = self.table().query(self.values_partition(path)).descending(is_descending);
         let owners = rows.first_texts("owner", start.saturating_add(count)).await?;
         let owners: Vec<String> = owners.into_iter().skip(start).collect();
-        let mut resources = self.by_ids(owners.iter().cloned()).await?;
+        let mut shown = owners.len();
+        let mut resources = loop {
+            match self.by_ids(owners.iter().take(shown).cloned()).await {
+                // The page is shorter where its resources take much memory.
+                Err(Error::TooMuchToRead) if shown > 1 => shown = shown.div_ceil(4),
+                resources => break resources?,
+            }
+        };
         resources.sort_by_cached_key(|resource| owners.iter().position(|owner| *owner == resource.id));
         Ok(resources)
     }

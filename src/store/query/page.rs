@@ -47,11 +47,16 @@ impl Directory<'_> {
     /// Reads a page without filter and order: the census tells where it begins.
     async fn page_of_all(self, search: &Search<'_>, start: usize) -> Result<Page, Error> {
         let mut found: Vec<Found> = Vec::new();
-        let mut total = 0;
+        let (mut total, mut is_cut) = (0, false);
         for (index, leg) in search.legs.iter().enumerate() {
             let wanted = search.query.count - found.len();
             // Asked even if the page is full: the type still counts in the total.
-            let (of_kind, page) = self.collection(leg.kind).page(start.saturating_sub(total), wanted).await?;
+            let from = start.saturating_sub(total);
+            let (of_kind, page) =
+                self.collection(leg.kind).page(from, if is_cut { 0 } else { wanted }).await?;
+            // A client continues after the resources that it was shown, so those of the next
+            // type must wait.
+            is_cut |= page.len() < wanted.min(of_kind.saturating_sub(from));
             total += of_kind;
             found.extend(page.into_iter().map(|resource| Found::by_id(index, resource)));
         }

@@ -1,12 +1,15 @@
 //! All resources of a type, in the order of their ids: whole, by place, or a stretch at
 //! a time.
 
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
+
 use crate::scim::error::Result as ScimResult;
 use crate::scim::query::Side;
 use crate::scim::resource::Resource;
 use crate::store::dynamo::item::read;
 use crate::store::error::Error;
-use crate::store::limits::{PAGES_OF_A_RANGE, PAGES_OF_A_STRETCH};
+use crate::store::limits::{MAX_FOUND_BYTES, MAX_PAGE_WEIGHT, PAGES_OF_A_RANGE, PAGES_OF_A_STRETCH};
 use crate::store::table::directory::Collection;
 use crate::store::table::resource_item::ResourceItem;
 
@@ -26,12 +29,18 @@ pub struct Stretch {
 impl Collection<'_> {
     /// Reads all resources and returns those to keep, in the order of their ids.
     pub(crate) async fn scan(self, keep: Keep<'_>) -> Result<Vec<Resource>, Error> {
-        let [a, b, c, d] = RANGES.map(|range| Box::pin(self.scan_range(range, keep)));
+        let room = AtomicUsize::new(MAX_FOUND_BYTES);
+        let [a, b, c, d] = RANGES.map(|range| Box::pin(self.scan_range(range, keep, &room)));
         let (a, b, c, d) = tokio::try_join!(a, b, c, d)?;
         Ok([a, b, c, d].into_iter().flatten().collect())
     }
 
-    async fn scan_range(self, (from, to): (&str, &str), keep: Keep<'_>) -> Result<Vec<Resource>, Error> {
+    async fn scan_range(
+        self,
+        (from, to): (&str, &str),
+        keep: Keep<'_>,
+        room: &AtomicUsize,
+    ) -> Result<Vec<Resource>, Error> {
         // Eventually consistent, here and below: a strong read would cost twice as much.
         let mut query = self.table().query(self.partition()).between(from, to);
         let mut kept = Vec::new();
@@ -41,6 +50,9 @@ impl Collection<'_> {
             for item in page {
                 let resource = read::<ResourceItem>(item)?.into_resource();
                 if keep(&resource)? {
+                    let weight = resource.weight();
+                    let left = |room: usize| room.checked_sub(weight);
+                    room.fetch_update(Relaxed, Relaxed, left).map_err(|_| Error::TooMuchToRead)?;
                     kept.push(resource);
                 }
             }
@@ -70,6 +82,7 @@ impl Collection<'_> {
             query = query.page_size(count + 1);
         }
         let mut resources: Vec<Resource> = Vec::new();
+        let mut weight = 0;
         let mut resume = from.to_owned();
         for _ in 0..PAGES_OF_A_STRETCH {
             let Some(page) = query.next_page().await? else {
@@ -82,11 +95,12 @@ impl Collection<'_> {
                     Err(_) if resume != from => return Ok(Stretch { resources, resume: Some(resume) }),
                     is_kept => is_kept?,
                 };
-                if is_kept && resources.len() == count {
+                if is_kept && (resources.len() == count || weight > MAX_PAGE_WEIGHT) {
                     return Ok(Stretch { resources, resume: Some(resume) });
                 }
                 resume.clone_from(&resource.id);
                 if is_kept {
+                    weight += resource.weight();
                     resources.push(resource);
                 }
             }
@@ -95,7 +109,8 @@ impl Collection<'_> {
         Ok(Stretch { resources, resume })
     }
 
-    /// Reads a page of all resources, and the number of all. `start` counts from 0.
+    /// Reads a page of all resources, and the number of all. `start` counts from 0. The page
+    /// is shorter than `count` at the end, and where its resources take much memory.
     pub(crate) async fn page(self, start: usize, count: usize) -> Result<(usize, Vec<Resource>), Error> {
         if start == 0 {
             let (census, first) =
@@ -116,7 +131,22 @@ impl Collection<'_> {
         }
         // DynamoDB refuses an empty key; `!` sorts before every digit.
         let from = if from.is_empty() { "!" } else { from };
-        let items = self.table().query(self.partition()).from(from).first(skip + count).await?;
-        items.into_iter().skip(skip).map(|item| Ok(read::<ResourceItem>(item)?.into_resource())).collect()
+        let mut query = self.table().query(self.partition()).from(from);
+        let mut resources: Vec<Resource> = Vec::new();
+        let (mut wanted, mut weight) = (skip + count, 0);
+        // Capacity is consumed by what DynamoDB reads, so no read is beyond the page.
+        while wanted > 0 && weight <= MAX_PAGE_WEIGHT {
+            query = query.page_size(wanted);
+            let Some(items) = query.next_page().await? else { break };
+            for item in items {
+                wanted -= 1;
+                if wanted < count && weight <= MAX_PAGE_WEIGHT {
+                    let resource = read::<ResourceItem>(item)?.into_resource();
+                    weight += resource.weight();
+                    resources.push(resource);
+                }
+            }
+        }
+        Ok(resources)
     }
 }

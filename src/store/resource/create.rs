@@ -43,6 +43,7 @@ impl Writer<'_> {
             last_modified: now,
             attributes,
             derived: None,
+            members: 0,
         };
         let mut new = ResourceItem::new(self.collection, new, &rows);
         let mut retry = table.retry();

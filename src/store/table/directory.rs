@@ -1,10 +1,13 @@
 //! Handles: the tenant is bound once, and then the resource type.
 
+use std::collections::BTreeSet;
+
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
 use crate::store::dynamo::client::Table;
-use crate::store::dynamo::item::{Key, read};
+use crate::store::dynamo::item::{Item, Key, read};
 use crate::store::error::Error;
+use crate::store::limits::{FIRST_KEYS, MAX_FOUND_BYTES};
 use crate::store::table::resource_item::{ResourceItem, is_id};
 use crate::store::table::write_context::{WriteContext, Writer};
 
@@ -79,13 +82,27 @@ impl<'a> Collection<'a> {
         self.table().get(self.key(id)).await?.map(read).transpose()
     }
 
-    /// Reads those of the resources that exist, in the order of their ids.
+    /// Reads those of the resources that exist, in the order of their ids. Fails with
+    /// `TooMuchToRead` if they take too much memory.
     pub async fn by_ids(self, ids: impl IntoIterator<Item = String>) -> Result<Vec<Resource>, Error> {
-        let keys: Vec<Key> = ids.into_iter().map(|id| self.key(&id)).collect();
-        let items = self.table().get_all(keys).await?.into_values();
-        let mut resources: Vec<Resource> = items
-            .map(|item| Ok(read::<ResourceItem>(item)?.into_resource()))
-            .collect::<Result<_, Error>>()?;
+        // BatchGetItem refuses a key that is named twice.
+        let keys: BTreeSet<Key> = ids.into_iter().map(|id| self.key(&id)).collect();
+        let keys: Vec<Key> = keys.into_iter().collect();
+        let mut resources: Vec<Resource> = Vec::new();
+        let mut weight = 0;
+        let take = |items: Vec<Item>| {
+            for item in items {
+                let resource = read::<ResourceItem>(item)?.into_resource();
+                weight += resource.weight();
+                resources.push(resource);
+            }
+            if weight > MAX_FOUND_BYTES {
+                return Err(Error::TooMuchToRead);
+            }
+            // As many as are expected to take a quarter of the room.
+            Ok(MAX_FOUND_BYTES / 4 / (weight / resources.len().max(1)).max(1))
+        };
+        self.table().get_in_turn(&keys, FIRST_KEYS, take).await?;
         resources.sort_unstable_by(|a, b| a.id.cmp(&b.id));
         Ok(resources)
     }

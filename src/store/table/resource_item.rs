@@ -46,7 +46,7 @@ pub(crate) struct ResourceItem {
 impl ResourceItem {
     /// Makes the item of a resource that does not exist yet.
     pub(crate) fn new(collection: Collection<'_>, resource: Resource, rows: &IndexRows) -> Self {
-        let Resource { id, version, created, last_modified, attributes, derived: _ } = resource;
+        let Resource { id, version, created, last_modified, attributes, derived: _, members: _ } = resource;
         Self {
             pk: collection.partition(),
             sk: id,
@@ -83,6 +83,7 @@ impl ResourceItem {
 
     pub(crate) fn into_resource(self) -> Resource {
         Resource {
+            members: self.visibility().members,
             id: self.sk,
             version: Version(self.version),
             created: self.created,

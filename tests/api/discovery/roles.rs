@@ -77,6 +77,74 @@ async fn roles_are_read_like_any_resource() {
     }
 }
 
+/// An HTTP API decodes the path once, a REST API passes it as sent, and clients send a `location`
+/// or encode an `id` themselves.
+#[tokio::test]
+async fn every_role_is_read_by_its_id_and_by_its_location() {
+    let directory = Directory::new().await;
+    let values = [
+        "simple",
+        "a/b",
+        "a!2Fb",
+        "a%2Fb",
+        "a%252Fb",
+        "100%",
+        "a?b",
+        "a#b",
+        "a b",
+        "a+b",
+        "cn=x,ou=y",
+        "ä€",
+        ".",
+        "..",
+        ".search",
+        "a\\b",
+        "a;b",
+        "http://example.com/x?y",
+    ];
+    let roles: Vec<Value> = values.iter().map(|value| json!({ "value": value })).collect();
+    directory
+        .set_definitions("demo", &json!({ "roles": roles, "entitlements": roles }).to_string())
+        .await
+        .unwrap();
+    let client = directory.client();
+    user(&client, "ann", &values).await;
+    for endpoint in ["Roles", "Entitlements", "OktaRoles", "OktaEntitlements"] {
+        let all = client.get(&format!("/{endpoint}")).await;
+        let all = all.body["Resources"].as_array().unwrap();
+        assert_eq!(all.len(), values.len());
+        for role in all {
+            let id = role["id"].as_str().unwrap();
+            let location = role["meta"]["location"].as_str().unwrap();
+            let location = location.strip_prefix("https://example.com/scim/v2").unwrap().to_owned();
+            let decoded = percent_encoding::percent_decode_str(&location).decode_utf8().unwrap().into_owned();
+            assert_eq!(decoded, format!("/{endpoint}/{id}"));
+            for path in [location, decoded] {
+                // Not `Client::get`, which takes the path apart at a question mark.
+                let event = |mut event: Value| {
+                    event["headers"] =
+                        json!({ "authorization": format!("Bearer {TOKEN}"), "host": "example.com" });
+                    event["isBase64Encoded"] = false.into();
+                    client.send(event)
+                };
+                let path = format!("/scim/v2{path}");
+                let http = event(json!({
+                    "version": "2.0", "rawPath": path, "requestContext": { "stage": "$default", "http": { "method": "GET" } },
+                }));
+                let rest = event(json!({
+                    "httpMethod": "GET", "path": path, "requestContext": { "stage": "prod", "httpMethod": "GET", "path": path },
+                }));
+                for answer in [http.await, rest.await] {
+                    assert_eq!(answer.body, *role, "{path}");
+                }
+            }
+            if endpoint == "Roles" {
+                assert_eq!(role["totalAssignmentsUsed"], 1, "{role}");
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn what_is_declared_is_advertised() {
     let (directory, client) = directory(UnknownRoles::Accept).await;
@@ -142,8 +210,12 @@ async fn the_users_who_have_a_role_are_counted_exactly() {
     let found = client.find("roles.value eq \"US_TEAM_LEAD\"").await;
     assert_eq!(
         (found.list("userName").as_str(), client.faults.calls().join(" ").as_str()),
-        ("bob", "Query BatchGetItem")
+        ("bob", "Query Query BatchGetItem")
     );
+    // More than have index rows of their own.
+    let more: Vec<String> = (0..40).map(|n| format!("other{n}")).chain(["US_team_lead".to_owned()]).collect();
+    user(&client, "max", &more.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    assert_eq!(used(&client).await, "41 0 0 2 2");
     check(&directory).await;
 }
 

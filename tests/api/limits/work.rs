@@ -40,6 +40,7 @@ fn resource(user: &Value) -> Resource {
         last_modified: jiff::Timestamp::UNIX_EPOCH,
         attributes: attributes(user),
         derived: None,
+        members: 0,
     }
 }
 

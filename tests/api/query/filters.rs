@@ -28,6 +28,7 @@ fn resource(id: &str, version: u64, last_modified: &str, attributes: Value) -> R
         last_modified: last_modified.parse().unwrap(),
         attributes,
         derived: None,
+        members: 0,
     }
 }
 

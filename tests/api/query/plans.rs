@@ -132,6 +132,7 @@ fn resource(shown: &Value) -> Resource {
         last_modified: meta("lastModified").parse().unwrap(),
         attributes,
         derived: None,
+        members: 0,
     }
 }
 
