@@ -7,6 +7,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::App;
@@ -41,6 +42,9 @@ pub(super) struct RequestContext<'a> {
     pub(super) base: &'a str,
     pub(super) now: Timestamp,
     pub(super) started: Instant,
+    /// The users who have more roles, or entitlements, than are indexed. A request asks for
+    /// those of one of the two.
+    pub(super) of_many: &'a OnceCell<Vec<Resource>>,
     /// True for an operation of a bulk request, whose answer shows no resource.
     pub(super) in_bulk: bool,
 }

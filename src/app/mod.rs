@@ -26,6 +26,7 @@ use std::sync::atomic::Ordering;
 
 use http::{HeaderName, Method, header};
 use jiff::Unit;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use self::context::RequestContext;
@@ -145,6 +146,7 @@ impl App {
             base: &base,
             now,
             started,
+            of_many: &OnceCell::new(),
             in_bulk: false,
         };
         // Not before the tenant is known: its definitions may add endpoints.

@@ -81,7 +81,14 @@ impl RequestContext<'_> {
             && kind.schema.attribute(USED).is_some()
         {
             let path = AttrPath { schema: None, attr: attribute.to_owned(), sub: Some("value".to_owned()) };
-            let used = self.collection(user).count_holders(&path, &values).await?;
+            let users = self.collection(user);
+            // Read once: each role of a page would read the same users.
+            let many = match self.of_many.get_or_try_init(|| Box::pin(users.of_many(&path))).await {
+                // The number is left out rather than the answer.
+                Err(StoreError::TooMuchToRead) => return Ok(resource),
+                many => many?,
+            };
+            let used = users.count_holders(&path, &values, many).await?;
             resource.attributes.insert(USED.to_owned(), used.into());
         }
         Ok(resource)

@@ -131,6 +131,9 @@ pub struct ResourceType {
     pub unique: Vec<AttrPath>,
     /// The attributes by which `eq` finds resources without reading all of them.
     pub look_up: Vec<AttrPath>,
+    /// The attributes that are looked up, too, and of which a resource may have so many
+    /// values that not every value is in an index.
+    pub look_up_many: Vec<AttrPath>,
     /// The attribute whose elements are stored apart from the resource, each a reference
     /// to another resource: `members` of a group.
     pub members: Option<String>,
@@ -201,6 +204,12 @@ impl ResourceType {
             .iter()
             .map(|extension| extension.schema.as_ref())
             .find(|schema| schema.id.eq_ignore_ascii_case(urn))
+    }
+
+    /// Returns the attributes by which `eq` finds resources: unique ones and those that are
+    /// looked up.
+    pub fn index_paths(&self) -> impl Iterator<Item = &AttrPath> {
+        self.unique.iter().chain(&self.look_up).chain(&self.look_up_many)
     }
 
     /// Returns true for the attribute `members`.

@@ -131,7 +131,7 @@ impl From<Error> for ScimError {
                 "the resource has {bytes} bytes, the limit is {MAX_RESOURCE_BYTES}: send fewer or shorter values"
             )),
             Error::TooManyValues { values } => ErrorKind::InvalidValue.with(format!(
-                "the resource has {values} indexed values, the limit is {MAX_INDEX_ROWS}: remove some emails, roles or entitlements"
+                "the resource has {values} indexed values, the limit is {MAX_INDEX_ROWS}: remove some emails"
             )),
             Error::TooManyMoves { moves } => ErrorKind::InvalidValue.with(format!(
                 "the change adds and removes {moves} indexed values, the limit is {MAX_INDEX_ROWS}: send several requests"

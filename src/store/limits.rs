@@ -16,6 +16,11 @@ pub(crate) const MAX_ACTIONS: usize = 100;
 /// remove: a transaction holds 100 actions, and up to four of them are not rows.
 pub(crate) const MAX_INDEX_ROWS: usize = 96;
 
+/// Look-up rows for the values of roles, entitlements and the like, all attributes of a
+/// resource together. A change that exchanges all of them leaves a third of the moves for
+/// the other attributes. With more values, one row leads to the resource.
+pub(crate) const MAX_MANY_ROWS: usize = 32;
+
 /// Keys of one `BatchGetItem`.
 pub(crate) const MAX_KEYS: usize = 100;
 

@@ -98,6 +98,9 @@ pub(crate) struct Declaration {
     pub(crate) unique: Vec<String>,
     #[serde(default)]
     pub(crate) look_up: Vec<String>,
+    /// As `look_up`, for attributes of which a resource may have many values.
+    #[serde(default)]
+    pub(crate) look_up_many: Vec<String>,
     pub(crate) members: Option<String>,
     pub(crate) member_of: Option<String>,
 }

@@ -177,6 +177,7 @@ fn declare(declarations: &mut Vec<Declaration>, more: &Declaration) -> Result<()
     existing.schema_extensions.extend(more.schema_extensions.iter().cloned());
     existing.unique.extend(more.unique.iter().cloned());
     existing.look_up.extend(more.look_up.iter().cloned());
+    existing.look_up_many.extend(more.look_up_many.iter().cloned());
     Ok(())
 }
 
@@ -223,6 +224,7 @@ impl Declaration {
             extensions: Vec::new(),
             unique: Vec::new(),
             look_up: Vec::new(),
+            look_up_many: Vec::new(),
             members: self.members,
             member_of: self.member_of,
             is_declared: false,
@@ -249,6 +251,8 @@ impl Declaration {
         }
         kind.look_up = kind.indexed(&self.look_up)?;
         kind.look_up.retain(|path| !kind.unique.contains(path));
+        kind.look_up_many = kind.indexed(&self.look_up_many)?;
+        kind.look_up_many.retain(|path| !kind.unique.contains(path) && !kind.look_up.contains(path));
         Ok(kind)
     }
 }

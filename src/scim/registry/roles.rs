@@ -181,6 +181,7 @@ impl Assignables {
                 extensions: Vec::new(),
                 unique: Vec::new(),
                 look_up: Vec::new(),
+                look_up_many: Vec::new(),
                 members: None,
                 member_of: None,
                 is_declared: true,

@@ -2,7 +2,9 @@
 //! was concluded from are still the same, so a repair never races with a request.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use crate::scim::schema::ResourceType;
 use crate::store::admin::check::Expected;
 use crate::store::admin::snapshot::{CheckedResource, Snapshot};
 use crate::store::dynamo::expression::Expression;
@@ -92,12 +94,13 @@ impl Repair<'_> {
         checked: &mut BTreeSet<Key>,
     ) -> Option<Action> {
         // The owner of a unique row is in it, that of a look-up row at the end of its key.
-        let owner = is.and_then(|owner| owner.as_deref().or_else(|| Some(key.sk.rsplit_once('#')?.1)));
+        let of_key = || key.sk.rsplit('#').next();
+        let owner = is.and_then(|owner| owner.as_deref().or_else(of_key));
         let owner = owner.filter(|owner| !owner.is_empty())?;
-        let kind = self.expected.kinds.iter().find(|kind| {
-            let mut paths = kind.unique.iter().chain(&kind.look_up);
-            paths.any(|path| self.directory.collection(kind).values_partition(path) == key.pk)
-        })?;
+        let has_row = |kind: &&Arc<ResourceType>| {
+            self.directory.collection(kind).row_partitions().any(|partition| partition == key.pk)
+        };
+        let kind = self.expected.kinds.iter().find(has_row)?;
         let resource = self.directory.collection(kind).key(owner);
         let seen = self.seen.resource(&kind.name, owner);
         checked.insert(resource.clone()).then(|| check_unchanged(resource, seen.map(|seen| seen.version)))

@@ -26,10 +26,7 @@ pub(crate) struct Partitions<'a> {
 
 impl<'a> Partitions<'a> {
     pub(crate) fn of(directory: Directory<'a>, kinds: &'a [Arc<ResourceType>]) -> Self {
-        let values = kinds.iter().flat_map(|kind| {
-            let paths = kind.unique.iter().chain(&kind.look_up);
-            paths.map(|path| directory.collection(kind).values_partition(path))
-        });
+        let values = kinds.iter().flat_map(|kind| directory.collection(kind).row_partitions());
         let groups = kinds.iter().map(AsRef::as_ref).filter(|kind: &&ResourceType| kind.members.is_some());
         Self {
             directory,

@@ -143,7 +143,7 @@ impl Directory<'_> {
             // Without a filter, only an order needs every resource.
             Err(Error::TooMuchToRead) if leg.matcher.is_none() => Err(Error::TooManyToSort),
             Err(Error::TooMuchToRead) => {
-                let paths = leg.kind.unique.iter().chain(&leg.kind.look_up);
+                let paths = leg.kind.index_paths();
                 // A page by cursor is a part of a scan, unless the order or the members need all.
                 let by_cursor = leg.order.is_none() && leg.scope == MemberScope::Nothing;
                 Err(Error::TooMuchToFilter {

@@ -10,6 +10,7 @@ use crate::store::dynamo::item::Key;
 use crate::store::error::Error;
 use crate::store::limits::MAX_HITS;
 use crate::store::table::directory::Collection;
+use crate::store::table::index_rows::texts;
 use crate::store::table::resource_item::hour;
 
 impl Collection<'_> {
@@ -25,10 +26,25 @@ impl Collection<'_> {
     /// Reads the resources that may have a look-up value, in the order of their ids.
     pub(crate) async fn look_up(self, path: &AttrPath, value: &str) -> Result<Vec<Resource>, Error> {
         let Key { pk, sk } = self.look_up_key(path, value);
-        let rows = self.table().query(pk).consistent().beginning(sk.as_str()).texts("sk", MAX_HITS).await?;
+        let rows = self.table().query(pk).consistent().beginning(sk.as_str()).texts("sk", MAX_HITS);
+        let (rows, many) = tokio::try_join!(Box::pin(rows), Box::pin(self.ids_of_many(path)))?;
         // The row of a longer value that has a `#` at this place leaves a text that is no id, and
         // finds nothing.
-        self.by_ids(rows.iter().filter_map(|row| row.strip_prefix(&sk).map(str::to_owned))).await
+        let ids = rows.iter().filter_map(|row| row.strip_prefix(&sk).map(str::to_owned));
+        self.by_ids(ids.chain(many)).await
+    }
+
+    /// Reads the ids of the resources that have more values of an attribute than rows.
+    async fn ids_of_many(self, path: &AttrPath) -> Result<Vec<String>, Error> {
+        if !self.kind.look_up_many.contains(path) {
+            return Ok(Vec::new());
+        }
+        self.table().query(self.many_partition(path)).consistent().texts("sk", MAX_HITS).await
+    }
+
+    /// Reads the resources that have more values of an attribute than rows.
+    pub async fn of_many(self, path: &AttrPath) -> Result<Vec<Resource>, Error> {
+        self.by_ids(self.ids_of_many(path).await?).await
     }
 
     /// Reads the resources whose value of a unique attribute begins with this folded text.
@@ -72,15 +88,26 @@ impl Collection<'_> {
     }
 
     /// Counts the resources that have any of these values of a look-up attribute. The rows
-    /// are written with the resources, so the number is exact.
-    pub async fn count_holders(self, path: &AttrPath, values: &[String]) -> Result<usize, Error> {
-        let mut holders = HashSet::new();
-        for value in values {
-            let Key { pk, sk } = self.look_up_key(path, value);
-            let rows = self.table().query(pk).consistent().beginning(sk.as_str());
+    /// are written with the resources, so the number is exact. `many` are the resources
+    /// that have more values than rows.
+    pub async fn count_holders(
+        self,
+        path: &AttrPath,
+        values: &[String],
+        many: &[Resource],
+    ) -> Result<usize, Error> {
+        let keys: HashSet<Key> = values.iter().map(|value| self.look_up_key(path, value)).collect();
+        let has_any = |resource: &&Resource| {
+            let mut texts = texts(self.kind, path, &resource.attributes);
+            texts.any(|text| keys.contains(&self.look_up_key(path, text)))
+        };
+        let mut holders: HashSet<String> =
+            many.iter().filter(has_any).map(|resource| resource.id.clone()).collect();
+        for Key { pk, sk } in &keys {
+            let rows = self.table().query(pk.as_str()).consistent().beginning(sk.as_str());
             let rows = rows.first_texts("sk", usize::MAX).await?;
             // An id has no `#`, but a longer value may have one.
-            let ids = rows.iter().filter_map(|row| row.strip_prefix(&sk)).filter(|id| !id.contains('#'));
+            let ids = rows.iter().filter_map(|row| row.strip_prefix(sk)).filter(|id| !id.contains('#'));
             holders.extend(ids.map(str::to_owned));
         }
         Ok(holders.len())

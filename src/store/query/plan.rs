@@ -20,7 +20,7 @@ pub enum Plan<'a> {
     Id(&'a str),
     /// A value of one of `kind.unique`.
     Unique(&'a AttrPath, &'a str),
-    /// A value of one of `kind.look_up`.
+    /// A value of one of `kind.look_up` or `kind.look_up_many`.
     LookUp(&'a AttrPath, &'a str),
     /// The groups that have a member of this id.
     Member(&'a str),
@@ -133,7 +133,7 @@ fn comparison<'a>(kind: &'a ResourceType, place: Place<'a>, op: CompareOp, value
     let is_common = |name: &str| place.extension.is_none() && place.attribute.name == name;
     let is_here = |path: &&AttrPath| attribute(kind, path).is_some_and(|indexed| is_same(&indexed, &place));
     let unique = || kind.unique.iter().find(is_here);
-    let look_up = || kind.look_up.iter().find(is_here);
+    let look_up = || kind.look_up.iter().chain(&kind.look_up_many).find(is_here);
     match op {
         CompareOp::Eq if is_common("id") => Plan::Id(value),
         CompareOp::Eq if kind.is_members(place.attribute) => membership(place, value, Plan::Member),

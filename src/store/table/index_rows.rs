@@ -1,5 +1,6 @@
 //! The rows that a resource has besides its own item: one for each unique value and
-//! each value that it is looked up by.
+//! each value that it is looked up by; for an attribute of many values, one for all of
+//! them together.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +15,7 @@ use crate::store::dynamo::expression::Expression;
 use crate::store::dynamo::item::{Key, text};
 use crate::store::dynamo::transaction::{Action, Failure};
 use crate::store::error::Error;
-use crate::store::limits::MAX_INDEX_ROWS;
+use crate::store::limits::{MAX_INDEX_ROWS, MAX_MANY_ROWS};
 use crate::store::table::directory::Collection;
 use crate::store::table::resource_item::{ResourceItem, check_size};
 
@@ -58,6 +59,8 @@ impl NewAttributes {
 }
 
 impl IndexRows {
+    /// Returns the rows of a resource. They follow from its attributes alone, so that the
+    /// rows to remove are known without a read.
     pub(crate) fn of(collection: Collection<'_>, id: &str, attributes: &Attributes) -> Self {
         let kind = collection.kind;
         let mut rows = Self::default();
@@ -65,11 +68,22 @@ impl IndexRows {
             let keys = texts(kind, path, attributes).map(|value| (collection.unique_key(path, value), place));
             rows.unique.extend(keys);
         }
+        let keys = |path: &AttrPath| -> BTreeSet<Key> {
+            let keys = texts(kind, path, attributes).map(|value| collection.look_up_key(path, value));
+            keys.map(|Key { pk, sk }| Key { pk, sk: sk + id }).collect()
+        };
         for path in &kind.look_up {
-            rows.look_up.extend(texts(kind, path, attributes).map(|value| {
-                let Key { pk, sk } = collection.look_up_key(path, value);
-                Key { pk, sk: sk + id }
-            }));
+            rows.look_up.extend(keys(path));
+        }
+        let mut room = MAX_MANY_ROWS.min(MAX_INDEX_ROWS.saturating_sub(rows.len()));
+        for path in &kind.look_up_many {
+            let mut keys = keys(path);
+            if keys.len() > room {
+                // A look-up of any value reads the resources of this partition as well.
+                keys = BTreeSet::from([Key { pk: collection.many_partition(path), sk: id.to_owned() }]);
+            }
+            room = room.saturating_sub(keys.len());
+            rows.look_up.extend(keys);
         }
         rows
     }
@@ -185,7 +199,7 @@ pub(crate) fn not_owned(failure: &Failure) -> Error {
 }
 
 /// Returns the non-empty strings at a path. DynamoDB accepts no empty key.
-fn texts<'a>(
+pub(crate) fn texts<'a>(
     kind: &ResourceType,
     path: &AttrPath,
     attributes: &'a Attributes,

@@ -7,6 +7,7 @@
 //! | resource | `<t>#<Type>` | `<id>` |
 //! | unique value | `<t>#<Type>.<attribute>` | folded value |
 //! | look-up value | `<t>#<Type>.<attribute>` | folded value, `#`, id |
+//! | many look-up values | `<t>#<Type>.<attribute>#many` | id |
 //! | census | `<t>#census#<Type>` | `00`..`3f` |
 //! | membership | `<t>#<Type>#<id>` | `<member's id>` |
 //! | nesting of groups | `<t>#nesting` | `!` |
@@ -166,6 +167,20 @@ impl Collection<'_> {
         self.directory.partition(format_args!("{}.{path}", self.kind.name))
     }
 
+    /// Returns the partition of the resources whose values of an attribute are too many for
+    /// rows of their own. No key of a value can be in it.
+    pub(crate) fn many_partition(self, path: &AttrPath) -> String {
+        format!("{}#many", self.values_partition(path))
+    }
+
+    /// Returns every partition of rows.
+    #[cfg(feature = "cli")]
+    pub(crate) fn row_partitions(self) -> impl Iterator<Item = String> {
+        let kind = self.kind;
+        let many = kind.look_up_many.iter().map(move |path| self.many_partition(path));
+        kind.index_paths().map(move |path| self.values_partition(path)).chain(many)
+    }
+
     pub(crate) fn unique_key(self, path: &AttrPath, value: &str) -> Key {
         Key { pk: self.values_partition(path), sk: value_key(self.kind, path, value) }
     }
@@ -190,7 +205,7 @@ pub fn check_type_names(definitions: &Definitions) -> Result<(), Unsound> {
 
 /// Returns true if values of the top-level attribute of this name have index rows.
 pub(crate) fn has_rows(kind: &ResourceType, name: &str) -> bool {
-    kind.unique.iter().chain(&kind.look_up).any(|path| path.schema.is_none() && path.attr == name)
+    kind.index_paths().any(|path| path.schema.is_none() && path.attr == name)
 }
 
 fn value_key(kind: &ResourceType, path: &AttrPath, value: &str) -> String {

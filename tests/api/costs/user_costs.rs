@@ -152,7 +152,7 @@ async fn an_operation_costs_the_same_in_a_directory_of_any_size() {
     last page                          200    0 write  55.5 read  102 x Query
     beyond the end                     200    0 write     1 read  Query
     first page by cursor               200    0 write  55.5 read  102 x Query
-    first page in another order        200    0 write 152.5 read  Query Query BatchGetItem 100 x Query
+    first page in another order        200    0 write 152.5 read  Query Query BatchGetItem BatchGetItem 100 x Query
     count 0                            200    0 write     1 read  Query
     ");
     let large = large.await.unwrap();
@@ -166,7 +166,7 @@ async fn an_operation_costs_the_same_in_a_directory_of_any_size() {
     last page                          200    0 write  57.5 read  102 x Query
     beyond the end                     200    0 write     3 read  Query
     first page by cursor               200    0 write  57.5 read  102 x Query
-    first page in another order        200    0 write 154.5 read  Query Query BatchGetItem 100 x Query
+    first page in another order        200    0 write 154.5 read  Query Query BatchGetItem BatchGetItem 100 x Query
     count 0                            200    0 write     3 read  Query
     ");
 }

@@ -210,7 +210,7 @@ async fn the_users_who_have_a_role_are_counted_exactly() {
     let found = client.find("roles.value eq \"US_TEAM_LEAD\"").await;
     assert_eq!(
         (found.list("userName").as_str(), client.faults.calls().join(" ").as_str()),
-        ("bob", "Query Query BatchGetItem")
+        ("bob", "Query Query BatchGetItem Query")
     );
     // More than have index rows of their own.
     let more: Vec<String> = (0..40).map(|n| format!("other{n}")).chain(["US_team_lead".to_owned()]).collect();

@@ -2,6 +2,8 @@
 
 mod answer_size;
 mod indexed_values;
+mod many_values;
+mod memory;
 mod requests;
 mod resource_size;
 mod work;

@@ -15,6 +15,8 @@ struct Spoiled {
     directory: Directory,
     bo: String,
     ann: String,
+    /// A user with more roles than have rows of their own.
+    many: String,
     /// A group whose members are Bo and Ann.
     crew: String,
     /// A group whose member is the crew.
@@ -28,13 +30,16 @@ impl Spoiled {
         let user = r#"{"userName":"Bo","externalId":"X","emails":[{"value":"bo@example.com"}]}"#;
         let bo = client.post("/Users", user).await.id().to_owned();
         let ann = client.post("/Users", r#"{"userName":"ann"}"#).await.id().to_owned();
+        let roles: Vec<Value> = (0..33).map(|n| json!({ "value": format!("r{n}") })).collect();
+        let many = json!({ "userName": "many", "roles": roles }).to_string();
+        let many = client.post("/Users", &many).await.id().to_owned();
         let group = |name: &str, members: &[&str]| {
             let members: Vec<Value> = members.iter().map(|id| json!({ "value": id })).collect();
             json!({ "displayName": name, "members": members }).to_string()
         };
         let crew = client.post("/Groups", &group("Crew", &[&bo, &ann])).await.id().to_owned();
         let all = client.post("/Groups", &group("All", &[&crew])).await.id().to_owned();
-        Self { directory, bo, ann, crew, all }
+        Self { directory, bo, ann, many, crew, all }
     }
 
     async fn put(&self, item: Value) {
@@ -47,7 +52,8 @@ impl Spoiled {
         let delete = self.directory.dynamodb().delete_item().table_name(self.directory.table());
         let key =
             delete.key("pk", AttributeValue::S(pk.to_owned())).key("sk", AttributeValue::S(sk.to_owned()));
-        assert!(key.return_values("ALL_OLD".into()).send().await.unwrap().attributes.is_some());
+        let deleted = key.return_values("ALL_OLD".into()).send().await.unwrap().attributes;
+        assert!(deleted.is_some(), "{pk} {sk}");
     }
 
     async fn set(&self, pk: &str, sk: &str, name: &str, value: Value) {
@@ -129,10 +135,18 @@ async fn each_kind_of_inconsistency_is_found_and_repaired() {
             => [format!("demo#User.emails x@y#{} belongs to no resource that has that value", t.bo)],
         |t| t.put(json!({ "pk": "demo#User.emails", "sk": "x@y" })).await
             => ["demo#User.emails x@y belongs to no resource that has that value"],
+        |t| t.delete("demo#User.roles#many", &t.many).await
+            => [format!("demo#User.roles#many {0} of {0} is missing", t.many)],
+        |t| t.put(json!({ "pk": "demo#User.roles#many", "sk": t.bo })).await
+            => [format!("demo#User.roles#many {} belongs to no resource that has that value", t.bo)],
+        |t| t.put(json!({ "pk": "demo#User.roles#many", "sk": none })).await
+            => [format!("demo#User.roles#many {none} belongs to no resource that has that value")],
+        |t| t.put(json!({ "pk": "demo#User.roles", "sk": format!("r0#{}", t.many) })).await
+            => [format!("demo#User.roles r0#{} belongs to no resource that has that value", t.many)],
         |t| t.set("demo#User", &t.bo, "index_digest", json!("0")).await
             => [format!("demo#User {} has the digest of other rows", t.bo)],
         |t| t.set("demo#census#User", "00", "c00", json!(7)).await
-            => ["the census of User counts 7 in 00 c00, the real number is 2"],
+            => ["the census of User counts 7 in 00 c00, the real number is 3"],
         |t| t.set("demo#census#User", "00", "c01", json!(1)).await
             => ["the census of User counts 1 in 00 c01, the real number is 0"],
         |t| t.delete("demo#census#Group", "00").await

@@ -2,7 +2,7 @@
 //! The keys are built here a second time, from the documentation of the key design and not from its
 //! code.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
@@ -20,15 +20,12 @@ type Items = BTreeMap<Key, Item>;
 /// The attributes that a resource has rows for: attribute, sub-attribute, and true if case counts.
 type Rows = [(&'static str, Option<&'static str>, bool)];
 
-const USER: (&Rows, &Rows) = (
-    &[("userName", None, false)],
-    &[
-        ("externalId", None, true),
-        ("emails", Some("value"), false),
-        ("roles", Some("value"), false),
-        ("entitlements", Some("value"), false),
-    ],
-);
+const USER: (&Rows, &Rows) =
+    (&[("userName", None, false)], &[("externalId", None, true), ("emails", Some("value"), false)]);
+
+/// The attributes of a user that share 32 rows, or what the others leave of 96. One that does not
+/// fit has one row for all of its values.
+const MANY: &Rows = &[("roles", Some("value"), false), ("entitlements", Some("value"), false)];
 const GROUP: (&Rows, &Rows) = (&[("displayName", None, false)], &[("externalId", None, true)]);
 
 /// The rows of groups in a tenant where groups may share a name.
@@ -274,6 +271,19 @@ fn rows(pk: &str, id: &str, item: &Item, policy: &Policy) -> BTreeMap<Key, Optio
     for (attribute, sub, exact) in look_up {
         for value in values(&resource, attribute, *sub) {
             rows.insert((format!("{pk}.{attribute}"), format!("{}#{id}", value_key(value, *exact))), None);
+        }
+    }
+    let mut room = 32.min(96_usize.saturating_sub(rows.len()));
+    for (attribute, sub, exact) in MANY.iter().filter(|_| pk.ends_with("#User")) {
+        let values = values(&resource, attribute, *sub).into_iter();
+        let values: BTreeSet<String> = values.map(|value| value_key(value, *exact)).collect();
+        if values.len() > room {
+            rows.insert((format!("{pk}.{attribute}#many"), id.to_owned()), None);
+            room = room.saturating_sub(1);
+        } else {
+            room -= values.len();
+            let key = |value: String| (format!("{pk}.{attribute}"), format!("{value}#{id}"));
+            rows.extend(values.into_iter().map(|value| (key(value), None)));
         }
     }
     rows

@@ -15,13 +15,29 @@ pub(crate) enum Act {
     Deactivate,
     AddTitle,
     AddEmail,
+    /// More than have rows of their own.
+    AddRoles,
+    RemoveRoles,
     Rename,
     Delete,
 }
 
 /// Every way to write a user.
-pub(crate) const ACTS: [Act; 7] =
-    [Act::Create, Act::Replace, Act::Deactivate, Act::AddTitle, Act::AddEmail, Act::Rename, Act::Delete];
+pub(crate) const ACTS: [Act; 9] = [
+    Act::Create,
+    Act::Replace,
+    Act::Deactivate,
+    Act::AddTitle,
+    Act::AddEmail,
+    Act::AddRoles,
+    Act::RemoveRoles,
+    Act::Rename,
+    Act::Delete,
+];
+
+fn roles(count: usize) -> Vec<Value> {
+    (0..count).map(|n| json!({ "value": format!("role{n}") })).collect()
+}
 
 impl Act {
     /// Begins the request on the user `name`, which [`Act::prepare`] has left at `path`.
@@ -44,6 +60,8 @@ impl Act {
             Self::AddEmail => {
                 change(json!({ "op": "add", "path": "emails", "value": [{ "value": "second" }] }))
             }
+            Self::AddRoles => change(json!({ "op": "add", "path": "roles", "value": roles(33) })),
+            Self::RemoveRoles => change(json!({ "op": "replace", "path": "roles", "value": roles(32) })),
             Self::Rename => client.request("PUT", path).body(&user(&format!("{name}-renamed"))),
             Self::Delete => client.request("DELETE", path),
         }
@@ -55,6 +73,10 @@ impl Act {
         client.get("/ServiceProviderConfig").await;
         let path = match self {
             Self::Create => "/Users".to_owned(),
+            Self::RemoveRoles => {
+                let roles = format!(r#"{{"roles":{},"#, Value::from(roles(33)));
+                client.create(&user(name).replacen('{', &roles, 1)).await.path()
+            }
             _ => client.create(&user(name)).await.path(),
         };
         client.faults.forget();
@@ -64,7 +86,12 @@ impl Act {
     /// Returns the call to DynamoDB that writes.
     pub(crate) fn write(self) -> &'static str {
         match self {
-            Self::Create | Self::AddEmail | Self::Rename | Self::Delete => "TransactWriteItems",
+            Self::Create
+            | Self::AddEmail
+            | Self::AddRoles
+            | Self::RemoveRoles
+            | Self::Rename
+            | Self::Delete => "TransactWriteItems",
             Self::Replace | Self::Deactivate | Self::AddTitle => "UpdateItem",
         }
     }
