@@ -73,7 +73,8 @@ impl RequestContext<'_> {
         let registry = &self.tenant.registry;
         let assigned = self.declared(kind).map(|declared| declared.assignable);
         let parts = assigned.and_then(|assigned| {
-            let values = registry.assignables(assigned)?.granted_by(&resource.id);
+            let value = resource.attributes.get("value")?.as_str()?;
+            let values = registry.assignables(assigned)?.granted_by(value);
             Some((assigned.attribute(), registry.resource_type("User")?, values))
         });
         if let Some((attribute, user, values)) = parts

@@ -188,7 +188,7 @@ impl Assignables {
                 common: Arc::clone(common),
             };
             let resources = self.all.values().map(|assignable| Resource {
-                id: assignable.value.clone(),
+                id: id_of(&assignable.value),
                 version: Version::FIRST,
                 created: Timestamp::UNIX_EPOCH,
                 last_modified: Timestamp::UNIX_EPOCH,
@@ -286,6 +286,32 @@ impl Declared {
     }
 }
 
+/// Returns the id of a value: the value itself, in which `/`, `%` and `?` are escaped as `!2F`,
+/// `!25` and `!3F`.
+///
+/// An HTTP API of API Gateway decodes the path before it passes it on, so that no encoding of
+/// these in a URL arrives. A `!` that looks like an escape is one too, which keeps the ids of
+/// different values apart.
+fn id_of(value: &str) -> String {
+    // Clients resolve segments of dots (RFC 3986 s5.2.4), and `.search` is an endpoint.
+    let is_name = [".", ".."].contains(&value) || value.eq_ignore_ascii_case(".search");
+    let is_hex = |byte: &u8| byte.is_ascii_digit() || (b'A'..=b'F').contains(byte);
+    let mut id = String::with_capacity(value.len());
+    for (at, c) in value.char_indices() {
+        let looks_escaped =
+            || value.as_bytes().get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(is_hex));
+        match c {
+            '/' => id.push_str("!2F"),
+            '%' => id.push_str("!25"),
+            '?' => id.push_str("!3F"),
+            '!' if looks_escaped() => id.push_str("!21"),
+            '.' if at == 0 && is_name => id.push_str("!2E"),
+            c => id.push(c),
+        }
+    }
+    id
+}
+
 /// Returns the schemas of declared types.
 pub(crate) fn schemas(declared: &[Declared]) -> impl Iterator<Item = Arc<Schema>> {
     declared.iter().map(|declared| Arc::clone(&declared.kind.schema))
@@ -299,4 +325,59 @@ fn elements<'a>(attributes: &'a Attributes, name: &str) -> &'a [Value] {
 fn with_values(value: Value) -> Attributes {
     let Value::Object(members) = value else { return Map::new() };
     members.into_iter().filter(|(_, value)| !value.is_null() && *value != json!([])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use percent_encoding::percent_decode_str;
+
+    use super::id_of;
+
+    #[test]
+    fn an_id_is_the_value_where_a_path_can_carry_it() {
+        for value in
+            ["admin", "US_TEAM-lead.1~x", "On call #1", "cn=admins,ou=x", "a!b", "a!2", "!2f", "ä!", "..."]
+        {
+            assert_eq!(id_of(value), value);
+        }
+    }
+
+    #[test]
+    fn ids_survive_being_decoded_and_are_different() {
+        let values = [
+            "a/b",
+            "a!2Fb",
+            "a!212Fb",
+            "a%2Fb",
+            "a%",
+            "100%",
+            "%25",
+            "%",
+            "!25",
+            "?",
+            "a?b=c",
+            "!3F",
+            ".",
+            "..",
+            "!2E",
+            "!2E.",
+            ".search",
+            ".Search",
+            "/",
+            "//",
+            "http://example.com/a?b#c",
+        ];
+        let mut ids: Vec<String> = values.iter().map(|value| id_of(value)).collect();
+        for id in &ids {
+            assert!(!id.contains(['/', '%', '?']) && !id.starts_with('.'), "{id}");
+            assert_eq!(percent_decode_str(id).decode_utf8().unwrap(), id.as_str());
+            // Every escape can be reversed.
+            assert!(
+                values.contains(&percent_decode_str(&id.replace('!', "%")).decode_utf8().unwrap().as_ref())
+            );
+        }
+        ids.sort();
+        ids.dedup();
+        assert_eq!(ids.len(), values.len());
+    }
 }
