@@ -6,14 +6,19 @@ use std::panic::AssertUnwindSafe;
 
 use bolero::check;
 use scim_lambda::lambda::Event;
+use scim_lambda::scim::bulk::Bulk;
 use scim_lambda::scim::decode::Reader;
+use scim_lambda::scim::etag::{self, Etag, Precondition, Version};
 use scim_lambda::scim::filter::Filter;
 use scim_lambda::scim::filter::evaluate::Matcher;
+use scim_lambda::scim::json;
 use scim_lambda::scim::patch::Patch;
 use scim_lambda::scim::patch::path::Path;
 use scim_lambda::scim::policy::{Interpretation, Policy};
 use scim_lambda::scim::quirks::Leeway;
 use scim_lambda::scim::registry::Registry;
+use scim_lambda::scim::registry::custom::Definitions;
+use scim_lambda::scim::resource::Resource;
 use scim_lambda::scim::work::Work;
 use serde_json::{Map, Value, json};
 use tokio::runtime::Runtime;
@@ -214,11 +219,28 @@ fn body(bytes: &[u8]) -> String {
 fn filters() {
     let registry = Registry::new(&Policy::default());
     let kind = registry.resource_type("User").unwrap();
+    let time = "2026-01-31T09:00:00Z".parse().unwrap();
+    let user = json!({
+        "userName": "bj", "active": true, "name": { "givenName": "Barbara" },
+        "emails": [{ "value": "bj", "type": "work", "primary": true }, { "value": "other" }],
+        "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User": { "manager": { "value": "ann" } },
+    });
+    let user = Resource {
+        id: "id".to_owned(),
+        version: Version::FIRST,
+        created: time,
+        last_modified: time,
+        attributes: user.as_object().unwrap().clone(),
+        derived: None,
+        members: 0,
+    };
     check!().with_iterations(5_000).with_type::<Vec<u8>>().for_each(|bytes| {
         for text in [text(bytes), String::from_utf8_lossy(bytes).into_owned()] {
             if let Ok(filter) = text.parse::<Filter>() {
                 assert_eq!(filter.to_string().parse(), Ok(filter.clone()));
-                drop(Matcher::new(&filter, kind));
+                if let Ok(matcher) = Matcher::new(&filter, kind) {
+                    assert!(matcher.matches(&user, &Work::default()).is_ok());
+                }
             }
         }
     });
@@ -242,6 +264,81 @@ fn paths() {
                 }
             }
         }
+    });
+}
+
+/// Returns true if a value holds no `null`, `[]` or `{}`, which attributes never do.
+fn is_storable(value: &Value) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Array(elements) => !elements.is_empty() && elements.iter().all(is_storable),
+        Value::Object(members) => !members.is_empty() && members.values().all(is_storable),
+        _ => true,
+    }
+}
+
+#[test]
+fn patches() {
+    let registry = Registry::new(&Policy::default());
+    let kind = registry.resource_type("User").unwrap();
+    let reader = Reader::new(kind, Leeway::default());
+    let user =
+        json!({ "userName": "bj", "emails": [{ "value": "bj", "type": "work" }, { "value": "other" }] });
+    let user = user.as_object().unwrap();
+    check!().with_iterations(2_000).with_type::<Vec<u8>>().for_each(|bytes| {
+        let operations: Vec<u8> = std::iter::once(0).chain(bytes.iter().copied()).collect();
+        for text in [body(&operations), String::from_utf8_lossy(bytes).into_owned()] {
+            let Ok(value) = json::parse(text.as_bytes()) else { continue };
+            let Ok(patch) = Patch::parse(&reader, "id", &value) else { continue };
+            let after = patch.apply(user, &Work::default());
+            let after = Value::Object(after.ok().flatten().unwrap_or_else(|| user.clone()));
+            assert!(is_storable(&after), "{text} {after}");
+        }
+    });
+}
+
+#[test]
+fn definitions() {
+    check!().with_iterations(2_000).with_type::<Vec<u8>>().for_each(|bytes| {
+        let mut rest = bytes.iter().copied();
+        let document = json!({
+            "schemas": [{ "id": "urn:x", "name": "X", "attributes": json_of(&mut rest, 0) }],
+            "resourceTypes": [{ "name": "X", "endpoint": "/Xs", "schema": "urn:x", "lookUpMany": json_of(&mut rest, 0) }],
+            "roles": [{ "value": text(bytes) }],
+        });
+        for text in [document.to_string(), String::from_utf8_lossy(bytes).into_owned()] {
+            if let Ok(definitions) = Definitions::parse(&text) {
+                drop(Registry::with(&Policy::default(), &definitions));
+            }
+        }
+    });
+}
+
+#[test]
+fn bulk_bodies() {
+    check!().with_iterations(2_000).with_type::<Vec<u8>>().for_each(|bytes| {
+        let mut rest = bytes.iter().copied();
+        let operation =
+            json!({ "method": "POST", "path": text(bytes), "bulkId": "a", "data": json_of(&mut rest, 0) });
+        let body = json!({ "Operations": [operation, json_of(&mut rest, 0)] });
+        for text in [body.to_string(), String::from_utf8_lossy(bytes).into_owned()] {
+            let Ok(value) = json::parse(text.as_bytes()) else { continue };
+            if let Ok(bulk) = Bulk::parse(&value, Leeway::default(), 1_000) {
+                assert!(bulk.creators().len() <= bulk.operations.len());
+            }
+        }
+    });
+}
+
+#[test]
+fn preconditions() {
+    check!().with_iterations(2_000).with_type::<(Vec<u8>, Vec<u8>)>().for_each(|(first, second)| {
+        let (first, second) = (String::from_utf8_lossy(first), String::from_utf8_lossy(second));
+        // A header that is sent is never ignored.
+        let parsed = Precondition::parse([first.as_ref()], None);
+        assert!(parsed != Ok(Precondition::Exists) || first.contains('*'), "{first}");
+        drop(Precondition::parse([first.as_ref(), second.as_ref()], [second.as_ref()]));
+        etag::is_known([first.as_ref()], Etag { version: Version::FIRST, derived: None });
     });
 }
 
