@@ -46,6 +46,10 @@ async fn a_database_that_never_answers_is_503_before_api_gateway_gives_up() {
     AddTitle warm 6
     AddEmail cold 6
     AddEmail warm 6
+    AddRoles cold 6
+    AddRoles warm 6
+    RemoveRoles cold 6
+    RemoveRoles warm 6
     Rename cold 6
     Rename warm 12
     Delete cold 6
