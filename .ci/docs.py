@@ -12,7 +12,8 @@ A block that begins with `cargo local` starts the endpoint in the background, in
 before. The ports 3000 and 8000 of the pages become free ports of this machine.
 
 Long lines of JSON are printed on several lines, each but the first indented. Not compared are the
-headers Date, Content-Length and Content-Type, times and durations. The random values of an answer
+headers Date, Content-Length, Content-Type, Content-Location, Vary and those that are on every answer,
+times and durations. The random values of an answer
 (ids, key ids, secrets) differ in each run: each one that a page prints corresponds to one real
 value, in the answers and in the commands after it.
 
@@ -48,7 +49,9 @@ BLOCK = re.compile(
 RANDOM = re.compile(
     r"(?<![0-9A-Za-z-])([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{64}|[0-9a-f]{8})(?![0-9A-Za-z-])"
 )
-LEFT_OUT = re.compile(r"^(date|content-length|content-type): .*\n", re.M | re.I)
+LEFT_OUT = re.compile(
+    r"^(date|content-length|content-type|content-location|vary|cache-control|x-content-type-options): .*\n", re.M | re.I
+)
 NOT_COMPARED = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
     (re.compile(r"\b\d+ ms\b"), "N ms"),

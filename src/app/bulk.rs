@@ -139,12 +139,25 @@ impl RequestContext<'_> {
     fn operation_route(&self, asked: &SubRequest) -> Result<Route> {
         // No stage: the path of an operation is relative to the base (s3.7).
         let location = Location::parse(&asked.path, None);
-        match Route::parse(&method(asked.method), &location, &self.tenant.registry)? {
-            route @ (Route::Create(_) | Route::Replace(..) | Route::Patch(..) | Route::Delete(..)) => {
+        match Route::parse(&method(asked.method), &location, &self.tenant.registry) {
+            Ok(route @ (Route::Create(_) | Route::Replace(..) | Route::Patch(..) | Route::Delete(..))) => {
                 Ok(route)
             }
             // A POST to `/Bulk` or `.search` has a route too, and so has `/Me` by any method.
-            _ => Err(not_an_operation(&asked.path)),
+            Ok(_) => Err(not_an_operation(&asked.path)),
+            // The methods that a request of its own may use are of no help here.
+            Err(Error { kind: kind @ ErrorKind::MethodNotAllowed { allow }, .. }) => {
+                let methods: Vec<&str> =
+                    allow.split(", ").filter(|name| !["GET", "HEAD", "OPTIONS"].contains(name)).collect();
+                let remedy = if methods.is_empty() {
+                    "it is read-only".to_owned()
+                } else {
+                    format!("use {}", methods.join(", "))
+                };
+                let (method, path) = (asked.method, excerpt(&asked.path));
+                Err(kind.with(format!("{method} is not allowed at {path} in a bulk request: {remedy}")))
+            }
+            Err(error) => Err(error),
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::App;
 use super::response::media_type;
 use crate::auth::Tenant;
-use crate::lambda::{Payload, Request, Response};
+use crate::lambda::{Body, Payload, Request, Response};
 use crate::scim::error::{ErrorKind, Result};
 use crate::scim::etag::Precondition;
 use crate::scim::json;
@@ -125,6 +125,14 @@ impl<'a> RequestContext<'a> {
         if bytes.len() > limit {
             return Err(ErrorKind::TooLarge.with(too_large(bytes.len(), limit)));
         }
+        if bytes.trim_ascii().is_empty() {
+            return Err(ErrorKind::InvalidSyntax.with("the body is empty: send a JSON object"));
+        }
+        // RFC 8259 s8.1: JSON must not begin with one.
+        if bytes.starts_with(b"\xef\xbb\xbf") {
+            return Err(ErrorKind::InvalidSyntax
+                .with("the body begins with a byte order mark: send UTF-8 without one"));
+        }
         json::parse(bytes).map_err(|error| match error {
             json::Error::Syntax(error) => {
                 ErrorKind::InvalidSyntax.with(format!("the body is not valid JSON: {error}"))
@@ -148,20 +156,22 @@ impl<'a> RequestContext<'a> {
         resource: &Resource,
         projection: &Projection<'_>,
     ) -> Response {
-        let etag = resource.etag().to_string();
+        let empty = |status: u16| Response::empty(status).with(header::ETAG, resource.etag().to_string());
         // RFC 7644 s3.7 requires a body for errors only. A thousand resources could exceed the
         // 6 MB of a Lambda answer.
         if self.in_bulk {
-            return Response::empty(status).with(header::ETAG, etag);
+            return empty(status);
         }
         // RFC 7240 s4.2: a creation remains 201, with its `Location`.
         if self.is_minimal() {
-            return Response::empty(if status == 201 { 201 } else { 204 })
-                .with(header::ETAG, etag)
+            return empty(if status == 201 { 201 } else { 204 })
                 .with(HeaderName::from_static("preference-applied"), "return=minimal".to_owned());
         }
-        let body = render(kind, resource, projection, &self.location(kind, &resource.id));
-        Response::json(status, &body).with(header::ETAG, etag)
+        let location = self.location(kind, &resource.id);
+        let body = render(kind, resource, projection, &location);
+        Response { body: Body::Text(body.to_string()), ..empty(status) }
+            // RFC 9110 s8.7: what a GET of this URL shows.
+            .with(header::CONTENT_LOCATION, location)
     }
 
     /// Returns true if the answer shows a resource. Nothing is read to be shown in any other.
@@ -170,7 +180,13 @@ impl<'a> RequestContext<'a> {
     }
 
     fn is_minimal(&self) -> bool {
-        self.request.method != Method::GET && self.prefers("return=minimal")
+        self.request.method != Method::GET && self.prefers("return=minimal") && !self.asks_for_attributes()
+    }
+
+    /// Returns true if the client names the attributes of the answer. A PATCH is answered 200
+    /// then (RFC 7644 s3.5.2), whatever it prefers.
+    fn asks_for_attributes(&self) -> bool {
+        self.request.parameters("attributes").any(|names| !names.trim().is_empty())
     }
 
     /// Returns true if the client sent this preference (RFC 7240).
@@ -186,8 +202,8 @@ impl<'a> RequestContext<'a> {
     /// its members, so most clients are answered 204.
     pub(super) fn shows_patched_group(&self) -> bool {
         let policy = !self.in_bulk && self.tenant.policy.patch_answer == PatchAnswer::Representation;
-        let asked = self.request.parameter("attributes").is_some();
-        (policy || asked || self.prefers("return=representation")) && !self.prefers("return=minimal")
+        let wanted = policy || self.prefers("return=representation");
+        self.asks_for_attributes() || wanted && !self.prefers("return=minimal")
     }
 
     /// Returns the resource that `/Me` stands for (RFC 7644 s3.11).

@@ -43,6 +43,7 @@ use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::policy::Policy;
 use crate::scim::quirks::Leeway;
 use crate::scim::registry::Registry;
+use crate::scim::schema::ResourceType;
 use crate::sources::Sources;
 use crate::store::{Meter, RETRY_AFTER, Reading, Scope, Store, TenantName};
 
@@ -109,8 +110,9 @@ impl App {
         let (response, reading) = Meter::measure(audited).await;
         let response = response.unwrap_or_else(|_| Err(too_late())).unwrap_or_else(Response::from);
         let method = if is_head { &Method::HEAD } else { &request.method };
-        self.log(&log, request, method, (&response, started, &reading));
         let response = response.negotiated(request);
+        // After the negotiation, which answers 400 in place of what is too large to be sent.
+        self.log(&log, request, method, (&response, started, &reading));
         // After the negotiation, so that the length is that of the body which a GET would get.
         if is_head { response.without_body() } else { response }
     }
@@ -224,15 +226,21 @@ impl RequestContext<'_> {
             Route::ListAll => self.list(&self.tenant.registry.resource_types).await,
             Route::Search(kind) => self.search(&[kind]).await,
             Route::SearchAll => self.search(&self.tenant.registry.resource_types).await,
-            Route::Get(kind, id) => self.get(&kind, &id).await,
-            Route::Replace(kind, id) => self.replace(&kind, &id).await,
-            Route::Patch(kind, id) => self.patch(&kind, &id).await,
-            Route::Delete(kind, id) => self.delete(&kind, &id).await,
+            Route::Get(kind, id) => self.located(&kind, &id, self.get(&kind, &id).await).await,
+            Route::Replace(kind, id) => self.located(&kind, &id, self.replace(&kind, &id).await).await,
+            Route::Patch(kind, id) => self.located(&kind, &id, self.patch(&kind, &id).await).await,
+            Route::Delete(kind, id) => match self.delete(&kind, &id).await {
+                Err(error) => Err(self.not_found(&kind, &id, error).await),
+                deleted => deleted,
+            },
             Route::Me => {
                 let (kind, id) = self.me()?;
                 let route = Route::of_resource(&self.request.method, kind, id)?;
                 // RFC 7644 s3.11 requires the location "in any response", so errors have it, too.
                 let response = Box::pin(self.dispatch(route)).await.unwrap_or_else(Response::from);
+                if response.header(&header::LOCATION).is_some() {
+                    return Ok(response);
+                }
                 Ok(response.with(header::LOCATION, self.location(kind, id)))
             }
             Route::Options { allow } => Ok(Response::empty(204).with(header::ALLOW, allow.to_owned())),
@@ -242,6 +250,33 @@ impl RequestContext<'_> {
             Route::ResourceType(name) => self.resource_type(&name),
             Route::Schemas => self.schemas(),
             Route::Schema(urn) => self.schema(&urn),
+        }
+    }
+
+    /// Adds the location of a resource to an answer that is about it, as in the examples of
+    /// RFC 7644 s3.4.1 and s3.5.1.
+    async fn located(&self, kind: &ResourceType, id: &str, answer: Result<Response>) -> Result<Response> {
+        match answer {
+            Ok(response) => Ok(response.with(header::LOCATION, self.location(kind, id))),
+            Err(error) => Err(self.not_found(kind, id, error).await),
+        }
+    }
+
+    /// Names the endpoint of a resource that was asked for at the endpoint of another type.
+    /// The read costs a failed request only.
+    async fn not_found(&self, kind: &ResourceType, id: &str, error: Error) -> Error {
+        if error.kind != ErrorKind::NotFound {
+            return error;
+        }
+        let kinds = &self.tenant.registry.resource_types;
+        // Without an answer the resource is still not at this endpoint.
+        let found = self.directory().type_of(kinds, id).await.unwrap_or_default();
+        match found.filter(|found| found.name != kind.name) {
+            Some(found) => error.kind.with(format!(
+                "the resource is not at /{}, because it is a {}: use /{}/{id}",
+                kind.endpoint, found.name, found.endpoint
+            )),
+            None => error,
         }
     }
 }

@@ -7,7 +7,7 @@ use super::expand::shows_derived;
 use crate::lambda::Response;
 use crate::scim::decode::{Reader, check_immutable};
 use crate::scim::error::Result;
-use crate::scim::etag;
+use crate::scim::etag::{self, Precondition};
 use crate::scim::member::{self, MemberChanges, Touched};
 use crate::scim::patch::Patch;
 use crate::scim::projection::Projection;
@@ -32,17 +32,24 @@ impl RequestContext<'_> {
 
     pub(super) async fn get(&self, kind: &ResourceType, id: &str) -> Result<Response> {
         let projection = self.projection(kind)?;
-        if kind.is_declared {
-            return self.get_declared(kind, id, &projection).await;
-        }
         let precondition = self.precondition_of_read()?;
+        if kind.is_declared {
+            let declared = self.get_declared(kind, id, &projection).await?;
+            // It has no version that `If-Match` could name.
+            let holds = precondition == Precondition::Exists;
+            return if holds { Ok(declared) } else { Err(StoreError::VersionMismatch.into()) };
+        }
         let check = |found: &Resource| {
             // RFC 9110 s13.2.2: `If-Match` is evaluated before `If-None-Match`.
             if !precondition.holds(found.version) {
                 return Err(StoreError::VersionMismatch);
             }
             let is_known = etag::is_known(self.request.header("if-none-match"), found.etag());
-            Ok(is_known.then(|| Response::empty(304).with(header::ETAG, found.etag().to_string())))
+            Ok(is_known.then(|| {
+                Response::empty(304)
+                    .with(header::ETAG, found.etag().to_string())
+                    .with(header::CONTENT_LOCATION, self.location(kind, id))
+            }))
         };
         // Where the version covers all that is shown, members are not read for a 304.
         if self.request.header("if-none-match").next().is_some() && !shows_derived(kind, &projection) {

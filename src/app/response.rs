@@ -39,15 +39,19 @@ impl Response {
     /// Sets the media type (RFC 7644 s3.1) and compresses the body if the client accepts gzip.
     /// The type is scim+json, or json for a client that accepts only that.
     pub(super) fn negotiated(self, request: &Request) -> Self {
-        if matches!(self.body, Body::None) {
-            return self;
+        // By the token the tenant is known, and by the user of a token `/Me`. A 304 has the
+        // header too (RFC 9110 s15.4.5).
+        let varies = if request.method == Method::GET {
+            "Accept, Accept-Encoding, Authorization"
+        } else {
+            "Accept, Accept-Encoding, Authorization, Prefer"
+        };
+        let response = self.with(header::VARY, varies.to_owned());
+        if matches!(response.body, Body::None) {
+            return response;
         }
-        let accepted: Vec<String> =
-            request.header("accept").flat_map(|value| value.split(',')).map(media_type).collect();
-        let takes = |wanted: &str| accepted.iter().any(|accepted| accepted == wanted);
-        let plain = takes("application/json") && ![SCIM_JSON, "*/*", "application/*"].into_iter().any(takes);
-        let media_type = if plain { "application/json" } else { SCIM_JSON };
-        let response = self.typed(media_type);
+        let media_type = media_type_for(request);
+        let response = response.typed(media_type);
         let response = if request.takes_binary && takes_gzip(request) { response.packed() } else { response };
         if response.body.event_bytes() <= MAX_EVENT_BYTES {
             return response;
@@ -57,12 +61,11 @@ impl Response {
             let status = if response.status == 201 { 201 } else { 204 };
             return Self { body: Body::None, status, ..response };
         }
-        ErrorKind::TooMany
-            .with(
-                "the answer would be larger than the 6 MB that can be sent: use excludedAttributes=members, \
-                 ask for fewer resources, or accept gzip",
-            )
-            .into()
+        let too_large = ErrorKind::TooMany.with(
+            "the answer would be larger than the 6 MB that can be sent: use excludedAttributes=members, \
+             ask for fewer resources, or accept gzip",
+        );
+        Self::from(too_large).typed(media_type).with(header::VARY, varies.to_owned())
     }
 
     /// Removes the body but keeps the headers of the answer to a GET (RFC 9110 s9.3.2).
@@ -81,20 +84,47 @@ impl Response {
             && let Some(packed) = gzip(text)
         {
             self.body = Body::Binary(packed);
-            return self
-                .with(header::CONTENT_ENCODING, "gzip".to_owned())
-                .with(header::VARY, "Accept-Encoding".to_owned());
+            return self.with(header::CONTENT_ENCODING, "gzip".to_owned());
         }
         self
     }
 }
 
-/// Returns true if the client accepts gzip (RFC 9110 s12.5.3); `gzip;q=0` refuses it.
+/// Returns the media type of an answer: the one that the client prefers, or else scim+json
+/// (RFC 7644 s3.8). A client that accepts neither gets it too, as RFC 9110 s12.4.1 allows.
+fn media_type_for(request: &Request) -> &'static str {
+    let weigh = |wanted| weight(request, "accept", &[wanted, "application/*", "*/*"]).unwrap_or(0.0);
+    if weigh("application/json") > weigh(SCIM_JSON) { "application/json" } else { SCIM_JSON }
+}
+
+/// Returns true if the client accepts gzip, and does not prefer the answer as it is (RFC
+/// 9110 s12.5.3).
 fn takes_gzip(request: &Request) -> bool {
-    request.header("accept-encoding").flat_map(|value| value.split(',')).any(|coding| {
-        let (name, quality) = coding.split_once(';').unwrap_or((coding, ""));
-        let refused = quality.trim().strip_prefix("q=").is_some_and(|q| q.trim().parse() == Ok(0.0));
-        name.trim().eq_ignore_ascii_case("gzip") && !refused
+    let weigh = |codings: &[&str]| weight(request, "accept-encoding", codings);
+    let gzip = weigh(&["gzip", "x-gzip", "*"]).unwrap_or(0.0);
+    gzip > 0.0 && weigh(&["identity"]).is_none_or(|identity| identity <= gzip)
+}
+
+/// Returns the weight of the first of `names` that a header lists. The most specific name
+/// decides, so it comes first (RFC 9110 s12.5.1).
+fn weight(request: &Request, header: &str, names: &[&str]) -> Option<f32> {
+    let listed: Vec<(String, f32)> = request
+        .header(header)
+        .flat_map(|value| value.split(','))
+        .map(|range| {
+            let (_, parameters) = range.split_once(';').unwrap_or((range, ""));
+            // A weight that is none counts as none given.
+            let weight = parameters.split(';').find_map(|parameter| {
+                let (name, value) = parameter.split_once('=')?;
+                let weight = value.trim().parse().ok().filter(|weight| (0.0..=1.0).contains(weight));
+                weight.filter(|_| name.trim().eq_ignore_ascii_case("q"))
+            });
+            (media_type(range), weight.unwrap_or(1.0))
+        })
+        .collect();
+    names.iter().find_map(|name| {
+        let weights = listed.iter().filter(|(listed, _)| listed == name).map(|(_, weight)| *weight);
+        weights.reduce(f32::max)
     })
 }
 

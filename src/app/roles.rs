@@ -2,6 +2,7 @@
 //! but kept in memory. The store knows only the users who have them.
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use http::header;
 
 use super::context::RequestContext;
 use crate::lambda::Response;
@@ -52,7 +53,9 @@ impl RequestContext<'_> {
         let found = self.declared(kind).and_then(|declared| declared.get(id)).ok_or(StoreError::NotFound)?;
         let found = self.add_use_if_shown(kind, found.clone(), projection).await?;
         // Without an ETag, because nothing tells when an operator has changed a declaration.
-        Ok(Response::json(200, &render(kind, &found, projection, &self.location(kind, id))))
+        let location = self.location(kind, &found.id);
+        let body = render(kind, &found, projection, &location);
+        Ok(Response::json(200, &body).with(header::CONTENT_LOCATION, location))
     }
 
     /// Adds the number of users who have a role, if the answer shows it.

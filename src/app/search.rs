@@ -32,7 +32,8 @@ const MAX_PAGE_MEMBERS: u64 = 100_000;
 
 impl RequestContext<'_> {
     pub(super) async fn list(&self, kinds: &[Arc<ResourceType>]) -> Result<Response> {
-        let parameters = Parameters::of_url(|name| self.request.parameter(name));
+        let all = |name: &str| self.request.parameters(name).map(str::to_owned).collect();
+        let parameters = Parameters::of_url(all)?;
         Box::pin(self.answer_query(kinds, &parameters)).await
     }
 

@@ -122,15 +122,15 @@ impl From<Fields> for Event {
 impl Request {
     /// Returns the values of a parameter, joined by commas if it is repeated.
     pub fn parameter(&self, name: &str) -> Option<String> {
-        let values: Vec<&str> = self
-            .query
-            .iter()
-            .filter(|(key, _)| key.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
-            .collect();
-        // Joined: repeated lists of attributes add up, and a repeated filter is a syntax error
-        // instead of being ignored in part.
+        // Joined: repeated lists of attributes add up.
+        let values: Vec<&str> = self.parameters(name).collect();
         (!values.is_empty()).then(|| values.join(","))
+    }
+
+    /// Returns every value of a parameter.
+    pub fn parameters(&self, name: &str) -> impl Iterator<Item = &str> {
+        let named = self.query.iter().filter(move |(key, _)| key.eq_ignore_ascii_case(name));
+        named.map(|(_, value)| value.as_str())
     }
 
     /// Returns every value of a header that is visible ASCII.

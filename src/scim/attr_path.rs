@@ -21,10 +21,17 @@ pub struct AttrPath {
 /// The place where a path or a filter left the grammar. Administrators read it in
 /// the log of their identity provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ParseError {
-    expected: Cow<'static, str>,
-    at: usize,
-    found: Option<String>,
+pub struct ParseError(Problem);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Problem {
+    Expected {
+        what: Cow<'static, str>,
+        at: usize,
+        found: Option<String>,
+    },
+    /// A limit, as a sentence.
+    Limit(Cow<'static, str>),
 }
 
 /// A [`ParseError`] before its position is known: `rest` is the unread text.
@@ -32,6 +39,7 @@ pub struct ParseError {
 pub(crate) struct Expected<'a> {
     what: Cow<'static, str>,
     rest: &'a str,
+    is_limit: bool,
 }
 
 /// The result of a rule: a value and the rest of the text.
@@ -64,10 +72,14 @@ impl fmt::Display for AttrPath {
 
 impl fmt::Display for ParseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "expected {} at byte {}, found ", self.expected, self.at)?;
-        match &self.found {
-            Some(found) => write!(f, "`{found}`"),
-            None => f.write_str("the end"),
+        match &self.0 {
+            Problem::Limit(limit) => f.write_str(limit),
+            Problem::Expected { what, at, found: Some(found) } => {
+                write!(f, "expected {what} at byte {at}, found `{found}`")
+            }
+            Problem::Expected { what, at, found: None } => {
+                write!(f, "expected {what} at byte {at}, found the end")
+            }
         }
     }
 }
@@ -76,12 +88,22 @@ impl std::error::Error for ParseError {}
 
 impl<'a> Expected<'a> {
     pub(crate) fn new(what: impl Into<Cow<'static, str>>, rest: &'a str) -> Self {
-        Self { what: what.into(), rest }
+        Self { what: what.into(), rest, is_limit: false }
+    }
+
+    /// Makes the error of a text that is beyond a limit.
+    pub(crate) fn limit(sentence: String) -> Self {
+        Self { what: sentence.into(), rest: "", is_limit: true }
     }
 
     /// Adds the position, given the whole `text` that `rest` is the tail of.
     pub(crate) fn within(self, text: &str) -> ParseError {
-        ParseError { expected: self.what, at: text.len() - self.rest.len(), found: first_word(self.rest) }
+        let Self { what, rest, is_limit } = self;
+        ParseError(if is_limit {
+            Problem::Limit(what)
+        } else {
+            Problem::Expected { what, at: text.len() - rest.len(), found: first_word(rest) }
+        })
     }
 }
 

@@ -161,7 +161,7 @@ impl<'a> Reader<'a> {
 
     fn members_of_group(&self, place: &Place<'_>, value: &Value) -> Result<Option<Value>> {
         if !value.is_array() && !self.leeway.tolerates(Tolerance::SingleValueForArray) {
-            return Err(wrong_type(&label(place), "an array"));
+            return Err(wrong_type(&label(place), array_of(place.leaf())));
         }
         let mut elements = Vec::new();
         for element in quirks::elements(value) {
@@ -206,7 +206,7 @@ impl<'a> Reader<'a> {
             return self.read_one(name, attribute, value);
         }
         if !value.is_array() && !self.leeway.tolerates(Tolerance::SingleValueForArray) {
-            return Err(wrong_type(name, "an array"));
+            return Err(wrong_type(name, array_of(attribute)));
         }
         let mut elements = Vec::new();
         for element in quirks::elements(value) {
@@ -286,8 +286,9 @@ impl<'a> Reader<'a> {
         let members = match value {
             Value::Object(members) => members,
             other => {
-                wrapped = quirks::complex(attribute, other, self.leeway)
-                    .ok_or_else(|| wrong_type(name, "an object"))?;
+                wrapped = quirks::complex(attribute, other, self.leeway).ok_or_else(|| {
+                    wrong_type(name, if attribute.multi_valued { array_of(attribute) } else { "an object" })
+                })?;
                 &wrapped
             }
         };
@@ -462,6 +463,12 @@ pub fn check_immutable(kind: &ResourceType, old: &Attributes, new: &Attributes) 
         }
     }
     Ok(())
+}
+
+/// Names what a multi-valued attribute must be. Its elements are objected to in the same
+/// words: a client that sends `["x"]` must not be sent from an array to an object and back.
+fn array_of(attribute: &Attribute) -> &'static str {
+    if attribute.kind == Type::Complex { "an array of objects" } else { "an array" }
 }
 
 fn wrong_type(name: &str, expected: &str) -> Error {

@@ -63,18 +63,29 @@ pub enum Side<T> {
 }
 
 impl Parameters {
-    /// Reads the parameters of a URL, which `get` looks up.
-    pub fn of_url(get: impl Fn(&str) -> Option<String>) -> Self {
-        Self {
-            filter: get("filter"),
-            attributes: get("attributes"),
-            excluded_attributes: get("excludedAttributes"),
-            sort_by: get("sortBy"),
-            sort_order: get("sortOrder"),
-            start_index: get("startIndex"),
-            count: get("count"),
-            cursor: get("cursor"),
-        }
+    /// Reads the parameters of a URL. `all` looks up the values of one.
+    pub fn of_url(all: impl Fn(&str) -> Vec<String>) -> Result<Self> {
+        let list = |name| Some(all(name)).filter(|values| !values.is_empty()).map(|values| values.join(","));
+        let one = |name| {
+            let mut values = all(name);
+            if values.len() > 1 {
+                let times = values.len();
+                return Err(
+                    ErrorKind::InvalidValue.with(format!("{name} is given {times} times: send it once"))
+                );
+            }
+            Ok(values.pop())
+        };
+        Ok(Self {
+            filter: one("filter")?,
+            attributes: list("attributes"),
+            excluded_attributes: list("excludedAttributes"),
+            sort_by: one("sortBy")?,
+            sort_order: one("sortOrder")?,
+            start_index: one("startIndex")?,
+            count: one("count")?,
+            cursor: one("cursor")?,
+        })
     }
 
     /// Reads a `SearchRequest` (s3.4.3).
@@ -113,7 +124,9 @@ impl Parameters {
             Filter::parse(text, leeway)
                 .map_err(|error| ErrorKind::InvalidFilter.with(format!("filter: {error}")))
         });
-        let count = number("count", self.count.as_deref())?;
+        // RFC 9865 s2.1 has an error of its own for a page by cursor.
+        let kind = if self.cursor.is_some() { ErrorKind::InvalidCount } else { ErrorKind::InvalidValue };
+        let count = number("count", self.count.as_deref(), kind)?;
         Ok(Query {
             filter: filter.transpose()?,
             sort: self.sort()?,
@@ -152,7 +165,9 @@ impl Parameters {
             (Some(cursor), None) => {
                 Ok(Page::Cursor(Some(cursor.clone()).filter(|cursor| !cursor.is_empty())))
             }
-            (None, start) => Ok(Page::Index(number("startIndex", start.as_deref())?.unwrap_or(1).max(1))),
+            (None, start) => Ok(Page::Index(
+                number("startIndex", start.as_deref(), ErrorKind::InvalidValue)?.unwrap_or(1).max(1),
+            )),
         }
     }
 }
@@ -173,16 +188,20 @@ fn text(name: &str, value: &Value) -> Result<Option<String>> {
     }
 }
 
-fn number(name: &str, text: Option<&str>) -> Result<Option<usize>> {
-    let Some(text) = text else {
+fn number(name: &str, text: Option<&str>, kind: ErrorKind) -> Result<Option<usize>> {
+    let Some(text) = text.map(str::trim) else {
         return Ok(None);
     };
-    let number: i64 = text
-        .trim()
-        .parse()
-        .map_err(|_| ErrorKind::InvalidValue.with(format!("{name} must be an integer")))?;
+    let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(kind.with(format!("{name} must be an integer")));
+    }
     // s3.4.2.4: a negative `count` means 0. A `startIndex` below 1 becomes 1 in `page`.
-    Ok(Some(usize::try_from(number.max(0)).unwrap_or(usize::MAX)))
+    if text.starts_with('-') {
+        return Ok(Some(0));
+    }
+    // Beyond every number of resources, whatever its length.
+    Ok(Some(digits.parse().unwrap_or(usize::MAX)))
 }
 
 /// The part of a `ListResponse` that depends on the kind of pagination.

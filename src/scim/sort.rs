@@ -67,6 +67,14 @@ impl<'a> Order<'a> {
         if place.leaf().kind == Type::Complex {
             return Err(refused("it is complex, so name a sub-attribute"));
         }
+        // Members and groups are items of their own, and a location is made for each answer.
+        let is_kept_elsewhere = place.extension.is_none()
+            && (kind.is_members(place.attribute)
+                || kind.member_of.as_ref() == Some(&place.attribute.name)
+                || (place.attribute.name == "meta" && place.leaf().name == "location"));
+        if is_kept_elsewhere {
+            return Err(refused("it is not a part of the stored resource"));
+        }
         // The order of a hidden value would reveal it.
         let hidden = |attribute: &Attribute| attribute.returned == Returned::Never;
         if hidden(place.attribute) || hidden(place.leaf()) {

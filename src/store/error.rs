@@ -150,9 +150,9 @@ impl From<Error> for ScimError {
             Error::TooManyChanges { changes } => ErrorKind::TooLarge.with(format!(
                 "the request changes {changes} members, the limit is {MAX_STAGED}: send several requests"
             )),
-            Error::TooMuchToRead => ErrorKind::TooMany.with("the query reads too much: narrow the filter"),
+            Error::TooMuchToRead => ErrorKind::TooMany.with("the query reads too much: send a filter that matches fewer resources"),
             Error::TooManyToSort => ErrorKind::TooMany.with(format!(
-                "cannot sort more than {} resources (12 MB): narrow the filter or omit sortBy",
+                "cannot sort more than {} resources (12 MB): send a filter that matches fewer, or omit sortBy",
                 thousands(MAX_SORTED)
             )),
             Error::TooMuchToFilter { endpoint, found_by, by_cursor } => {
@@ -163,7 +163,7 @@ impl From<Error> for ScimError {
                 ))
             }
             Error::TooFarInOrder { path } => ErrorKind::TooMany.with(format!(
-                "cannot list more than the first {} resources in the order of {path}: narrow the filter or omit sortBy",
+                "cannot list more than the first {} resources in the order of {path}: send a filter that matches fewer, or omit sortBy",
                 thousands(MAX_IN_ORDER)
             )),
             Error::Busy { .. } => {

@@ -51,12 +51,10 @@ impl Filter {
 }
 
 pub(crate) fn check_length(text: &str) -> Result<(), Expected<'_>> {
-    match text.split_at_checked(text.floor_char_boundary(MAX_TEXT)) {
-        Some((_, rest)) if !rest.is_empty() => {
-            Err(Expected::new(format!("no more than {MAX_TEXT} bytes"), rest))
-        }
-        _ => Ok(()),
+    if text.len() > MAX_TEXT {
+        return Err(Expected::limit(format!("it has {} bytes, the limit is {MAX_TEXT}", text.len())));
     }
+    Ok(())
 }
 
 /// A parser for one text, and its use of the limits. The methods are the rules of
@@ -110,7 +108,9 @@ impl Parser<'_> {
     /// Reads a group whose opening bracket was consumed, and consumes the closing one.
     fn group<'a>(&mut self, text: &'a str, close: char) -> Parsed<'a, Filter> {
         if self.depth == MAX_DEPTH {
-            return Err(Expected::new(format!("no more than {MAX_DEPTH} nested groups"), text));
+            return Err(Expected::limit(format!(
+                "its groups are nested too deep, the limit is {MAX_DEPTH} levels"
+            )));
         }
         // An error leaves `depth` raised. It also ends the parse, so nothing reads it again.
         self.depth += 1;
@@ -130,7 +130,7 @@ impl Parser<'_> {
             // A sub-attribute has no elements of its own (RFC 7643 s2.3.8), so within
             // brackets another `[` falls through to the error of a missing operator.
             Some(inner) if !self.in_element => self.element(path, inner),
-            _ => self.condition(path, text, rest),
+            _ => self.condition(path, rest),
         }
     }
 
@@ -144,7 +144,7 @@ impl Parser<'_> {
             return Err(Expected::new("`and`, `or` or the end", rest));
         }
         let sub = AttrPath { schema: None, attr, sub: None };
-        let (condition, rest) = self.condition(sub, rest, after)?;
+        let (condition, rest) = self.condition(sub, after)?;
         // `emails[type eq "work"].value eq "x"` is about one element: what follows the
         // brackets moves into them. As a condition of its own, it would also match
         // a user whose home address is "x".
@@ -159,11 +159,11 @@ impl Parser<'_> {
         Ok(parsed)
     }
 
-    /// Reads the rest of an `attrExp` whose `path` began at `start`.
-    fn condition<'a>(&mut self, path: AttrPath, start: &'a str, rest: &'a str) -> Parsed<'a, Filter> {
+    /// Reads the rest of an `attrExp` after its path.
+    fn condition<'a>(&mut self, path: AttrPath, rest: &'a str) -> Parsed<'a, Filter> {
         self.terms += 1;
         if self.terms > MAX_TERMS {
-            return Err(Expected::new(format!("no more than {MAX_TERMS} conditions"), start));
+            return Err(Expected::limit(format!("it has too many conditions, the limit is {MAX_TERMS}")));
         }
         let rest = blanks(rest);
         let (word, after) = split_where(rest, |c| !is_name(c));
@@ -309,10 +309,7 @@ mod tests {
     fn a_filter_has_a_longest_text() {
         let text = |length: usize| format!("a eq \"{}\"", "x".repeat(length - 7));
         assert_eq!(printed(&text(MAX_TEXT)), text(MAX_TEXT));
-        assert_eq!(
-            printed(&text(MAX_TEXT + 1)),
-            "expected no more than 16384 bytes at byte 16384, found `\"`"
-        );
+        assert_eq!(printed(&text(MAX_TEXT + 1)), "it has 16385 bytes, the limit is 16384");
     }
 
     #[test]
@@ -320,10 +317,9 @@ mod tests {
         for (open, close) in [("(", ")"), ("not (", ")")] {
             let text = |depth: usize| format!("{}a pr{}", open.repeat(depth), close.repeat(depth));
             assert!(text(MAX_DEPTH).parse::<Filter>().is_ok());
-            let at = open.len() * (MAX_DEPTH + 1);
             assert_eq!(
                 printed(&text(MAX_DEPTH + 1)),
-                format!("expected no more than 64 nested groups at byte {at}, found `a`")
+                "its groups are nested too deep, the limit is 64 levels"
             );
         }
         assert!("(".repeat(MAX_TEXT).parse::<Filter>().is_err());

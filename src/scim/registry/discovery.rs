@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 
 use crate::scim::policy::PageSize;
 use crate::scim::query::CURSOR_TIMEOUT;
-use crate::scim::registry::Registry;
 use crate::scim::registry::roles::AssignableKind;
+use crate::scim::registry::{ROLES_AND_ENTITLEMENTS, Registry};
 use crate::scim::schema::{ResourceType, Schema};
 
 const SPC: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig";
@@ -52,7 +52,7 @@ pub fn service_provider_config(base: &str, registry: &Registry, offered: &Offere
         }
     });
     if let (Some(config), Some(offered)) = (config.as_object_mut(), roles_and_entitlements(registry)) {
-        config.insert("RolesAndEntitlements".to_owned(), offered);
+        config.insert(ROLES_AND_ENTITLEMENTS.to_owned(), offered);
     }
     config
 }

@@ -34,6 +34,9 @@ pub struct Registry {
     pub declared: Vec<Declared>,
 }
 
+/// The attribute of `ServiceProviderConfig` that a draft adds to it.
+pub(crate) const ROLES_AND_ENTITLEMENTS: &str = "RolesAndEntitlements";
+
 const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";
 const GROUP: &str = "urn:ietf:params:scim:schemas:core:2.0:Group";
 
@@ -82,6 +85,10 @@ impl Registry {
         for schema in definitions.schemas.iter().chain(&more.schemas) {
             let mut schema = schema.clone();
             apply(policy, &mut schema);
+            if more.roles.is_none() && more.entitlements.is_none() {
+                // `ServiceProviderConfig` shows it together with roles or entitlements only.
+                schema.attributes.retain(|attribute| attribute.name != ROLES_AND_ENTITLEMENTS);
+            }
             add_schema(&mut schemas, Arc::new(schema))?;
         }
         let mut declarations = definitions.resource_types.clone();

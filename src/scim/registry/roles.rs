@@ -259,7 +259,7 @@ impl Assignables {
                     .with(format!("{name}: {why}: GET /{} lists the valid values", self.kind.endpoint())))
             };
             match self.get(value) {
-                None if value.is_empty() => return error("each must have a value".to_owned()),
+                None if value.is_empty() => return error("an element must have a value".to_owned()),
                 None => return error(format!("{} is unknown", excerpt(value))),
                 Some(found) if !found.supported => {
                     return error(format!("{} cannot be assigned: it is not supported", excerpt(value)));

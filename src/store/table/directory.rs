@@ -1,6 +1,7 @@
 //! Handles: the tenant is bound once, and then the resource type.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
@@ -47,6 +48,20 @@ impl<'a> Directory<'a> {
         'a: 'b,
     {
         Collection { directory: self, kind }
+    }
+
+    /// Returns the one of these types that has a resource with this id.
+    pub async fn type_of<'b>(
+        self,
+        kinds: &'b [Arc<ResourceType>],
+        id: &str,
+    ) -> Result<Option<&'b ResourceType>, Error> {
+        if !is_id(id) {
+            return Ok(None);
+        }
+        let key = |kind: &ResourceType| self.resource_key(&kind.name, id);
+        let existing = self.table.existing(kinds.iter().map(|kind| key(kind)).collect()).await?;
+        Ok(kinds.iter().find(|kind| existing.contains(&key(kind))).map(Arc::as_ref))
     }
 }
 

@@ -93,8 +93,8 @@ async fn an_operation_that_fails_says_why_and_the_others_are_done() {
     PATCH 412 the version of the resource does not satisfy If-Match or If-None-Match: read it and repeat the change
     DELETE 404 the resource does not exist: it was deleted or never created
     POST 2 404 endpoint /Printers not found: check the base URL, which ends in /scim/v2
-    POST 3 405 POST is not allowed here: use GET, HEAD, PUT, PATCH, DELETE, OPTIONS
-    DELETE 405 DELETE is not allowed here: use GET, HEAD, POST, OPTIONS
+    POST 3 405 POST is not allowed at /Users/00000000-0000-4000-8000-000000000001 in a bulk request: use PUT, PATCH, DELETE
+    DELETE 405 DELETE is not allowed at /Users in a bulk request: use POST
     POST 4 400 /Users/.search is not available in a bulk request: send a separate request
     POST 5 400 /Bulk is not available in a bulk request: send a separate request
     GET 400 method must be POST, PUT, PATCH or DELETE

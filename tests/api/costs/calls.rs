@@ -74,7 +74,7 @@ async fn requests_make_these_calls() {
     create a duplicate: 409 TransactWriteItems
     create nobody: 400 -
     get: 200 GetItem Query
-    get nobody: 404 GetItem Query
+    get nobody: 404 GetItem Query BatchGetItem
     get by what is no id: 404 -
     userName eq, hit: 200 GetItem GetItem Query
     userName eq, miss: 200 GetItem
@@ -92,15 +92,15 @@ async fn requests_make_these_calls() {
     put what is there: 200 UpdateItem Query
     rename by patch: 200 GetItem TransactWriteItems Query
     rename to a taken name: 409 GetItem TransactWriteItems Query
-    put nobody: 404 UpdateItem Query
-    patch active of nobody: 404 UpdateItem Query
-    delete nobody: 404 GetItem
+    put nobody: 404 UpdateItem BatchGetItem Query
+    patch active of nobody: 404 UpdateItem BatchGetItem Query
+    delete nobody: 404 GetItem BatchGetItem
     list, first page: 200 Query Query Query Query Query Query Query
     list, a later page: 200 Query Query Query Query Query Query Query
     list, count 0: 200 Query
     list, beyond the end: 200 Query
     delete: 204 GetItem TransactWriteItems Query
-    delete again: 404 GetItem
+    delete again: 404 GetItem BatchGetItem
     schemas: 200 -
     no such route: 404 -
     ");

@@ -157,3 +157,51 @@ async fn tenants_are_described_one_by_one() {
         assert_eq!(demo.get(path).await.body, other.get(path).await.body);
     }
 }
+
+/// Asserts that the attributes describe every member.
+fn assert_described(attributes: &Value, shown: &Value, within: &str) {
+    for (name, value) in shown.as_object().unwrap() {
+        let described = attributes.as_array().unwrap().iter().find(|attribute| attribute["name"] == *name);
+        let Some(described) = described else { panic!("{within}{name} is not described") };
+        assert_eq!(value.is_array(), described["multiValued"] == true, "{within}{name}");
+        let elements = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
+        for element in elements {
+            let is_described = match described["type"].as_str().unwrap() {
+                "boolean" => element.is_boolean(),
+                "integer" => element.is_u64(),
+                "string" | "reference" => element.is_string(),
+                _ => element.is_object(),
+            };
+            assert!(is_described, "{within}{name}: {element}");
+            if element.is_object() {
+                assert_described(&described["subAttributes"], element, &format!("{within}{name}."));
+            }
+        }
+    }
+}
+
+/// RFC 7643 s5: the schema of the service provider's configuration is served too.
+#[tokio::test]
+async fn the_schema_of_the_configuration_describes_all_that_is_shown() {
+    const URN: &str = "urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig";
+    let directory = Directory::new().await;
+    directory.add_tenant("roles", Policy::default()).await;
+    let roles = include_str!("../definitions/roles.json");
+    directory.set_definitions("roles", roles).await.unwrap();
+    let client = directory.client();
+    let other = client.with_token(&TOKEN.replace("_demo_", "_roles_"));
+    for (client, has_roles) in [(client, false), (other, true)] {
+        let mut config = client.get("/ServiceProviderConfig").await.body;
+        let schema = client.get(&format!("/Schemas/{URN}")).await.body;
+        let members = config.as_object_mut().unwrap();
+        // Common attributes (RFC 7643 s3.1) are in no schema.
+        for common in ["schemas", "meta"] {
+            members.shift_remove(common).unwrap();
+        }
+        assert_described(&schema["attributes"], &config, "");
+        assert_eq!(config.get("RolesAndEntitlements").is_some(), has_roles);
+        let described = schema["attributes"].as_array().unwrap();
+        let is_described = described.iter().any(|attribute| attribute["name"] == "RolesAndEntitlements");
+        assert_eq!(is_described, has_roles);
+    }
+}

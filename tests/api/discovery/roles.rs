@@ -243,7 +243,7 @@ async fn a_role_that_is_not_declared_is_refused_where_the_tenant_has_it_so() {
     400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"roles: us_team_lead has the type lead, not boss: GET /Roles lists the valid values"}
     400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"roles has 2 primary values, the limit is 1"}
     400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"entitlements: us_team_lead is unknown: GET /Entitlements lists the valid values"}
-    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"entitlements: each must have a value: GET /Entitlements lists the valid values"}
+    400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"entitlements: an element must have a value: GET /Entitlements lists the valid values"}
     "#);
     let good = json!({ "userName": "a", "roles": [{ "value": "US_team_lead", "type": "Lead", "primary": true }, { "value": "global_lead" }],
         "entitlements": [{ "value": "license.full_access_seat" }] });

@@ -75,8 +75,8 @@ async fn a_body_may_be_base64() {
     not base64: 400 the body is not valid base64
     without padding: 400 the body is not valid base64
     without padding: 400 the body is not valid base64
-    empty: 400 the body is not valid JSON: EOF while parsing a value at line 1 column 0
-    empty: 400 the body is not valid JSON: EOF while parsing a value at line 1 column 0
+    empty: 400 the body is empty: send a JSON object
+    empty: 400 the body is empty: send a JSON object
     ");
 }
 
@@ -120,4 +120,24 @@ async fn a_query_is_decoded_once() {
     let mut event = rest_event("GET", "/scim/v2/Users", &[], "");
     event["multiValueQueryStringParameters"] = json!({ "filter": ["userName eq \"a%20b\""] });
     assert_eq!(client.send(event).await.list("userName"), "a%20b");
+}
+
+#[tokio::test]
+async fn a_body_that_is_empty_or_begins_with_a_mark_is_told_so() {
+    let client = Client::new().await;
+    let user = client.create(r#"{"userName":"bo"}"#).await.path();
+    for (method, path) in
+        [("POST", "/Users"), ("PUT", &user), ("PATCH", &user), ("POST", "/Bulk"), ("POST", "/Users/.search")]
+    {
+        for (body, detail) in [
+            ("", "the body is empty: send a JSON object"),
+            (" \r\n\t", "the body is empty: send a JSON object"),
+            ("\u{feff}{}", "the body begins with a byte order mark: send UTF-8 without one"),
+            ("\u{feff}", "the body begins with a byte order mark: send UTF-8 without one"),
+        ] {
+            let answer = client.request(method, path).body(body).send().await;
+            let told = (answer.status, answer.body["scimType"].as_str(), answer.detail());
+            assert_eq!(told, (400, Some("invalidSyntax"), detail), "{method} {path} {body:?}");
+        }
+    }
 }

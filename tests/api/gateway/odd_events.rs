@@ -113,7 +113,7 @@ async fn an_odd_member_of_an_event_counts_as_empty_or_is_ignored() {
     /isBase64Encoded null: 201 201
     /isBase64Encoded "true": 400 the body is not valid base64 400 the body is not valid base64
     /isBase64Encoded 0: 201 201
-    /body null: 400 the body is not valid JSON: EOF while parsing a value at line 1 column 0 400 the body is not valid JSON: EOF while parsing a value at line 1 column 0
+    /body null: 400 the body is empty: send a JSON object 400 the body is empty: send a JSON object
     /body 17: 400 the body must be a JSON object 400 the body must be a JSON object
     /body {"userName":"bo"}: 400 the body of the event must be text 400 the body of the event must be text
     /version 2.0: 201 201

@@ -3,8 +3,10 @@
 use std::fmt::Write;
 
 use insta::assert_snapshot;
+use scim_lambda::scim::policy::Policy;
 
 use crate::support::client::Client;
+use crate::support::directory::{Directory, TOKEN};
 
 #[tokio::test]
 async fn what_is_not_there_is_said_so() {
@@ -119,5 +121,37 @@ async fn resource_paths_are_matched_without_case() {
     ] {
         let answer = client.get(path).await;
         assert_eq!(answer.status, 200, "{path}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_id_of_another_type_is_404_with_the_endpoint_that_has_it() {
+    const UNKNOWN: &str = "the resource does not exist: it was deleted or never created";
+    let directory = Directory::new().await;
+    directory.add_tenant("other", Policy::default()).await;
+    let client = directory.client();
+    let other = client.with_token(&TOKEN.replace("_demo_", "_other_"));
+    let user = client.create(r#"{"userName":"bo"}"#).await;
+    let group = client.post("/Groups", r#"{"displayName":"Crew"}"#).await;
+    let patch = r#"{"Operations":[{"op":"add","path":"displayName","value":"x"}]}"#;
+    for (endpoint, id, kind, used) in
+        [("Users", group.id(), "Group", "Groups"), ("Groups", user.id(), "User", "Users")]
+    {
+        let expected =
+            format!("the resource is not at /{endpoint}, because it is a {kind}: use /{used}/{id}");
+        let path = format!("/{endpoint}/{id}");
+        for (method, body) in
+            [("GET", ""), ("PUT", r#"{"userName":"x","displayName":"x"}"#), ("PATCH", patch), ("DELETE", "")]
+        {
+            let told = client.request(method, &path).body(body).send().await;
+            assert_eq!((told.status, told.detail()), (404, expected.as_str()), "{method} {path}");
+            // Another tenant learns nothing.
+            let told = other.request(method, &path).body(body).send().await;
+            assert_eq!((told.status, told.detail()), (404, UNKNOWN), "{method} {path}");
+        }
+        for id in ["nobody", "00000000-0000-4000-8000-00000000ffff"] {
+            let told = client.get(&format!("/{endpoint}/{id}")).await;
+            assert_eq!((told.status, told.detail()), (404, UNKNOWN));
+        }
     }
 }

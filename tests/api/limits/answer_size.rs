@@ -10,6 +10,7 @@ use crate::support::client::Client;
 use crate::support::directory::{Directory, TOKEN};
 use crate::support::fill::{GROUP, fill_group};
 use crate::support::paging::all_by_cursor;
+use crate::support::recording::Recording;
 use crate::support::seed::{add_users, users};
 
 /// Members that take more than 6 MB with the long `$ref`s of this base URL.
@@ -39,7 +40,13 @@ async fn a_group_that_is_too_large_for_an_answer_is_packed_or_refused() {
         let plain = client.get(&path).await;
         let told = (plain.status, &plain.body["scimType"], plain.detail());
         assert_eq!(told, (400, &json!("tooMany"), TOO_MANY), "{path}");
+        assert_eq!(plain.header("content-type"), Some("application/scim+json"));
+        assert_eq!(plain.headers.get_all("content-type").iter().count(), 1);
     }
+    let recording = Recording::new();
+    client.get(&path).await;
+    let line: Value = serde_json::from_str(recording.text().trim()).unwrap();
+    assert_eq!((&line["message"], &line["status"]), (&json!("request"), &json!(400)));
     // A REST API would send the compressed bytes as base64.
     let rest = client
         .send(json!({
@@ -109,9 +116,20 @@ async fn a_long_answer_is_packed_for_a_client_that_can_unpack() {
     flate2::read::GzDecoder::new(packed.bytes.as_slice()).read_to_string(&mut unpacked).unwrap();
     assert_eq!(serde_json::from_str::<Value>(&unpacked).unwrap(), plain.body);
     assert!(packed.bytes.len() * 4 < unpacked.len());
-    for refused in ["gzip;q=0", "br", ""] {
-        let answer = client.request("GET", "/Users").header("accept-encoding", refused).send().await;
-        assert_eq!(answer.header("content-encoding"), None, "{refused}");
+    for (codings, coding) in [
+        ("gzip;q=0", None),
+        ("gzip; Q=0.000", None),
+        ("*;q=0.5, gzip;q=0", None),
+        ("br", None),
+        ("", None),
+        ("gzip;q=0.5, identity", None),
+        ("identity;q=0.5, gzip", Some("gzip")),
+        ("*", Some("gzip")),
+        ("x-gzip", Some("gzip")),
+        ("br;q=1.0, *;q=0.1", Some("gzip")),
+    ] {
+        let answer = client.request("GET", "/Users").header("accept-encoding", codings).send().await;
+        assert_eq!(answer.header("content-encoding"), coding, "{codings}");
     }
     let short = client.request("GET", "/Users?count=0").header("accept-encoding", "gzip").send().await;
     assert_eq!(short.header("content-encoding"), None);

@@ -33,6 +33,20 @@ async fn a_filter_that_cannot_be_read_is_refused() {
         "count=many",
         "count=1e2",
         "count=",
+        "count=--1",
+        "count=1&count=1",
+        "COUNT=1&count=2&count=3",
+        "startIndex=1&startIndex=2",
+        "sortBy=userName&sortBy=id",
+        "sortOrder=ascending&sortOrder=ascending",
+        "cursor=&cursor=",
+        // RFC 9865 s2.1: by cursor, the error has a code of its own.
+        "cursor=&count=abc",
+        "cursor=&count=",
+        // What is kept elsewhere has no order.
+        "sortBy=groups",
+        "sortBy=groups.display",
+        "sortBy=meta.location",
     ] {
         let Answer { status, body, .. } = client.get(&format!("/Users?{query}")).await;
         assert_eq!(body.get("Resources"), None, "{query}");
@@ -48,13 +62,25 @@ async fn a_filter_that_cannot_be_read_is_refused() {
     filter=urn:example:Walk:pace+eq+1: 400 "invalidFilter" "User has no attribute urn:example:Walk:pace: /Schemas lists its attributes"
     filter=password+eq+%22x%22: 400 "invalidFilter" "password cannot be used in a filter: it is never returned"
     filter=active+gt+true: 400 "invalidFilter" "active is a boolean: use eq, ne or pr instead of gt"
-    filter=userName+eq+%22anna%22&filter=active+pr: 400 "invalidFilter" "filter: expected `and`, `or` or the end at byte 18, found `,active`"
+    filter=userName+eq+%22anna%22&filter=active+pr: 400 "invalidValue" "filter is given 2 times: send it once"
     startIndex=one: 400 "invalidValue" "startIndex must be an integer"
     startIndex=1.5: 400 "invalidValue" "startIndex must be an integer"
     startIndex=: 400 "invalidValue" "startIndex must be an integer"
     count=many: 400 "invalidValue" "count must be an integer"
     count=1e2: 400 "invalidValue" "count must be an integer"
     count=: 400 "invalidValue" "count must be an integer"
+    count=--1: 400 "invalidValue" "count must be an integer"
+    count=1&count=1: 400 "invalidValue" "count is given 2 times: send it once"
+    COUNT=1&count=2&count=3: 400 "invalidValue" "count is given 3 times: send it once"
+    startIndex=1&startIndex=2: 400 "invalidValue" "startIndex is given 2 times: send it once"
+    sortBy=userName&sortBy=id: 400 "invalidValue" "sortBy is given 2 times: send it once"
+    sortOrder=ascending&sortOrder=ascending: 400 "invalidValue" "sortOrder is given 2 times: send it once"
+    cursor=&cursor=: 400 "invalidValue" "cursor is given 2 times: send it once"
+    cursor=&count=abc: 400 "invalidCount" "count must be an integer"
+    cursor=&count=: 400 "invalidCount" "count must be an integer"
+    sortBy=groups: 400 "invalidValue" "cannot sort by groups: it is not a part of the stored resource"
+    sortBy=groups.display: 400 "invalidValue" "cannot sort by groups.display: it is not a part of the stored resource"
+    sortBy=meta.location: 400 "invalidValue" "cannot sort by meta.location: it is not a part of the stored resource"
     "#);
 }
 
@@ -132,15 +158,43 @@ async fn who_asks_for_too_much_is_told_what_to_ask_for() {
     assert_snapshot!(answers, @r#"
     filter=title+pr: 400 "tooMany" "too many Users to filter one by one: narrow the filter by eq on one of id, userName, externalId, emails.value, roles.value, entitlements.value, or page by cursor"
     filter=title+pr&sortBy=title: 400 "tooMany" "too many Users to filter one by one: narrow the filter by eq on one of id, userName, externalId, emails.value, roles.value, entitlements.value"
-    filter=title+pr: 400 "tooMany" "too many Users to filter one by one: narrow the filter by eq on one of id, userName, externalId, emails.value, roles.value, entitlements.value"
-    sortBy=title: 400 "tooMany" "cannot sort more than 10,000 resources (12 MB): narrow the filter or omit sortBy"
-    sortBy=title&cursor: 400 "tooMany" "cannot sort more than 10,000 resources (12 MB): narrow the filter or omit sortBy"
-    sortBy=userName&startIndex=19902: 400 "tooMany" "cannot list more than the first 20,000 resources in the order of userName: narrow the filter or omit sortBy"
-    sortBy=userName&sortOrder=descending&startIndex=9223372036854775807: 400 "tooMany" "cannot list more than the first 20,000 resources in the order of userName: narrow the filter or omit sortBy"
+    filter=title+pr: 400 "tooMany" "too many Users to filter one by one: narrow the filter by eq on one of id, userName, externalId, emails.value, roles.value, entitlements.value, or page by cursor"
+    sortBy=title: 400 "tooMany" "cannot sort more than 10,000 resources (12 MB): send a filter that matches fewer, or omit sortBy"
+    sortBy=title&cursor: 400 "tooMany" "cannot sort more than 10,000 resources (12 MB): send a filter that matches fewer, or omit sortBy"
+    sortBy=userName&startIndex=19902: 400 "tooMany" "cannot list more than the first 20,000 resources in the order of userName: send a filter that matches fewer, or omit sortBy"
+    sortBy=userName&sortOrder=descending&startIndex=9223372036854775807: 400 "tooMany" "cannot list more than the first 20,000 resources in the order of userName: send a filter that matches fewer, or omit sortBy"
     "#);
     assert_eq!(client.get("/Users?sortBy=userName&startIndex=19901").await.status, 200);
     for query in ["filter=userName+ne+%22x%22&count=100", "filter=userName+pr&sortBy=id&count=3"] {
         let (_, names) = all_by_cursor(&client, &format!("/Users?{query}")).await;
         assert_eq!(names.len(), 10, "{query}");
     }
+}
+
+#[tokio::test]
+async fn members_have_no_order_and_any_integer_is_a_count() {
+    let client = Client::new().await;
+    add_three(&client).await;
+    for query in ["/Groups?sortBy=members", "/Groups?sortBy=members.value", "/?sortBy=members.display"] {
+        let refused = client.get(query).await;
+        assert_eq!((refused.status, &refused.body["scimType"]), (400, &"invalidValue".into()), "{query}");
+    }
+    // RFC 7644 s3.4.2.4: fewer may be returned than asked for, and a negative count means 0.
+    let huge = "9".repeat(40);
+    for (query, items, first) in [
+        (format!("count={huge}"), 3, 1),
+        (format!("count=%2B{huge}"), 3, 1),
+        (format!("count=-{huge}"), 0, 1),
+        (format!("startIndex=-{huge}"), 3, 1),
+        ("count=00000000000000000000000000002".to_owned(), 2, 1),
+    ] {
+        let page = client.get(&format!("/Users?{query}")).await;
+        assert_eq!(
+            (&page.body["itemsPerPage"], &page.body["startIndex"]),
+            (&items.into(), &first.into()),
+            "{query}"
+        );
+    }
+    let beyond = client.get(&format!("/Users?startIndex={huge}")).await;
+    assert_eq!((beyond.status, &beyond.body["itemsPerPage"]), (200, &0.into()), "{beyond}");
 }

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use insta::assert_snapshot;
 use scim_lambda::scim::policy::{Interpretation, Policy};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::builders::SARAH;
 use crate::support::client::Client;
@@ -176,11 +176,11 @@ async fn a_value_of_the_wrong_type_is_refused_by_the_name_of_its_attribute() {
     "name.givenName":7
         400 "invalidValue" name.givenName must be a string
     "emails":7
-        400 "invalidValue" emails must be an object
+        400 "invalidValue" emails must be an array of objects
     "emails":[7]
-        400 "invalidValue" emails must be an object
+        400 "invalidValue" emails must be an array of objects
     "emails":[["x"]]
-        400 "invalidValue" emails must be an object
+        400 "invalidValue" emails must be an array of objects
     "emails":[{"value":7}]
         400 "invalidValue" emails.value must be a string
     "emails":[{"value":"x","primary":"maybe"}]
@@ -276,8 +276,7 @@ async fn a_body_that_is_no_user_is_refused() {
             .unwrap();
     }
     assert_snapshot!(table, @r#"
-
-        400 "invalidSyntax" the body is not valid JSON: EOF while parsing a value at line 1 column 0
+        400 "invalidSyntax" the body is empty: send a JSON object
     {
         400 "invalidSyntax" the body is not valid JSON: EOF while parsing an object at line 1 column 1
     []
@@ -328,4 +327,19 @@ async fn a_password_is_taken_and_forgotten() {
     let table = format!("{items:?}");
     assert!(table.contains("userName"), "{table}");
     assert!(!table.contains(PASSWORD) && !table.contains("password"), "{table}");
+}
+
+/// From an array to an object and back: no text sends a client in a circle.
+#[tokio::test]
+async fn a_multi_valued_attribute_is_an_array_of_objects_in_every_text() {
+    let client = strict_client().await;
+    for emails in [json!("x"), json!(5), json!({}), json!(["x"]), json!([5]), json!([["x"]]), json!([[]])] {
+        let user = json!({ "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "bo", "emails": emails });
+        let refused = client.post("/Users", &user.to_string()).await;
+        assert_eq!(
+            (refused.status, refused.detail()),
+            (400, "emails must be an array of objects"),
+            "{emails}"
+        );
+    }
 }
