@@ -234,7 +234,6 @@ impl<'a> Job<'a> {
         let Some(outcome) = self.outcomes.get_mut(index) else { return };
         let failed = match (done.answer, done.step) {
             (Ok(answer), Step::Link(_)) => {
-                // A group's version is not known after a change of its members.
                 let version = answer.header(&header::ETAG);
                 *outcome =
                     outcome.take().map(|outcome| Outcome { status: 201, version, response: None, ..outcome });

@@ -7,7 +7,7 @@ use super::expand::shows_derived;
 use crate::lambda::Response;
 use crate::scim::decode::{Reader, check_immutable};
 use crate::scim::error::Result;
-use crate::scim::etag::{self, Precondition};
+use crate::scim::etag::{self, Etag, Precondition};
 use crate::scim::member::{self, MemberChanges, Touched};
 use crate::scim::patch::Patch;
 use crate::scim::projection::Projection;
@@ -15,7 +15,7 @@ use crate::scim::registry::roles::AssignableKind;
 use crate::scim::resource::{Attributes, Resource};
 use crate::scim::schema::{Mutability, ResourceType};
 use crate::scim::user_name;
-use crate::store::{Apply, Blind, Change, ChangedGroup, Error as StoreError, MemberChange};
+use crate::store::{Apply, Blind, Change, ChangedGroup, Error as StoreError, MemberChange, VersionAfter};
 
 impl RequestContext<'_> {
     pub(super) async fn create(&self, kind: &ResourceType) -> Result<Response> {
@@ -79,8 +79,10 @@ impl RequestContext<'_> {
             let resource = match self.change_members(kind, id, change).await? {
                 ChangedGroup::Known(resource) => *resource,
                 // An answer in bulk shows no members, so they are not read for it.
-                ChangedGroup::Unread if self.in_bulk => return Ok(Response::empty(200)),
-                ChangedGroup::Unread => self.get_expanded(kind, id, &projection).await?,
+                ChangedGroup::Unread(version) if self.in_bulk => {
+                    return Ok(self.with_version(Response::empty(200), kind, id, version).await);
+                }
+                ChangedGroup::Unread(_) => self.get_expanded(kind, id, &projection).await?,
             };
             return Ok(self.resource(200, kind, &resource, &projection));
         }
@@ -113,15 +115,18 @@ impl RequestContext<'_> {
             // Without `apply`, one member can be added or removed without a read of the group.
             let changes_more = *touched == Touched::Any || !patch.is_about_members_alone();
             let change = MemberChange { apply: changes_more.then_some(apply), touched };
-            self.change_members(kind, id, change).await?;
-            return self.patched_group(kind, id, &projection).await;
+            let version = match self.change_members(kind, id, change).await? {
+                ChangedGroup::Known(group) => VersionAfter::Known(group.version),
+                ChangedGroup::Unread(version) => version,
+            };
+            return self.patched_group(kind, id, &projection, version).await;
         }
-        let blind = patch.as_sets().map(Blind::Set);
-        let response = self.update(kind, id, &projection, Change { blind, apply }).await?;
-        match kind.members {
-            Some(_) => self.patched_group(kind, id, &projection).await,
-            None => Ok(response),
+        let change = Change { blind: patch.as_sets().map(Blind::Set), apply };
+        if kind.members.is_some() {
+            let group = self.writer(kind).update(id, &self.precondition()?, change).await?;
+            return self.patched_group(kind, id, &projection, VersionAfter::Known(group.version)).await;
         }
+        self.update(kind, id, &projection, change).await
     }
 
     /// Answers a PATCH of a group.
@@ -130,12 +135,32 @@ impl RequestContext<'_> {
         kind: &ResourceType,
         id: &str,
         projection: &Projection<'_>,
+        version: VersionAfter,
     ) -> Result<Response> {
         if !self.shows_patched_group() {
-            return Ok(Response::empty(204));
+            return Ok(self.with_version(Response::empty(204), kind, id, version).await);
         }
         let resource = self.get_expanded(kind, id, projection).await?;
         Ok(self.resource(200, kind, &resource, projection))
+    }
+
+    /// Adds the version of a group to the answer to a change of it. The change is applied, so
+    /// an answer without a version is better than an error.
+    async fn with_version(
+        &self,
+        response: Response,
+        kind: &ResourceType,
+        id: &str,
+        version: VersionAfter,
+    ) -> Response {
+        match self.collection(kind).version_after(id, version).await {
+            Ok(Some(version)) => response.with(header::ETAG, Etag { version, derived: None }.to_string()),
+            Ok(None) => response,
+            Err(error) => {
+                tracing::warn!(%error, "the version of a changed group was not read");
+                response
+            }
+        }
     }
 
     async fn change_members(

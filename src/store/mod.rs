@@ -45,7 +45,7 @@ pub use self::dynamo::client::local_config;
 use self::dynamo::client::{Table, client_config};
 pub use self::dynamo::meter::{Meter, Reading};
 pub use self::error::Error;
-pub use self::group::change::{Apply, ChangedGroup, MemberChange};
+pub use self::group::change::{Apply, ChangedGroup, MemberChange, VersionAfter};
 pub use self::group::groups_of::DirectGroups;
 pub(crate) use self::limits::USE_INTERVAL;
 pub use self::limits::{MAX_RESOURCE_BYTES, RETRY_AFTER};

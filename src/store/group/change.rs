@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::scim::error::Result as ScimResult;
-use crate::scim::etag::Precondition;
+use crate::scim::etag::{Precondition, Version};
 use crate::scim::member::{Member, MemberChanges, Touched};
 use crate::scim::policy::GroupCycles;
 use crate::scim::resource::{Attributes, Resource};
@@ -13,6 +13,7 @@ use crate::store::dynamo::item::{Key, read};
 use crate::store::error::Error;
 use crate::store::group::planned_edits::Edits;
 use crate::store::limits::{MAX_ACTIONS, MAX_MEMBERS_READ, MAX_STAGED};
+use crate::store::table::directory::Collection;
 use crate::store::table::index_rows::NewAttributes;
 use crate::store::table::membership::{Membership, ResolvedMember};
 use crate::store::table::pending_edit::{Attempt, Edit, PendingEdit};
@@ -29,7 +30,35 @@ pub enum ChangedGroup {
     /// The group with its members.
     Known(Box<Resource>),
     /// The change needed no read of all members.
-    Unread,
+    Unread(VersionAfter),
+}
+
+/// The version of a group after a change of its members.
+pub enum VersionAfter {
+    Known(Version),
+    /// A write that named no version was applied under this write id.
+    Written(String),
+    /// The change was a no-op, of a group that was not read.
+    Unchanged,
+}
+
+impl Collection<'_> {
+    /// Returns the version of a group after a change, by a read if the change does not tell
+    /// it; `None` if other changes have followed.
+    pub async fn version_after(self, id: &str, change: VersionAfter) -> Result<Option<Version>, Error> {
+        if let VersionAfter::Known(version) = change {
+            return Ok(Some(version));
+        }
+        let Some(current) = self.observe(id).await? else {
+            return Ok(None);
+        };
+        // Never a later version: with it in `If-Match`, the client would undo changes that it
+        // does not know of.
+        Ok(match change {
+            VersionAfter::Written(write_id) => current.version_of(&write_id),
+            VersionAfter::Known(_) | VersionAfter::Unchanged => Some(Version(current.version)),
+        })
+    }
 }
 
 /// A change of a group's members, and of its own attributes with them.
@@ -56,7 +85,7 @@ impl Writer<'_> {
         {
             if let (Some(single), None) = (single(changes), change.apply) {
                 match edit.change_one(single).await {
-                    Ok(Attempt::Applied(())) => return Ok(ChangedGroup::Unread),
+                    Ok(Attempt::Applied(version)) => return Ok(ChangedGroup::Unread(version)),
                     Ok(Attempt::Conflict(_)) => {}
                     Err(error) => return edit.resolve_ambiguous(error, &members).await,
                 }
@@ -91,7 +120,8 @@ impl Edit for MembersEdit<'_> {
     fn resolve(&self, edit: &PendingEdit<'_>, current: Option<ResourceItem>) -> Option<ChangedGroup> {
         let current = current.filter(|current| current.is_by(&edit.write_id))?;
         edit.writer.record_found(&current, &edit.write_id);
-        Some(ChangedGroup::Unread)
+        let version = current.version_of(&edit.write_id)?;
+        Some(ChangedGroup::Unread(VersionAfter::Known(version)))
     }
 }
 
@@ -109,23 +139,31 @@ impl PendingEdit<'_> {
         if context.policy.group_cycles == GroupCycles::Refuse && !groups.is_empty() {
             edits.nesting = Some(collection.check_cycles(&observed.sk, groups).await?);
         }
-        let after = edits.after(self.writer, observed);
-        let after = after.map_or(ChangedGroup::Unread, |group| ChangedGroup::Known(Box::new(group)));
+        let after = edits.after(self.writer, observed).map(|group| ChangedGroup::Known(Box::new(group)));
+        let unread = |version| ChangedGroup::Unread(VersionAfter::Known(version));
+        let seen = Version(observed.version);
         if edits.is_empty() {
             // Adding a value that exists changes nothing, not even `meta` (RFC 7644 s3.5.2.1).
-            return Ok(Attempt::Applied(after));
+            return Ok(Attempt::Applied(after.unwrap_or_else(|| unread(seen))));
         }
         let actions = 1 + edits.rows() + edits.moves() + usize::from(edits.nesting.is_some());
         let attempt = if actions <= MAX_ACTIONS {
-            self.change_at_once(observed, edits).await?
+            self.change_at_once(observed, &mut edits).await?
         } else if edits.moves() > MAX_STAGED {
             return Err(Error::TooManyChanges { changes: edits.moves() });
         } else {
             self.change_staged(observed, &edits).await?
         };
-        Ok(match attempt {
-            Attempt::Applied(()) => Attempt::Applied(after),
-            Attempt::Conflict(current) => Attempt::Conflict(current),
+        Ok(match (attempt, after) {
+            (Attempt::Conflict(current), _) => Attempt::Conflict(current),
+            (Attempt::Applied(()), Some(after)) => Attempt::Applied(after),
+            (Attempt::Applied(()), None) => Attempt::Applied(match (edits.exact, edits.is_empty()) {
+                (true, false) => unread(seen.next()),
+                // The members were as they should be.
+                (true, true) => unread(seen),
+                (false, true) => ChangedGroup::Unread(VersionAfter::Unchanged),
+                (false, false) => ChangedGroup::Unread(VersionAfter::Written(self.write_id.clone())),
+            }),
         })
     }
 

@@ -1,10 +1,11 @@
 //! A change of up to about 99 members: one transaction on the group and the memberships.
 
-use crate::scim::etag::Precondition;
+use crate::scim::etag::{Precondition, Version};
 use crate::scim::member::Member;
 use crate::store::dynamo::item::number;
 use crate::store::dynamo::transaction::{Action, Failure, Outcome};
 use crate::store::error::Error;
+use crate::store::group::change::VersionAfter;
 use crate::store::group::planned_edits::{Edits, difference};
 use crate::store::table::lock::UNLOCKED;
 use crate::store::table::membership::{Membership, ResolvedMember, delete_membership, member_types};
@@ -17,7 +18,7 @@ impl PendingEdit<'_> {
     pub(crate) async fn change_one(
         &mut self,
         (member, added): (&str, Option<&Member>),
-    ) -> Result<Attempt<()>, Error> {
+    ) -> Result<Attempt<VersionAfter>, Error> {
         let groups = self.writer.collection;
         let mut next = self
             .next_version()
@@ -60,12 +61,15 @@ impl PendingEdit<'_> {
             Outcome::Applied => {
                 let names = groups.kind.members.iter().cloned().collect();
                 self.writer.record_changed(self.id, observed, names);
-                Ok(Attempt::Applied(()))
+                let written = || VersionAfter::Written(self.write_id.clone());
+                let version = observed.map(|seen| VersionAfter::Known(Version(seen).next()));
+                Ok(Attempt::Applied(version.unwrap_or_else(written)))
             }
             Outcome::Failed(Failure { action: 0, current: None, .. }) => Err(Error::NotFound),
             // The membership alone failed: it is already as it should be, which is a no-op.
             Outcome::Failed(Failure { action: 1, others, .. }) if others.is_empty() => {
-                Ok(Attempt::Applied(()))
+                let version = observed.map(|seen| VersionAfter::Known(Version(seen)));
+                Ok(Attempt::Applied(version.unwrap_or(VersionAfter::Unchanged)))
             }
             // A lock, another version, or no member of that type: a read tells which.
             Outcome::Failed(_) => Ok(Attempt::Conflict(None)),
@@ -76,13 +80,13 @@ impl PendingEdit<'_> {
     pub(crate) async fn change_at_once(
         &mut self,
         observed: &ResourceItem,
-        mut edits: Edits,
+        edits: &mut Edits,
     ) -> Result<Attempt<()>, Error> {
         let groups = self.writer.collection;
         let aborted = observed.visibility().aborted.as_slice();
         loop {
             let members = difference(edits.added.len(), edits.removed.len());
-            let mut actions = vec![self.group_action(observed, &edits, members, UNLOCKED)?];
+            let mut actions = vec![self.group_action(observed, edits, members, UNLOCKED)?];
             if let Some(new) = &edits.attributes {
                 actions.extend(new.rows.actions(self.id));
             }

@@ -76,6 +76,15 @@ impl ResourceItem {
         self.write_id == write_id || self.previous_write_id.as_deref() == Some(write_id)
     }
 
+    /// Returns the version that the write with this id made, as far as the item tells.
+    pub(crate) fn version_of(&self, write_id: &str) -> Option<Version> {
+        if self.write_id == write_id {
+            return Some(Version(self.version));
+        }
+        let is_previous = self.previous_write_id.as_deref() == Some(write_id);
+        is_previous.then(|| Version(self.version.saturating_sub(1)))
+    }
+
     /// Returns true if a staged change has locked the group.
     pub(crate) fn is_locked(&self) -> bool {
         self.visibility.as_ref().is_some_and(|visibility| visibility.staged.is_some())

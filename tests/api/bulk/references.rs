@@ -35,7 +35,7 @@ async fn references_are_resolved_wherever_they_stand() {
     )
     .await;
     assert_snapshot!(outcomes(&answer), @r#"
-    PATCH 204
+    PATCH 204 W/"2"
     POST crew 201 W/"1"
     POST zoe 201 W/"1"
     POST finn 201 W/"1"
@@ -120,7 +120,7 @@ async fn groups_may_be_in_each_other_where_the_tenant_accepts_circles() {
     let client = directory.client();
     let answer = client.send(serde_json::from_str(CIRCLE).unwrap()).await;
     assert_snapshot!(outcomes(&answer), @r#"
-    POST qwerty 201
+    POST qwerty 201 W/"2"
     POST ytrewq 201 W/"1"
     "#);
     let groups = client.get("/Groups?filter=displayName%20sw%20%22Group%22").await;

@@ -63,13 +63,13 @@ async fn an_operation_costs_the_same_in_a_group_of_any_size() {
     POST Group, duplicate              409    0 write     0 read  TransactWriteItems
     GET Group without members          200    0 write     1 read  GetItem
     displayName eq, hit                200    0 write     2 read  GetItem GetItem
-    PATCH add one                      204    7 write     0 read  TransactWriteItems
-    PATCH add one again                204    0 write     0 read  TransactWriteItems
+    PATCH add one                      204    7 write     1 read  TransactWriteItems GetItem
+    PATCH add one again                204    0 write     1 read  TransactWriteItems GetItem
     PATCH add nobody known             400    0 write     4 read  TransactWriteItems GetItem BatchGetItem BatchGetItem BatchGetItem
-    PATCH remove one                   204    5 write     0 read  TransactWriteItems
-    PATCH remove one again             204    0 write     0 read  TransactWriteItems
-    PATCH add 10                       204   32 write    11 read  GetItem BatchGetItem TransactWriteItems
-    PATCH add 100, staged              204  205 write   101 read  GetItem BatchGetItem UpdateItem UpdateItem BatchExecuteStatement BatchExecuteStatement BatchExecuteStatement BatchExecuteStatement TransactWriteItems DeleteItem
+    PATCH remove one                   204    5 write     1 read  TransactWriteItems GetItem
+    PATCH remove one again             204    0 write     1 read  TransactWriteItems GetItem
+    PATCH add 10                       204   32 write    12 read  GetItem BatchGetItem TransactWriteItems GetItem
+    PATCH add 100, staged              204  205 write   102 read  GetItem BatchGetItem UpdateItem UpdateItem BatchExecuteStatement BatchExecuteStatement BatchExecuteStatement BatchExecuteStatement TransactWriteItems DeleteItem GetItem
     PATCH displayName                  204    6 write     1 read  GetItem TransactWriteItems
     GET User in 2 groups               200    0 write   4.5 read  GetItem Query BatchGetItem BatchGetItem
     DELETE User in 2 groups            204   19 write   1.5 read  GetItem TransactWriteItems Query TransactWriteItems TransactWriteItems

@@ -5,3 +5,4 @@ mod member_changes;
 mod patch;
 mod policies;
 mod races;
+mod versions;
