@@ -43,7 +43,8 @@ impl RequestContext<'_> {
     }
 
     async fn answer_query(&self, kinds: &[Arc<ResourceType>], parameters: &Parameters) -> Result<Response> {
-        let query = parameters.query(self.tenant.policy.page_size, self.leeway)?;
+        let mut query = parameters.query(self.tenant.policy.page_size, self.leeway)?;
+        query.filter = query.filter.map(|filter| filter.without_refs(kinds)).transpose()?;
         let groups = self.groups();
         let legs: Result<Vec<Leg<'_>>> =
             kinds.iter().map(|kind| Leg::new(kind, kinds, &groups, &query, self.leeway, self.work)).collect();

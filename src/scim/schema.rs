@@ -222,6 +222,11 @@ impl ResourceType {
         self.is_named(attribute, self.member_of.as_deref())
     }
 
+    /// Returns true if the `$ref` of this attribute follows from its `value`, and is not stored.
+    pub fn derives_ref(&self, attribute: &Attribute) -> bool {
+        self.is_members(attribute) || self.is_member_of(attribute)
+    }
+
     fn is_named(&self, attribute: &Attribute, name: Option<&str>) -> bool {
         // By identity: an extension may have an attribute of the same name.
         let named = name.and_then(|name| self.schema.attribute(name));

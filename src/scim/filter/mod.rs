@@ -4,12 +4,14 @@
 //! - `parse`: text to [`Filter`], one function per rule of the grammar;
 //! - [`case_fold`]: the form in which values without regard to case are compared;
 //! - `compare`: one operator and its value against one value of a resource;
+//! - `reference`: conditions on `$ref` as conditions on an id;
 //! - [`evaluate`]: a filter bound to a schema, and matched against resources.
 
 pub mod case_fold;
 pub(crate) mod compare;
 pub mod evaluate;
 pub(crate) mod parse;
+mod reference;
 
 use std::fmt;
 

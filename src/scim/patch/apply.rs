@@ -54,12 +54,16 @@ impl<'a> Elements<'a> {
             return Err(ErrorKind::InvalidPath
                 .with(format!("{} is single-valued: omit the filter", place.attribute.name)));
         }
-        // The filter is part of the path here, so its errors are those of a path.
-        let matcher = ElementMatcher::new(&filter, place.attribute, reader.leeway)
-            .map_err(|Error { detail, .. }| ErrorKind::InvalidPath.with(detail))?;
+        let filter = filter.element_without_refs(reader.kind, place.attribute).map_err(of_path)?;
+        let matcher = ElementMatcher::new(&filter, place.attribute, reader.leeway).map_err(of_path)?;
         let template = template(op, place.attribute, &filter, reader.leeway);
         Ok(Self { matcher, filter, template, leeway: reader.leeway })
     }
+}
+
+/// A filter is part of the path here, so its errors are those of a path.
+fn of_path(Error { detail, .. }: Error) -> Error {
+    ErrorKind::InvalidPath.with(detail)
 }
 
 /// Returns the element that a filter of the form `type eq "work"` describes.

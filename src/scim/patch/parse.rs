@@ -182,6 +182,13 @@ impl<'a> BodyReader<'a, '_> {
         if is_read_only(&place) {
             return self.read_only(&place, sent);
         }
+        if place.sub.is_some_and(|sub| sub.name == "$ref") && self.reader.kind.derives_ref(place.attribute) {
+            return Err(ErrorKind::Mutability.with(format!(
+                "{} cannot be changed: it follows from {}.value",
+                label(&place),
+                place.attribute.name
+            )));
+        }
         let change = match (sent.op, sent.value) {
             (Op::Remove, value) => Some(self.removal(&place, elements.is_some(), value)?),
             (Op::Add | Op::Replace, None) => {

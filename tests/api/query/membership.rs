@@ -1,5 +1,8 @@
 //! Groups found by their members, users by their groups, and both in lists (RFC 7644 s3.4.2).
 
+use std::fmt::Write;
+
+use insta::assert_snapshot;
 use serde_json::{Value, json};
 
 use crate::support::answer::{Answer, members};
@@ -226,4 +229,91 @@ async fn a_new_group_of_an_old_name_has_none_of_the_old_members() {
     assert_eq!(client.get(&old).await.status, 404);
     assert_eq!(client.get(&format!("/Users/{}", users[0])).await.body.get("groups"), None);
     check(&directory).await;
+}
+
+/// A reference as it is shown, or any other that ends in the same endpoint and id.
+#[tokio::test]
+async fn a_reference_means_the_resource_that_it_ends_in() {
+    let groups = Groups::new().await;
+    for (kind, filter, expected) in [
+        ("Groups", r#"members[$ref eq "https://example.com/scim/v2/Users/U0"]"#, "Design"),
+        ("Groups", r#"members.$ref eq "https://example.com/scim/v2/Users/U2""#, "Staff"),
+        ("Groups", r#"members.$REF eq "../users/U2""#, "Staff"),
+        ("Groups", r#"members[$ref eq "https://old.example/x/Groups/DESIGN" and type eq "Group"]"#, "Staff"),
+        ("Groups", r#"members[type eq "User"].$ref eq "/Users/U0""#, "Design"),
+        // The user is not at this endpoint.
+        ("Groups", r#"members.$ref eq "https://example.com/scim/v2/Groups/U0""#, ""),
+        ("Groups", r#"members[$ref eq "https://example.com/scim/v2/Users/U3"]"#, ""),
+        ("Groups", r#"members[$ref ne "https://example.com/scim/v2/Users/U0"]"#, "Design Staff"),
+        ("Groups", r#"members.$ref ne "https://example.com/scim/v2/Users/U0""#, "Design Staff Attic"),
+        ("Groups", r#"not (members.$ref eq "https://example.com/scim/v2/Users/U0")"#, "Staff Attic"),
+        ("Groups", "members.$ref pr", "Design Staff"),
+        ("Groups", "members[$ref eq null]", ""),
+        ("Users", r#"groups.$ref eq "https://example.com/scim/v2/Groups/DESIGN""#, "user0 user1"),
+        ("Users", r#"groups[$ref eq "https://example.com/scim/v2/Groups/DESIGN"]"#, "user0 user1"),
+        (
+            "Users",
+            r#"groups.$ref eq "https://example.com/scim/v2/Groups/DESIGN" and userName eq "user1""#,
+            "user1",
+        ),
+        ("Users", "not (groups.$ref pr)", "user3"),
+    ] {
+        let found = groups.find(kind, filter, "").await;
+        let name = if kind == "Users" { "userName" } else { "displayName" };
+        assert_eq!((found.status, found.list(name).as_str()), (200, expected), "{filter}: {found}");
+    }
+    for (kind, filter) in [
+        ("Groups", r#"members.$ref eq "x""#),
+        ("Groups", r#"members[$ref eq "https://example.com/scim/v2/Users/"]"#),
+        ("Groups", r#"members[$ref eq "https://example.com/scim/v2/Devices/U0"]"#),
+        ("Groups", r#"members.$ref co "U0""#),
+        ("Groups", r#"members[$ref sw "https://example.com"]"#),
+        ("Groups", "members.$ref eq 5"),
+        ("Users", r#"groups.$ref eq "https://example.com/scim/v2/Users/U0""#),
+    ] {
+        let found = groups.find(kind, filter, "").await;
+        assert_eq!((found.status, &found.body["scimType"]), (400, &json!("invalidFilter")), "{filter}");
+    }
+}
+
+#[tokio::test]
+async fn a_patch_finds_the_member_of_a_reference_as_it_is_shown() {
+    let groups = Groups::new().await;
+    let Groups { client, users, design, staff, .. } = &groups;
+    let group = format!("/Groups/{staff}");
+    let change = async |operation: Value| {
+        client.patch(&group, &json!({ "Operations": [operation] }).to_string()).await
+    };
+    let shown = client.get(&group).await;
+    for member in shown.body["members"].as_array().unwrap() {
+        let reference = member["$ref"].as_str().unwrap();
+        let path = format!("members[$ref eq \"{reference}\"]");
+        let removed = change(json!({ "op": "remove", "path": path })).await;
+        assert_eq!(removed.status, 204, "{removed}");
+        let left = members(&client.get(&group).await);
+        assert!(!left.contains(&member["value"].as_str().unwrap().to_owned()), "{path}: {left:?}");
+    }
+    assert_eq!(client.patch(&group, &add(&[&users[2], design])).await.status, 204);
+    // Of a reference to another endpoint there is no member: removing it is a no-op.
+    let other = format!("members[$ref eq \"https://example.com/scim/v2/Groups/{}\"]", users[2]);
+    assert_eq!(change(json!({ "op": "remove", "path": other })).await.status, 204);
+    assert_eq!(members(&client.get(&group).await).len(), 2);
+    let mut table = String::new();
+    for operation in [
+        json!({ "op": "remove", "path": "members[$ref eq \"x\"]" }),
+        json!({ "op": "remove", "path": "members[$ref co \"Users\"]" }),
+        json!({ "op": "replace", "path": "members.$ref", "value": "https://example.com/scim/v2/Users/x" }),
+        json!({ "op": "remove", "path": "members[type eq \"User\"].$ref" }),
+    ] {
+        let refused = change(operation.clone()).await;
+        writeln!(table, "{}: {} {}", operation["path"], refused.body["scimType"], refused.detail()).unwrap();
+    }
+    assert_snapshot!(table, @r#"
+    "members[$ref eq \"x\"]": "invalidPath" members.$ref must be compared with the URL of a resource: compare members.value with its id
+    "members[$ref co \"Users\"]": "invalidPath" members.$ref can only be compared by eq, ne or pr: compare members.value with an id
+    "members.$ref": "mutability" members.$ref cannot be changed: it follows from members.value
+    "members[type eq \"User\"].$ref": "mutability" members.$ref cannot be changed: it follows from members.value
+    "#);
+    assert_eq!(members(&client.get(&group).await).len(), 2);
+    check(&groups.directory).await;
 }
