@@ -8,10 +8,12 @@ use serde_json::Value;
 
 use super::context::RequestContext;
 use crate::scim::error::Result;
+use crate::scim::policy::MemberDisplay;
 use crate::scim::projection::Projection;
+use crate::scim::reference::{derive, references};
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
-use crate::store::{DirectGroups, Error as StoreError};
+use crate::store::{DirectGroups, Error as StoreError, Name, Names};
 
 /// What the resources of a page share in an answer, read once for all of them.
 #[derive(Default)]
@@ -19,7 +21,12 @@ pub(super) struct Shared {
     /// The groups of each resource that shows them, by its id. They end where the page
     /// would show too many.
     groups: HashMap<String, DirectGroups>,
+    /// The names of the resources that they refer to.
+    names: Names,
 }
+
+/// A resource in an answer, and what the answer shows of it.
+pub(super) type Listed<'a> = (&'a ResourceType, &'a Projection<'a>, &'a Resource);
 
 impl RequestContext<'_> {
     /// Reads a resource with everything that the answer shows of it.
@@ -36,13 +43,49 @@ impl RequestContext<'_> {
             } else {
                 collection.get(id).await?
             };
-            found.ok_or(StoreError::NotFound)
+            let found = found.ok_or(StoreError::NotFound)?;
+            let names = self.read_names(&[(kind, projection, &found)]).await?;
+            Ok((found, names))
         };
         let (found, groups) = self.beside_groups(kind, id, projection, read).await;
-        let mut found = found?;
+        let (mut found, names) = found?;
         self.add_groups(kind, &mut found, &groups?);
-        self.add_member_refs(kind, &mut found);
+        self.add_references(kind, &mut found, projection, &names);
         Ok(found)
+    }
+
+    /// Reads the names that an answer shows of other resources: those that these refer to,
+    /// and by the policy `memberDisplay` their members.
+    pub(super) async fn read_names(&self, page: &[Listed<'_>]) -> std::result::Result<Names, StoreError> {
+        let mut wanted: Vec<(&str, &str)> = Vec::new();
+        for (kind, projection, resource) in page.iter().filter(|_| self.shows_resource()) {
+            for (reference, _, id) in
+                references(kind, &resource.attributes).filter(|(_, place, _)| projection.keeps(place))
+            {
+                wanted.extend(reference.types.iter().map(|kind| (kind.as_str(), id)));
+            }
+            if self.resolves_members(kind, projection) {
+                wanted.extend(members_of(kind, resource));
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(Names::default());
+        }
+        Box::pin(self.directory().names(&wanted)).await
+    }
+
+    /// Returns true if an answer shows the members of a group by their present names.
+    fn resolves_members(&self, kind: &ResourceType, projection: &Projection<'_>) -> bool {
+        self.tenant.policy.member_display == MemberDisplay::Resolve
+            && shows(kind, kind.members.as_deref(), projection)
+    }
+
+    /// Returns true if the answer shows what the version of the resource does not cover.
+    pub(super) fn shows_derived(&self, kind: &ResourceType, projection: &Projection<'_>) -> bool {
+        let is_shown = |reference| kind.place_of(reference).is_some_and(|place| projection.keeps(&place));
+        shows(kind, kind.member_of.as_deref(), projection)
+            || self.resolves_members(kind, projection)
+            || kind.references.iter().any(is_shown)
     }
 
     /// Reads the groups that the answer shows of a resource, while `work` reads or writes it:
@@ -67,17 +110,15 @@ impl RequestContext<'_> {
     }
 
     /// Reads what the resources of a page share.
-    pub(super) async fn read_shared(
-        &self,
-        page: &[(&ResourceType, &Projection<'_>, &Resource)],
-    ) -> Result<Shared> {
-        let has_groups = |(kind, projection, _): &&(&ResourceType, &Projection<'_>, &Resource)| {
-            shows(kind, kind.member_of.as_deref(), projection)
-        };
+    pub(super) async fn read_shared(&self, page: &[Listed<'_>]) -> Result<Shared> {
+        let has_groups =
+            |(kind, projection, _): &&Listed<'_>| shows(kind, kind.member_of.as_deref(), projection);
         let ids: Vec<&str> =
             page.iter().filter(has_groups).map(|(_, _, resource)| resource.id.as_str()).collect();
-        let groups = Box::pin(self.directory().groups_of(&self.groups(), &ids)).await?;
-        Ok(Shared { groups: ids.into_iter().map(str::to_owned).zip(groups).collect() })
+        let kinds = self.groups();
+        let groups = Box::pin(self.directory().groups_of(&kinds, &ids));
+        let (groups, names) = tokio::try_join!(groups, self.read_names(page))?;
+        Ok(Shared { groups: ids.into_iter().map(str::to_owned).zip(groups).collect(), names })
     }
 
     /// Expands a resource of a list. Returns `None` if the resource was deleted since it was
@@ -95,7 +136,9 @@ impl RequestContext<'_> {
                 return Ok(None);
             };
             found = with_members;
-            self.add_member_refs(kind, &mut found);
+            let names = self.read_names(&[(kind, projection, &found)]).await?;
+            self.add_references(kind, &mut found, projection, &names);
+            return Ok(Some(found));
         }
         if kind.is_declared {
             return self.add_use_if_shown(kind, found, projection).await.map(Some);
@@ -103,6 +146,7 @@ impl RequestContext<'_> {
         if let Some(groups) = shared.groups.get(&found.id) {
             self.add_groups(kind, &mut found, groups);
         }
+        self.add_references(kind, &mut found, projection, &shared.names);
         Ok(Some(found))
     }
 
@@ -142,14 +186,47 @@ impl RequestContext<'_> {
         }
     }
 
-    pub(super) fn add_member_refs(&self, kind: &ResourceType, group: &mut Resource) {
-        let members = kind.members.as_ref().and_then(|name| group.attributes.get_mut(name));
+    /// Adds what an answer derives from ids: `$ref`, and names as far as they were read.
+    pub(super) fn add_references(
+        &self,
+        kind: &ResourceType,
+        found: &mut Resource,
+        projection: &Projection<'_>,
+        names: &Names,
+    ) {
+        let mut covered: Vec<String> = Vec::new();
+        let ids: Vec<_> = references(kind, &found.attributes)
+            .filter(|(_, place, _)| projection.keeps(place))
+            .map(|(reference, place, id)| (reference, place, id.to_owned()))
+            .collect();
+        for (reference, place, id) in ids {
+            let referred = reference.types.iter().find_map(|kind| Some((kind, names.get(kind, &id)?)));
+            let shown = referred
+                .and_then(|(kind, name)| Some((self.reference(kind, &id)?, name.display_name.as_deref())));
+            if let Some((_, name)) = &shown {
+                covered.extend([id, name.unwrap_or_default().to_owned()]);
+            }
+            derive(&mut found.attributes, &place, shown);
+        }
+        let resolves = self.resolves_members(kind, projection);
+        let members = kind.members.as_ref().and_then(|name| found.attributes.get_mut(name));
         for member in members.and_then(Value::as_array_mut).into_iter().flatten() {
             let text = |name| member.get(name).and_then(Value::as_str);
-            let reference = text("type").zip(text("value")).and_then(|(kind, id)| self.reference(kind, id));
-            if let Some(reference) = reference {
+            let Some((kind, id)) = text("type").zip(text("value")) else {
+                continue;
+            };
+            let display = names.get(kind, id).and_then(Name::display).filter(|_| resolves);
+            covered.extend(display.map(str::to_owned));
+            let display = display.map(Value::from);
+            if let Some(reference) = self.reference(kind, id) {
                 member["$ref"] = reference.into();
             }
+            if let Some(display) = display {
+                member["display"] = display;
+            }
+        }
+        if !covered.is_empty() {
+            found.cover(covered.iter().map(String::as_str));
         }
     }
 
@@ -164,7 +241,11 @@ fn shows(kind: &ResourceType, name: Option<&str>, projection: &Projection<'_>) -
     name.is_some_and(|name| projection.shows(kind, name))
 }
 
-/// Returns true if the answer shows what the version of the resource does not cover.
-pub(super) fn shows_derived(kind: &ResourceType, projection: &Projection<'_>) -> bool {
-    shows(kind, kind.member_of.as_deref(), projection)
+/// Returns the type and id of each member of a group that was read with them.
+fn members_of<'a>(kind: &ResourceType, group: &'a Resource) -> impl Iterator<Item = (&'a str, &'a str)> {
+    let members = kind.members.as_ref().and_then(|name| group.attributes.get(name));
+    members.and_then(Value::as_array).into_iter().flatten().filter_map(|member| {
+        let text = |name| member.get(name).and_then(Value::as_str);
+        text("type").zip(text("value"))
+    })
 }

@@ -3,17 +3,18 @@
 use http::header;
 
 use super::context::RequestContext;
-use super::expand::shows_derived;
 use crate::lambda::Response;
 use crate::scim::decode::{Reader, check_immutable};
 use crate::scim::error::Result;
 use crate::scim::etag::{self, Etag, Precondition};
 use crate::scim::member::{self, MemberChanges, Touched};
 use crate::scim::patch::Patch;
+use crate::scim::policy::UnknownManagers;
 use crate::scim::projection::Projection;
+use crate::scim::reference::{self, referred};
 use crate::scim::registry::roles::AssignableKind;
 use crate::scim::resource::{Attributes, Resource};
-use crate::scim::schema::{Mutability, ResourceType};
+use crate::scim::schema::{Mutability, Reference, ResourceType};
 use crate::scim::user_name;
 use crate::store::{Apply, Blind, Change, ChangedGroup, Error as StoreError, MemberChange, VersionAfter};
 
@@ -24,10 +25,50 @@ impl RequestContext<'_> {
         let mut attributes = Reader::new(kind, self.leeway).resource(&self.body()?)?;
         let members = member::take(kind, &mut attributes)?;
         self.check_user(kind, None, &attributes)?;
-        let mut resource = Box::pin(self.writer(kind).create(attributes, members)).await?;
-        self.add_member_refs(kind, &mut resource);
+        let missing = self.missing(referred(kind, &attributes)).await?;
+        reference::check(kind, &missing, None, &attributes)?;
+        let resource = Box::pin(self.writer(kind).create(attributes, members)).await?;
         let location = self.location(kind, &resource.id);
-        Ok(self.resource(201, kind, &resource, &projection).with(header::LOCATION, location))
+        Ok(self.written(201, kind, resource, &projection).await.with(header::LOCATION, location))
+    }
+
+    /// Answers with a resource that was written.
+    async fn written(
+        &self,
+        status: u16,
+        kind: &ResourceType,
+        mut resource: Resource,
+        projection: &Projection<'_>,
+    ) -> Response {
+        match self.read_names(&[(kind, projection, &resource)]).await {
+            Ok(names) => {
+                self.add_references(kind, &mut resource, projection, &names);
+                self.resource(status, kind, &resource, projection)
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the names in an answer were not read");
+                unread(status).with(header::ETAG, resource.etag().to_string())
+            }
+        }
+    }
+
+    /// Returns those of the ids that no resource has, if the policy refuses them. A resource
+    /// that is deleted between this read and the write is one that is deleted after it.
+    async fn missing(&self, referred: Vec<(&Reference, &str)>) -> Result<Vec<String>> {
+        if self.tenant.policy.unknown_managers == UnknownManagers::Accept || referred.is_empty() {
+            return Ok(Vec::new());
+        }
+        let of_types = |(reference, id): &(&'_ Reference, &'_ str)| {
+            reference.types.iter().map(|kind| (kind.clone(), (*id).to_owned())).collect::<Vec<_>>()
+        };
+        let wanted: Vec<(String, String)> = referred.iter().flat_map(of_types).collect();
+        let wanted: Vec<(&str, &str)> =
+            wanted.iter().map(|(kind, id)| (kind.as_str(), id.as_str())).collect();
+        let names = Box::pin(self.directory().current_names(&wanted)).await?;
+        let is_missing = |(reference, id): &(&Reference, &str)| {
+            reference.types.iter().all(|kind| names.get(kind, id).is_none())
+        };
+        Ok(referred.into_iter().filter(is_missing).map(|(_, id)| id.to_owned()).collect())
     }
 
     pub(super) async fn get(&self, kind: &ResourceType, id: &str) -> Result<Response> {
@@ -52,7 +93,7 @@ impl RequestContext<'_> {
             }))
         };
         // Where the version covers all that is shown, members are not read for a 304.
-        if self.request.header("if-none-match").next().is_some() && !shows_derived(kind, &projection) {
+        if self.request.header("if-none-match").next().is_some() && !self.shows_derived(kind, &projection) {
             let found = self.collection(kind).get(id).await?.ok_or(StoreError::NotFound)?;
             if let Some(not_modified) = check(&found)? {
                 return Ok(not_modified);
@@ -67,8 +108,10 @@ impl RequestContext<'_> {
         let projection = self.projection(kind)?;
         let mut new = Reader::new(kind, self.leeway).resource(&self.body()?)?;
         let members = member::take(kind, &mut new)?;
+        let missing = self.missing(referred(kind, &new)).await?;
         let apply = |old: &Attributes| {
             check_immutable(kind, old, &new)?;
+            reference::check(kind, &missing, Some(old), &new)?;
             self.check_user(kind, Some(old), &new)?;
             Ok((*old != new).then(|| new.clone()))
         };
@@ -77,7 +120,7 @@ impl RequestContext<'_> {
             let touched = Touched::Named(MemberChanges::only(members));
             let change = MemberChange { apply: Some(&apply), touched: &touched };
             let resource = match self.change_members(kind, id, change).await? {
-                ChangedGroup::Known(resource) => *resource,
+                ChangedGroup::Known(group) => return Ok(self.written(200, kind, *group, &projection).await),
                 // An answer in bulk shows no members, so they are not read for it.
                 ChangedGroup::Unread(version) if self.in_bulk => {
                     return Ok(self.with_version(Response::empty(200), kind, id, version).await);
@@ -89,7 +132,7 @@ impl RequestContext<'_> {
         // Immutable attributes, and values that only a user who has them may have, must be
         // compared with the present ones, so that a write without a read is out of the question.
         let has_immutable = kind.places().any(|place| place.attribute.mutability == Mutability::Immutable);
-        let is_compared = has_immutable || self.check_user(kind, None, &new).is_err();
+        let is_compared = has_immutable || !missing.is_empty() || self.check_user(kind, None, &new).is_err();
         let blind = (!is_compared).then_some(Blind::Replace(&new));
         self.update(kind, id, &projection, Change { blind, apply: &apply }).await
     }
@@ -97,9 +140,11 @@ impl RequestContext<'_> {
     pub(super) async fn patch(&self, kind: &ResourceType, id: &str) -> Result<Response> {
         let projection = self.projection(kind)?;
         let patch = Patch::parse(&Reader::new(kind, self.leeway), id, &self.body()?)?;
+        let missing = self.missing(patch.referred().collect()).await?;
         let apply = |old: &Attributes| {
             let after = patch.apply(old, self.work)?;
             if let Some(after) = &after {
+                reference::check(kind, &missing, Some(old), after)?;
                 self.check_user(kind, Some(old), after)?;
             }
             Ok(after)
@@ -169,11 +214,7 @@ impl RequestContext<'_> {
         id: &str,
         change: MemberChange<'_>,
     ) -> Result<ChangedGroup> {
-        let mut changed = self.writer(kind).change_members(id, &self.precondition()?, change).await?;
-        if let ChangedGroup::Known(resource) = &mut changed {
-            self.add_member_refs(kind, resource);
-        }
-        Ok(changed)
+        Ok(self.writer(kind).change_members(id, &self.precondition()?, change).await?)
     }
 
     async fn update(
@@ -184,16 +225,20 @@ impl RequestContext<'_> {
         change: Change<'_>,
     ) -> Result<Response> {
         let precondition = self.precondition()?;
-        let write = self.writer(kind).update(id, &precondition, change);
+        let write = async {
+            let written = self.writer(kind).update(id, &precondition, change).await?;
+            let names = self.read_names(&[(kind, projection, &written)]).await;
+            Ok((written, names))
+        };
         let (written, groups) = self.beside_groups(kind, id, projection, write).await;
-        let mut resource = written?;
-        match groups {
-            Ok(groups) => {
-                self.add_groups(kind, &mut resource, &groups);
-                Ok(self.resource(200, kind, &resource, projection))
-            }
-            Err(_) => Ok(unread(200).with(header::ETAG, resource.etag().to_string())),
-        }
+        let (mut resource, names) = written?;
+        let (Ok(names), Ok(groups)) = (names, groups) else {
+            tracing::warn!("the groups or names in an answer were not read");
+            return Ok(unread(200).with(header::ETAG, resource.etag().to_string()));
+        };
+        self.add_groups(kind, &mut resource, &groups);
+        self.add_references(kind, &mut resource, projection, &names);
+        Ok(self.resource(200, kind, &resource, projection))
     }
 
     pub(super) async fn delete(&self, kind: &ResourceType, id: &str) -> Result<Response> {

@@ -11,6 +11,7 @@ use crate::scim::member::Member;
 use crate::scim::message;
 use crate::scim::number::storable;
 use crate::scim::quirks::{self, Leeway, Tolerance};
+use crate::scim::reference;
 use crate::scim::resource::{Attributes, get};
 use crate::scim::schema::{Attribute, Mutability, Place, ResourceType, Schema, Target, Type};
 
@@ -148,7 +149,11 @@ impl<'a> Reader<'a> {
         if self.is_members(place) && !value.is_null() {
             return self.members_of_group(place, value);
         }
-        self.read(&label(place), place.leaf(), value)
+        let mut value = self.read(&label(place), place.leaf(), value)?;
+        if let Some(Value::Object(object)) = &mut value {
+            reference::without_ref(self.kind, place, object);
+        }
+        Ok(value)
     }
 
     /// Reads one element of a multi-valued attribute.
@@ -195,7 +200,14 @@ impl<'a> Reader<'a> {
     /// Reads the changes of a single complex value: `null` for each sub-attribute that
     /// becomes unassigned, or `None` if the whole value does.
     pub fn members(&self, place: &Place<'_>, value: &Value) -> Result<Option<Map<String, Value>>> {
-        if value.is_null() { Ok(None) } else { self.complex(&label(place), place.leaf(), value) }
+        if value.is_null() {
+            return Ok(None);
+        }
+        let mut object = self.complex(&label(place), place.leaf(), value)?;
+        if let Some(object) = &mut object {
+            reference::without_ref(self.kind, place, object);
+        }
+        Ok(object)
     }
 
     fn read(&self, name: &str, attribute: &Attribute, value: &Value) -> Result<Option<Value>> {

@@ -17,6 +17,7 @@
 //! - [`filter`]: filters, from text to a match;
 //! - [`member`]: members of a group, and changes of them;
 //! - [`user_name`]: the characters of a `userName`;
+//! - [`reference`]: attributes that refer to another resource;
 //! - [`decode`]: the attributes in a body, read against the schema;
 //! - [`patch`]: PATCH, from a body to changed attributes;
 //! - [`query`]: the parameters of a list, and the `ListResponse`;
@@ -41,6 +42,7 @@ pub mod policy;
 pub mod projection;
 pub mod query;
 pub mod quirks;
+pub mod reference;
 pub mod registry;
 pub mod resource;
 pub mod schema;

@@ -19,6 +19,8 @@ pub struct Policy {
     pub user_groups: UserGroups,
     pub group_names: GroupNames,
     pub unknown_members: UnknownMembers,
+    pub unknown_managers: UnknownManagers,
+    pub member_display: MemberDisplay,
     pub unknown_roles: UnknownRoles,
     pub group_cycles: GroupCycles,
     pub patch_answer: PatchAnswer,
@@ -134,6 +136,28 @@ pub enum UnknownMembers {
     #[default]
     Refuse,
     Accept,
+}
+
+/// The treatment of a `manager` whose id no user has, and of every other attribute that
+/// refers to a resource.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum UnknownManagers {
+    /// Identity providers name managers whom they create later.
+    #[default]
+    Accept,
+    Refuse,
+}
+
+/// The `display` of a member in an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MemberDisplay {
+    /// As it was when the member was added.
+    #[default]
+    Stored,
+    /// The present name of the member, which costs a read of each.
+    Resolve,
 }
 
 /// The treatment of a role or an entitlement that the operator has not declared.
@@ -273,7 +297,8 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::{
-        GroupCycles, GroupNames, MassRemoval, PatchAnswer, Policy, UnknownMembers, UnknownRoles, UserGroups,
+        GroupCycles, GroupNames, MassRemoval, MemberDisplay, PatchAnswer, Policy, UnknownManagers,
+        UnknownMembers, UnknownRoles, UserGroups,
     };
 
     #[test]
@@ -288,6 +313,8 @@ mod tests {
             user_groups: UserGroups::Request,
             group_names: GroupNames::Free,
             unknown_members: UnknownMembers::Accept,
+            unknown_managers: UnknownManagers::Refuse,
+            member_display: MemberDisplay::Resolve,
             unknown_roles: UnknownRoles::Refuse,
             group_cycles: GroupCycles::Accept,
             patch_answer: PatchAnswer::Representation,
@@ -297,7 +324,7 @@ mod tests {
         let written = json!({
             "interpretation": "tolerant", "userName": "readWrite", "userNameCharacters": "safe",
             "userGroups": "request", "groupNames": "free",
-            "unknownMembers": "accept", "unknownRoles": "refuse", "groupCycles": "accept",
+            "unknownMembers": "accept", "unknownManagers": "refuse", "memberDisplay": "resolve", "unknownRoles": "refuse", "groupCycles": "accept",
             "patchAnswer": "representation", "massRemoval": { "members": 100 }, "pageSize": {},
             "rateLimit": {},
         });

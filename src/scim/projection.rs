@@ -100,7 +100,8 @@ impl<'a> Projection<'a> {
         }
     }
 
-    fn keeps(&self, place: &Place<'_>) -> bool {
+    /// Returns true if an answer has any part of a place.
+    pub fn keeps(&self, place: &Place<'_>) -> bool {
         let named = self.names(place);
         // RFC 7643 s7: the parameters have no influence on `always` and `never`.
         match (place.leaf().returned, self) {
@@ -145,10 +146,15 @@ pub fn render(
     let mut answer = Map::new();
     let mut meta = None;
     for place in kind.places().filter(|place| projection.keeps(place)) {
+        let name = &place.attribute.name;
         let Some(mut value) = resource.get(kind, &place) else {
+            // A client that reads all groups takes a group without the attribute for one whose
+            // members it does not know.
+            if kind.is_members(place.attribute) {
+                answer.insert(name.clone(), Value::Array(Vec::new()));
+            }
             continue;
         };
-        let name = &place.attribute.name;
         // Common attributes first and `meta` last: the order of the RFCs' examples.
         if name == "meta" && place.extension.is_none() {
             value.to_mut()["location"] = location.into();

@@ -140,9 +140,18 @@ pub struct ResourceType {
     /// The attribute that lists the resources of which this one is a member: `groups` of
     /// a user.
     pub member_of: Option<String>,
+    /// The single-valued attributes whose `value` is the id of a stored resource: `manager`.
+    pub references: Vec<Reference>,
     /// Set if the operator declares the resources, so that clients only read them.
     pub is_declared: bool,
     pub(crate) common: Arc<Schema>,
+}
+
+/// An attribute that refers to a resource of one of these types.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reference {
+    pub path: AttrPath,
+    pub types: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -224,7 +233,21 @@ impl ResourceType {
 
     /// Returns true if the `$ref` of this attribute follows from its `value`, and is not stored.
     pub fn derives_ref(&self, attribute: &Attribute) -> bool {
-        self.is_members(attribute) || self.is_member_of(attribute)
+        self.is_members(attribute) || self.is_member_of(attribute) || self.reference(attribute).is_some()
+    }
+
+    /// Returns the place of a reference of this type.
+    pub fn place_of(&self, reference: &Reference) -> Option<Place<'_>> {
+        match self.resolve(&reference.path)? {
+            Target::Attribute(place) => Some(place),
+            Target::Core | Target::Extension(_) => None,
+        }
+    }
+
+    pub fn reference(&self, attribute: &Attribute) -> Option<&Reference> {
+        self.references.iter().find(|reference| {
+            self.place_of(reference).is_some_and(|place| std::ptr::eq(place.attribute, attribute))
+        })
     }
 
     fn is_named(&self, attribute: &Attribute, name: Option<&str>) -> bool {

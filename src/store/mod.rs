@@ -54,6 +54,7 @@ pub use self::secrets::{Secret, SecretRecord};
 pub use self::table::audit_trail::{Action, AuditTrail, Changed};
 pub use self::table::directory::{Collection, Directory, TenantName};
 pub use self::table::keys::check_type_names;
+pub use self::table::names::{Name, Names};
 pub use self::table::tenant_record::{Algorithm, Keys, Oauth, Scope, TenantRecord, TokenRecord};
 pub use self::table::write_context::{WriteContext, Writer};
 pub use self::tokens::Rotated;

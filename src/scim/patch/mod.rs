@@ -23,7 +23,7 @@ use crate::scim::error::{ErrorKind, Result};
 use crate::scim::member::Touched;
 use crate::scim::quirks::{Leeway, Tolerance};
 use crate::scim::resource::Attributes;
-use crate::scim::schema::{Mutability, Place, ResourceType, Type};
+use crate::scim::schema::{Mutability, Place, Reference, ResourceType, Type};
 use crate::scim::work::Work;
 
 const MESSAGE: &str = "urn:ietf:params:scim:api:messages:2.0:PatchOp";
@@ -59,6 +59,21 @@ impl Patch<'_> {
     /// Returns the members of a group that the operations change.
     pub fn member_changes(&self) -> &Touched {
         &self.touched
+    }
+
+    /// Returns the ids that the operations assign to attributes that refer to a resource.
+    pub fn referred(&self) -> impl Iterator<Item = (&Reference, &str)> {
+        self.operations.iter().filter_map(|operation| {
+            let reference = self.kind.reference(operation.place.attribute)?;
+            let (Change::Set(value) | Change::Add(value)) = &operation.change else {
+                return None;
+            };
+            let id = match operation.place.sub {
+                None => value.get("value")?,
+                Some(sub) => Some(value).filter(|_| sub.name == "value")?,
+            };
+            Some((reference, id.as_str()?))
+        })
     }
 
     /// Returns true if the operations change nothing but members.

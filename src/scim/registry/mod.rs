@@ -20,7 +20,8 @@ use self::roles::{AssignableKind, Assignables, Declared};
 use crate::scim::attr_path::AttrPath;
 use crate::scim::policy::{GroupNames, Mutable, Policy, UserGroups};
 use crate::scim::schema::{
-    Attribute, Extension, Mutability, Place, ResourceType, Returned, Schema, Target, Type, Uniqueness,
+    Attribute, Extension, Mutability, Place, Reference, ResourceType, Returned, Schema, Target, Type,
+    Uniqueness,
 };
 
 #[derive(Debug, Clone)]
@@ -96,12 +97,14 @@ impl Registry {
             let error = |error: String| unsound(format!("resource type {}: {error}", declaration.name));
             declare(&mut declarations, declaration).map_err(error)?;
         }
+        let stored: Vec<String> = declarations.iter().map(|declaration| declaration.name.clone()).collect();
         let resource_types = declarations
             .into_iter()
             .map(|mut declaration| {
                 declaration.apply(policy);
                 let name = declaration.name.clone();
                 let kind = declaration.into_resource_type(common, &schemas);
+                let kind = kind.map(|kind| ResourceType { references: references(&kind, &stored), ..kind });
                 kind.map(Arc::new).map_err(|error| unsound(format!("resource type {name}: {error}")))
             })
             .collect::<Result<_, _>>()?;
@@ -234,6 +237,7 @@ impl Declaration {
             look_up_many: Vec::new(),
             members: self.members,
             member_of: self.member_of,
+            references: Vec::new(),
             is_declared: false,
             name: self.name,
             endpoint: self.endpoint.ok_or("it must have an endpoint")?.trim_start_matches('/').to_owned(),
@@ -287,6 +291,19 @@ impl ResourceType {
         }
         Ok(paths)
     }
+}
+
+/// Returns the attributes whose `$ref` leads to a stored resource, which `value` names.
+fn references(kind: &ResourceType, stored: &[String]) -> Vec<Reference> {
+    let types = |place: &Place<'_>| {
+        let Place { attribute, .. } = place;
+        let is_other = attribute.multi_valued || kind.is_members(attribute) || kind.is_member_of(attribute);
+        attribute.sub_attribute("value").filter(|_| !is_other)?;
+        let named = &attribute.sub_attribute("$ref")?.reference_types;
+        Some(stored.iter().filter(|name| named.contains(name)).cloned().collect::<Vec<_>>())
+    };
+    let found = kind.places().filter_map(|place| Some((path_of(&place), types(&place)?)));
+    found.filter(|(_, types)| !types.is_empty()).map(|(path, types)| Reference { path, types }).collect()
 }
 
 fn path_of(place: &Place<'_>) -> AttrPath {

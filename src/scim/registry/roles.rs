@@ -184,6 +184,7 @@ impl Assignables {
                 look_up_many: Vec::new(),
                 members: None,
                 member_of: None,
+                references: Vec::new(),
                 is_declared: true,
                 common: Arc::clone(common),
             };

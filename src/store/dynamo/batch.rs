@@ -1,6 +1,6 @@
 //! `BatchGetItem` and `BatchExecuteStatement`: many items in few round trips.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{
     AttributeValue, BatchStatementErrorCodeEnum as Code, BatchStatementRequest, KeysAndAttributes,
@@ -23,17 +23,31 @@ pub(crate) struct Statement {
     pub(crate) parameters: Vec<AttributeValue>,
 }
 
+/// The state of an item that a read may return.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Consistency {
+    /// That of every write answered before.
+    Strong,
+    /// One from a moment ago, at half the units.
+    Eventual,
+}
+
 impl Table {
     /// Reads those of the items that exist, strongly consistent.
     pub(crate) async fn get_all(&self, keys: Vec<Key>) -> Result<HashMap<Key, Item>, Error> {
-        let found = self.batch_get(keys, None).await?;
+        let found = self.batch_get(keys, None, Consistency::Strong).await?;
         Ok(found.into_iter().filter_map(|item| Some((Key::of(&item)?, item))).collect())
     }
 
-    /// Returns those of the keys that have an item.
-    pub(crate) async fn existing(&self, keys: Vec<Key>) -> Result<HashSet<Key>, Error> {
-        let found = self.batch_get(keys, Some("pk, sk")).await?;
-        Ok(found.iter().filter_map(Key::of).collect())
+    /// Reads parts of those of the items that exist. `#resource` stands for the attribute
+    /// `resource`.
+    pub(crate) async fn get_parts(
+        &self,
+        keys: Vec<Key>,
+        parts: &str,
+        consistency: Consistency,
+    ) -> Result<Vec<Item>, Error> {
+        self.batch_get(keys, Some(parts), consistency).await
     }
 
     /// Reads those of the items that exist, one batch after another, and hands over each
@@ -47,31 +61,44 @@ impl Table {
         let (mut keys, mut next) = (keys, first);
         while !keys.is_empty() {
             let (batch, rest) = keys.split_at(next.clamp(1, MAX_KEYS).min(keys.len()));
-            next = take(Box::pin(self.get_batch(batch, None)).await?)?;
+            next = take(Box::pin(self.get_batch(batch, None, Consistency::Strong)).await?)?;
             keys = rest;
         }
         Ok(())
     }
 
-    async fn batch_get(&self, mut keys: Vec<Key>, attributes: Option<&str>) -> Result<Vec<Item>, Error> {
+    async fn batch_get(
+        &self,
+        mut keys: Vec<Key>,
+        parts: Option<&str>,
+        consistency: Consistency,
+    ) -> Result<Vec<Item>, Error> {
         // BatchGetItem refuses a key that is named twice.
         keys.sort_unstable();
         keys.dedup();
-        let batches = keys.chunks(MAX_KEYS).map(|keys| Box::pin(self.get_batch(keys, attributes)));
+        let batches = keys.chunks(MAX_KEYS).map(|keys| Box::pin(self.get_batch(keys, parts, consistency)));
         let found: Vec<Vec<Item>> =
             stream::iter(batches.collect::<Vec<_>>()).buffer_unordered(BATCHES_AT_ONCE).try_collect().await?;
         Ok(found.into_iter().flatten().collect())
     }
 
-    async fn get_batch(&self, keys: &[Key], attributes: Option<&str>) -> Result<Vec<Item>, Error> {
+    async fn get_batch(
+        &self,
+        keys: &[Key],
+        parts: Option<&str>,
+        consistency: Consistency,
+    ) -> Result<Vec<Item>, Error> {
+        // DynamoDB refuses a name that no expression uses.
+        let names = parts.map(|_| HashMap::from([("#resource".to_owned(), "resource".to_owned())]));
         let mut found = Vec::with_capacity(keys.len());
         let mut wanted: Vec<Item> = keys.iter().cloned().map(Key::into_item).collect();
         let mut retry = self.retry();
         while !wanted.is_empty() {
             let request = KeysAndAttributes::builder()
                 .set_keys(Some(wanted))
-                .consistent_read(true)
-                .set_projection_expression(attributes.map(str::to_owned))
+                .consistent_read(consistency == Consistency::Strong)
+                .set_projection_expression(parts.map(str::to_owned))
+                .set_expression_attribute_names(names.clone())
                 .build()
                 .map_err(|error| Error::fault(GET, error))?;
             let request = self.client.batch_get_item().request_items(&self.name, request);

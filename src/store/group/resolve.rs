@@ -2,7 +2,6 @@
 
 use crate::scim::member::Member;
 use crate::scim::policy::UnknownMembers;
-use crate::store::dynamo::item::Key;
 use crate::store::error::Error;
 use crate::store::table::directory::Collection;
 use crate::store::table::membership::{ResolvedMember, member_types};
@@ -37,15 +36,14 @@ impl Collection<'_> {
         let (mut rest, mut missing): (Vec<Member>, Vec<Member>) =
             members.into_iter().partition(|member| is_id(&member.id));
         for name in member_types(self.kind) {
-            let key = |member: &Member| self.directory.resource_key(name, &member.id);
-            let wanted: Vec<Key> = rest.iter().map(key).collect();
-            let existing = self.table().existing(wanted).await?;
+            let wanted: Vec<(&str, &str)> = rest.iter().map(|member| (name, member.id.as_str())).collect();
+            let names = self.directory.current_names(&wanted).await?;
             let (found, others): (Vec<Member>, Vec<Member>) =
-                rest.into_iter().partition(|member| existing.contains(&key(member)));
-            resolved.extend(found.into_iter().map(|member| ResolvedMember {
-                id: member.id,
-                kind: name.to_owned(),
-                display: member.display,
+                rest.into_iter().partition(|member| names.get(name, &member.id).is_some());
+            resolved.extend(found.into_iter().map(|Member { id, display, .. }| {
+                // The item is read anyway, so its name is known where the client sends none.
+                let known = || names.get(name, &id)?.display().map(str::to_owned);
+                ResolvedMember { display: display.or_else(known), kind: name.to_owned(), id }
             }));
             rest = others;
         }

@@ -13,6 +13,7 @@
 //! * `write_context`: the policy, time and audit trail of a write.
 //! * `audit_trail`: the changes that a request made.
 //! * `precondition`: `If-Match` and `If-None-Match` as the condition of a write.
+//! * `names`: the names of resources, read without the rest of them.
 //! * `pending_edit`: the loop that observes, attempts and resolves conflicts.
 //! * `definition`: the table itself, for the emulator.
 
@@ -26,6 +27,7 @@ pub(crate) mod job;
 pub(crate) mod keys;
 pub(crate) mod lock;
 pub(crate) mod membership;
+pub(crate) mod names;
 pub(crate) mod pending_edit;
 mod precondition;
 pub(crate) mod resource_item;

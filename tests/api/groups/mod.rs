@@ -1,5 +1,6 @@
 //! `/Groups`.
 
+mod display;
 mod lifecycle;
 mod member_changes;
 mod patch;

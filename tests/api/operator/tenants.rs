@@ -234,6 +234,8 @@ async fn a_person_sees_one_row_for_each_setting_of_a_tenant() {
     userGroups           default
     groupNames           unique
     unknownMembers       refuse
+    unknownManagers      accept
+    memberDisplay        stored
     unknownRoles         accept
     groupCycles          refuse
     patchAnswer          default

@@ -3,6 +3,7 @@
 mod attributes;
 mod groups;
 mod lifecycle;
+mod managers;
 mod me;
 mod names;
 mod patch;
