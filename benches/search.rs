@@ -48,9 +48,10 @@ fn users() -> Vec<Resource> {
 }
 
 fn page(kind: &ResourceType, users: &[Resource]) -> String {
+    let projection = Projection::default();
     let rendered = users
         .iter()
-        .map(|user| render(kind, user, &Projection::Default, "https://example.com/scim/v2/Users/1"))
+        .map(|user| render(kind, user, &projection, "https://example.com/scim/v2/Users/1"))
         .collect();
     query::response(Paged::Index { total: users.len(), start_index: 1 }, rendered).to_string()
 }

@@ -4,7 +4,7 @@ use http::header;
 
 use super::context::RequestContext;
 use crate::lambda::Response;
-use crate::scim::decode::{Reader, check_immutable};
+use crate::scim::decode::{Reader, keep_immutable};
 use crate::scim::error::Result;
 use crate::scim::etag::{self, Etag, Precondition};
 use crate::scim::member::{self, MemberChanges, Touched};
@@ -13,7 +13,7 @@ use crate::scim::policy::UnknownManagers;
 use crate::scim::projection::Projection;
 use crate::scim::reference::{self, referred};
 use crate::scim::registry::roles::AssignableKind;
-use crate::scim::resource::{Attributes, Resource};
+use crate::scim::resource::{Attributes, Resource, assigned};
 use crate::scim::schema::{Mutability, Reference, ResourceType};
 use crate::scim::user_name;
 use crate::store::{Apply, Blind, Change, ChangedGroup, Error as StoreError, MemberChange, VersionAfter};
@@ -22,7 +22,8 @@ impl RequestContext<'_> {
     pub(super) async fn create(&self, kind: &ResourceType) -> Result<Response> {
         // First: an invalid `attributes` must fail before anything is written.
         let projection = self.projection(kind)?;
-        let mut attributes = Reader::new(kind, self.leeway).resource(&self.body()?)?;
+        let mut attributes = Reader::new(kind, self.leeway).new_resource(&self.body()?)?;
+        let projection = projection.after_write(assigned(kind, &attributes));
         let members = member::take(kind, &mut attributes)?;
         self.check_user(kind, None, &attributes)?;
         let missing = self.missing(referred(kind, &attributes)).await?;
@@ -106,14 +107,18 @@ impl RequestContext<'_> {
 
     pub(super) async fn replace(&self, kind: &ResourceType, id: &str) -> Result<Response> {
         let projection = self.projection(kind)?;
-        let mut new = Reader::new(kind, self.leeway).resource(&self.body()?)?;
+        let reader = Reader::new(kind, self.leeway);
+        let mut new = reader.resource(&self.body()?)?;
+        let projection = projection.after_write(assigned(kind, &new));
         let members = member::take(kind, &mut new)?;
         let missing = self.missing(referred(kind, &new)).await?;
         let apply = |old: &Attributes| {
-            check_immutable(kind, old, &new)?;
-            reference::check(kind, &missing, Some(old), &new)?;
-            self.check_user(kind, Some(old), &new)?;
-            Ok((*old != new).then(|| new.clone()))
+            let mut after = new.clone();
+            reader.keep_active(old, &mut after);
+            keep_immutable(kind, old, &mut after)?;
+            reference::check(kind, &missing, Some(old), &after)?;
+            self.check_user(kind, Some(old), &after)?;
+            Ok((*old != after).then_some(after))
         };
         // Never blind: the present members decide which of them a PUT removes.
         if kind.members.is_some() {
@@ -129,10 +134,13 @@ impl RequestContext<'_> {
             };
             return Ok(self.resource(200, kind, &resource, &projection));
         }
-        // Immutable attributes, and values that only a user who has them may have, must be
-        // compared with the present ones, so that a write without a read is out of the question.
+        // Immutable attributes, values that only a user who has them may have, and an `active`
+        // that is kept depend on the present ones, so that a write needs a read.
         let has_immutable = kind.places().any(|place| place.attribute.mutability == Mutability::Immutable);
-        let is_compared = has_immutable || !missing.is_empty() || self.check_user(kind, None, &new).is_err();
+        let is_compared = has_immutable
+            || reader.omits_active(&new)
+            || !missing.is_empty()
+            || self.check_user(kind, None, &new).is_err();
         let blind = (!is_compared).then_some(Blind::Replace(&new));
         self.update(kind, id, &projection, Change { blind, apply: &apply }).await
     }
@@ -141,6 +149,7 @@ impl RequestContext<'_> {
         let projection = self.projection(kind)?;
         let patch = Patch::parse(&Reader::new(kind, self.leeway), id, &self.body()?)?;
         let missing = self.missing(patch.referred().collect()).await?;
+        let projection = projection.after_write(patch.assigned());
         let apply = |old: &Attributes| {
             let after = patch.apply(old, self.work)?;
             if let Some(after) = &after {
@@ -153,12 +162,12 @@ impl RequestContext<'_> {
         let touched = patch.member_changes();
         // `Named` members are no part of the attributes that `apply` is given.
         let apply: Apply<'_> = match touched {
-            Touched::Nothing | Touched::Any => &apply,
+            Touched::Nothing | Touched::Any(_) => &apply,
             Touched::Named(_) => &apply_without_members,
         };
         if *touched != Touched::Nothing {
             // Without `apply`, one member can be added or removed without a read of the group.
-            let changes_more = *touched == Touched::Any || !patch.is_about_members_alone();
+            let changes_more = matches!(touched, Touched::Any(_)) || !patch.is_about_members_alone();
             let change = MemberChange { apply: changes_more.then_some(apply), touched };
             let version = match self.change_members(kind, id, change).await? {
                 ChangedGroup::Known(group) => VersionAfter::Known(group.version),

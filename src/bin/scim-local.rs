@@ -14,9 +14,10 @@ use scim_lambda::auth::Token;
 use scim_lambda::auth::token::digits;
 use scim_lambda::config::{Config, read_definitions};
 use scim_lambda::local;
+use scim_lambda::scim::decode::Reader;
 use scim_lambda::scim::policy::Policy;
+use scim_lambda::scim::quirks::Leeway;
 use scim_lambda::scim::registry::Registry;
-use scim_lambda::scim::resource::Attributes;
 use scim_lambda::sources::Sources;
 use scim_lambda::store::{AuditTrail, Store, TenantName, TenantRecord, TokenRecord, WriteContext};
 use scim_lambda::telemetry::{self, Format};
@@ -210,7 +211,10 @@ async fn user(
     if let Some(existing) = users.owner(&"userName".parse()?, name).await? {
         return Ok(existing.id);
     }
-    let attributes = Attributes::from_iter([("userName".to_owned(), name.into())]);
+    let body = json!({ "schemas": [kind.schema.id], "userName": name });
+    let attributes = Reader::new(kind, Leeway::of(policy))
+        .new_resource(&body)
+        .map_err(|error| format!("--me: {error}"))?;
     let context = WriteContext { policy, now, audit: &AuditTrail::default() };
     let created = users.writer(context).create(attributes, Vec::new()).await;
     created.map(|created| created.id).map_err(|error| format!("--me: {error}").into())

@@ -6,13 +6,15 @@ use serde_json::{Map, Value};
 
 use crate::scim::attr_path::{AttrPath, split_where};
 use crate::scim::date_time::Instant;
+use crate::scim::equality::{is_equal, joined};
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::member::Member;
 use crate::scim::message;
 use crate::scim::number::storable;
+use crate::scim::policy::Passwords;
 use crate::scim::quirks::{self, Leeway, Tolerance};
 use crate::scim::reference;
-use crate::scim::resource::{Attributes, get};
+use crate::scim::resource::{Attributes, get, get_mut};
 use crate::scim::schema::{Attribute, Mutability, Place, ResourceType, Schema, Target, Type};
 
 /// A reader of the attributes of one resource type.
@@ -38,6 +40,29 @@ impl<'a> Reader<'a> {
         check_required(self.kind, &attributes, ErrorKind::InvalidValue)?;
         check_values(self.kind, &attributes)?;
         Ok(attributes)
+    }
+
+    /// Reads the body of a POST, and adds the values that a new resource has without it.
+    pub fn new_resource(&self, body: &Value) -> Result<Attributes> {
+        let mut attributes = self.resource(body)?;
+        // Stored rather than assumed, so that a filter finds the user by it.
+        if self.omits_active(&attributes) {
+            attributes.insert("active".to_owned(), true.into());
+        }
+        Ok(attributes)
+    }
+
+    /// Keeps whether a user is active if the body of a PUT does not say it. An omitted attribute
+    /// is not asserted (RFC 7644 s3.5.1), and this one must neither let a user in again nor
+    /// hide it from a filter.
+    pub fn keep_active(&self, old: &Attributes, new: &mut Attributes) {
+        if let Some(active) = old.get("active").filter(|_| self.omits_active(new)) {
+            new.insert("active".to_owned(), active.clone());
+        }
+    }
+
+    pub fn omits_active(&self, new: &Attributes) -> bool {
+        self.kind.name == "User" && !new.contains_key("active")
     }
 
     /// Resolves the name of a member of a body, or of the object of a schema. Returns
@@ -224,6 +249,7 @@ impl<'a> Reader<'a> {
         for element in quirks::elements(value) {
             elements.extend(self.read_one(name, attribute, element)?);
         }
+        let elements = joined(attribute, elements);
         check_primary(name, elements.iter().filter(|element| is_primary(element)).count())?;
         Ok((!elements.is_empty()).then_some(Value::Array(elements)))
     }
@@ -271,9 +297,17 @@ impl<'a> Reader<'a> {
             return Err(ErrorKind::InvalidValue
                 .with(format!("{name} has {bytes} bytes, the limit is {}", self.longest(attribute))));
         }
+        if attribute.mutability != Mutability::WriteOnly {
+            return Ok(Some(value.clone()));
+        }
         // A write-only value is checked and dropped. The service compares no passwords,
         // and so it keeps none.
-        Ok((attribute.mutability != Mutability::WriteOnly).then(|| value.clone()))
+        match self.leeway.passwords() {
+            Passwords::Ignore => Ok(None),
+            Passwords::Refuse => Err(ErrorKind::InvalidValue.with(format!(
+                "{name} cannot be set, because it would not be stored: turn off its synchronization"
+            ))),
+        }
     }
 
     /// Returns the bytes that a value of the attribute may have.
@@ -447,34 +481,43 @@ pub fn check_values(kind: &ResourceType, attributes: &Attributes) -> Result<()> 
 }
 
 fn is_missing(attribute: &Attribute, value: Option<&Value>) -> bool {
-    attribute.required
-        // A client cannot supply a read-only value, and a write-only one is not stored.
-        && !matches!(attribute.mutability, Mutability::ReadOnly | Mutability::WriteOnly)
-        && value.is_none_or(|value| value == "")
+    is_required(attribute) && value.is_none_or(|value| value == "")
 }
 
-/// Checks that no immutable attribute changes once it has a value (RFC 7644 s3.5.1).
-pub fn check_immutable(kind: &ResourceType, old: &Attributes, new: &Attributes) -> Result<()> {
-    let differs = |attribute: &Attribute, old: Option<&Value>, new: Option<&Value>| {
-        attribute.mutability == Mutability::Immutable && old.is_some() && old != new
-    };
+pub(crate) fn is_required(attribute: &Attribute) -> bool {
+    // A client cannot supply a read-only value, and a write-only one is not stored.
+    attribute.required && !matches!(attribute.mutability, Mutability::ReadOnly | Mutability::WriteOnly)
+}
+
+/// Checks that no immutable attribute changes once it has a value. A value that is equal
+/// but for its case matches (RFC 7644 s3.5.1), and keeps its present spelling.
+pub fn keep_immutable(kind: &ResourceType, old: &Attributes, new: &mut Attributes) -> Result<()> {
+    let is_immutable = |attribute: &&Attribute| attribute.mutability == Mutability::Immutable;
     for place in kind.places() {
-        let (old, new) = (get(old, &place), get(new, &place));
-        let whole = differs(place.attribute, old, new).then_some(place);
-        // Sub-attributes of a single value only: `get` finds none in an array. In an array
-        // it cannot be known which new element came from which old one.
-        let part = |(old, new): (&Value, &Value)| {
-            let subs = place.attribute.sub_attributes.iter();
-            let mut changed = subs.filter(|sub| differs(sub, old.get(&sub.name), new.get(&sub.name)));
-            changed.next().map(|sub| Place { sub: Some(sub), ..place })
-        };
-        if let Some(changed) = whole.or_else(|| old.zip(new).and_then(part)) {
-            return Err(
-                ErrorKind::Mutability.with(format!("{} cannot be changed once it is set", label(&changed)))
-            );
+        let Some(before) = get(old, &place) else { continue };
+        if is_immutable(&place.attribute) {
+            keep(&place, before, get_mut(new, &place))?;
+        }
+        // Sub-attributes of a single value only: an array has none. In an array it cannot be
+        // known which new element came from which old one.
+        let Some(after) = get_mut(new, &place).and_then(Value::as_object_mut) else { continue };
+        for sub in place.attribute.sub_attributes.iter().filter(is_immutable) {
+            if let Some(before) = before.get(&sub.name) {
+                keep(&Place { sub: Some(sub), ..place }, before, after.get_mut(&sub.name))?;
+            }
         }
     }
     Ok(())
+}
+
+fn keep(place: &Place<'_>, before: &Value, after: Option<&mut Value>) -> Result<()> {
+    match after {
+        Some(after) if is_equal(place.leaf(), before, after) => {
+            after.clone_from(before);
+            Ok(())
+        }
+        _ => Err(ErrorKind::Mutability.with(format!("{} cannot be changed once it is set", label(place)))),
+    }
 }
 
 /// Names what a multi-valued attribute must be. Its elements are objected to in the same

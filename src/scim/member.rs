@@ -40,8 +40,8 @@ pub struct MemberChanges {
 pub enum Touched {
     Nothing,
     Named(MemberChanges),
-    /// The present members decide which of them change.
-    Any,
+    /// The present members decide which of them change. These are added on the way.
+    Any(Vec<Member>),
 }
 
 impl Member {

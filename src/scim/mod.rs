@@ -15,6 +15,7 @@
 //! - [`message`]: the members of a message, and its `schemas`;
 //! - [`work`]: the comparisons of a request, counted;
 //! - [`filter`]: filters, from text to a match;
+//! - `equality`: equality of values;
 //! - [`member`]: members of a group, and changes of them;
 //! - [`user_name`]: the characters of a `userName`;
 //! - [`reference`]: attributes that refer to another resource;
@@ -30,6 +31,7 @@ pub mod attr_path;
 pub mod bulk;
 pub mod date_time;
 pub mod decode;
+pub(crate) mod equality;
 pub mod error;
 pub mod etag;
 pub mod filter;

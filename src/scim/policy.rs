@@ -17,6 +17,7 @@ pub struct Policy {
     pub user_name: Mutable,
     pub user_name_characters: UserNameCharacters,
     pub user_groups: UserGroups,
+    pub password: Passwords,
     pub group_names: GroupNames,
     pub unknown_members: UnknownMembers,
     pub unknown_managers: UnknownManagers,
@@ -117,6 +118,16 @@ pub enum UserGroups {
     Default,
     /// Those to a request that asks for them by `attributes`.
     Request,
+}
+
+/// The treatment of a `password` that a client sends. None is stored.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Passwords {
+    #[default]
+    Ignore,
+    /// An administrator learns from the error that passwords are not synchronized.
+    Refuse,
 }
 
 /// The uniqueness of a group's `displayName`. RFC 7643 s4.2 requires none, but Entra ID
@@ -323,8 +334,9 @@ mod tests {
         };
         let written = json!({
             "interpretation": "tolerant", "userName": "readWrite", "userNameCharacters": "safe",
-            "userGroups": "request", "groupNames": "free",
-            "unknownMembers": "accept", "unknownManagers": "refuse", "memberDisplay": "resolve", "unknownRoles": "refuse", "groupCycles": "accept",
+            "userGroups": "request", "password": "ignore", "groupNames": "free",
+            "unknownMembers": "accept", "unknownManagers": "refuse", "memberDisplay": "resolve",
+            "unknownRoles": "refuse", "groupCycles": "accept",
             "patchAnswer": "representation", "massRemoval": { "members": 100 }, "pageSize": {},
             "rateLimit": {},
         });

@@ -10,9 +10,18 @@ use crate::scim::quirks::{self, Leeway};
 use crate::scim::resource::Resource;
 use crate::scim::schema::{Attribute, Place, ResourceType, Returned, Target};
 
+/// The attributes that an answer shows.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Projection<'a> {
+    selection: Selection<'a>,
+    /// The attributes that the request has set, and that are shown for no other reason.
+    set: Vec<Place<'a>>,
+}
+
 /// The parameters `attributes` and `excludedAttributes`.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Projection<'a> {
+#[derive(Clone, Debug, Default, PartialEq)]
+enum Selection<'a> {
+    #[default]
     Default,
     Only(Vec<Target<'a>>),
     Without(Vec<Target<'a>>),
@@ -58,13 +67,39 @@ impl<'a> Projection<'a> {
             Ok(targets)
         };
         let given = |list: Option<&str>| list.is_some_and(|list| !list.trim().is_empty());
-        match (attributes, excluded) {
-            (Some(_), Some(_)) if given(attributes) && given(excluded) => Err(ErrorKind::InvalidValue
-                .with("attributes and excludedAttributes cannot be combined: send one of them")),
-            (Some(list), _) if given(attributes) => Ok(Self::Only(targets(list)?)),
-            (_, Some(list)) if given(excluded) => Ok(Self::Without(targets(list)?)),
-            _ => Ok(Self::Default),
+        let selection = match (attributes, excluded) {
+            (Some(_), Some(_)) if given(attributes) && given(excluded) => {
+                return Err(ErrorKind::InvalidValue
+                    .with("attributes and excludedAttributes cannot be combined: send one of them"));
+            }
+            (Some(list), _) if given(attributes) => Selection::Only(targets(list)?),
+            (_, Some(list)) if given(excluded) => Selection::Without(targets(list)?),
+            _ => Selection::Default,
+        };
+        Ok(Self { selection, set: Vec::new() })
+    }
+
+    /// Adds the attributes that a POST, PUT or PATCH has set: its answer shows them even if
+    /// they are `returned: request` (RFC 7643 s7).
+    #[must_use]
+    pub fn after_write(mut self, set: impl Iterator<Item = Place<'a>>) -> Self {
+        let on_request = |attribute: &Attribute| attribute.returned == Returned::Request;
+        for place in set {
+            let is_hidden =
+                on_request(place.attribute) || place.attribute.sub_attributes.iter().any(on_request);
+            // Each once: a PATCH may set one attribute with each of 20,000 operations.
+            if is_hidden && !self.set.contains(&place) {
+                self.set.push(place);
+            }
         }
+        self
+    }
+
+    fn has_set(&self, place: &Place<'_>) -> bool {
+        self.set.iter().any(|set| {
+            std::ptr::eq(set.attribute, place.attribute)
+                && set.sub.zip(place.sub).is_none_or(|(set, sub)| std::ptr::eq(set, sub))
+        })
     }
 
     /// Returns true if an answer has any part of the attribute of this name.
@@ -74,9 +109,9 @@ impl<'a> Projection<'a> {
     }
 
     fn names(&self, place: &Place<'_>) -> Named {
-        let targets = match self {
-            Self::Default => return Named::No,
-            Self::Only(targets) | Self::Without(targets) => targets,
+        let targets = match &self.selection {
+            Selection::Default => return Named::No,
+            Selection::Only(targets) | Selection::Without(targets) => targets,
         };
         let wholly = |is_named: bool| if is_named { Named::Wholly } else { Named::No };
         let named = |target: &Target<'_>| match target {
@@ -104,11 +139,14 @@ impl<'a> Projection<'a> {
     pub fn keeps(&self, place: &Place<'_>) -> bool {
         let named = self.names(place);
         // RFC 7643 s7: the parameters have no influence on `always` and `never`.
-        match (place.leaf().returned, self) {
-            (Returned::Always, _) | (Returned::Default, Self::Default) => true,
-            (Returned::Never, _) | (Returned::Request, Self::Default | Self::Without(_)) => false,
-            (Returned::Default | Returned::Request, Self::Only(_)) => named != Named::No,
-            (Returned::Default, Self::Without(_)) => named != Named::Wholly,
+        match (place.leaf().returned, &self.selection) {
+            (Returned::Always, _) | (Returned::Default, Selection::Default) => true,
+            (Returned::Never, _) => false,
+            (Returned::Request, Selection::Default | Selection::Without(_)) => {
+                named != Named::Wholly && self.has_set(place)
+            }
+            (Returned::Default | Returned::Request, Selection::Only(_)) => named != Named::No,
+            (Returned::Default, Selection::Without(_)) => named != Named::Wholly,
         }
     }
 

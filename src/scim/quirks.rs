@@ -11,8 +11,8 @@ use std::sync::{Mutex, PoisonError};
 use serde_json::{Map, Value};
 
 use crate::scim::attr_path::AttrPath;
-use crate::scim::policy::{Interpretation, Policy, UnknownAttributes};
-use crate::scim::schema::{Attribute, ResourceType, Target};
+use crate::scim::policy::{Interpretation, Passwords, Policy, UnknownAttributes};
+use crate::scim::schema::{Attribute, Mutability, ResourceType, Target};
 
 // A macro, so that a deviation cannot lack its source, its name in the log or its
 // place in `ALL`.
@@ -150,17 +150,27 @@ impl Used {
 pub struct Leeway<'a> {
     interpretation: Interpretation,
     unknown: UnknownAttributes,
+    passwords: Passwords,
     used: Option<&'a Used>,
 }
 
 impl<'a> Leeway<'a> {
     pub fn of(policy: &Policy) -> Self {
-        Self { interpretation: policy.interpretation, unknown: policy.unknown_attributes(), used: None }
+        Self {
+            interpretation: policy.interpretation,
+            unknown: policy.unknown_attributes(),
+            passwords: policy.password,
+            used: None,
+        }
     }
 
     #[must_use]
     pub fn noted_in(self, used: &'a Used) -> Self {
         Self { used: Some(used), ..self }
+    }
+
+    pub fn passwords(self) -> Passwords {
+        self.passwords
     }
 
     /// Returns true if the policy tolerates this, and notes that it was used.
@@ -261,10 +271,19 @@ pub fn complex(attribute: &Attribute, value: &Value, leeway: Leeway<'_>) -> Opti
 
 /// Returns true if a complex value with an empty `value` clears the attribute.
 pub fn is_cleared(attribute: &Attribute, object: &Map<String, Value>, leeway: Leeway<'_>) -> bool {
-    let value = object.iter().find(|(name, _)| name.eq_ignore_ascii_case("value"));
+    let is_value = |name: &str| name.eq_ignore_ascii_case("value");
+    // Any other part that a client can write makes the object more than a sign for nothing.
+    let is_empty = |(name, value): (&String, &Value)| match attribute.sub_attribute(name) {
+        Some(sub) if sub.mutability != Mutability::ReadOnly => {
+            value == "" || value.is_null() && !is_value(name)
+        }
+        Some(_) | None => true,
+    };
     // Not for elements of an array: `{"type": "work", "value": ""}` says something.
     !attribute.multi_valued
-        && value.is_some_and(|(_, value)| value == "")
+        && attribute.sub_attribute("value").is_some()
+        && object.keys().any(|name| is_value(name))
+        && object.iter().all(is_empty)
         && leeway.tolerates(Tolerance::EmptyValueClears)
 }
 

@@ -91,6 +91,19 @@ fn weight(value: &Value) -> usize {
         }
 }
 
+/// Returns the places of the attributes that have a value.
+pub fn assigned<'a>(kind: &'a ResourceType, attributes: &Attributes) -> impl Iterator<Item = Place<'a>> {
+    kind.places().filter(|place| get(attributes, place).is_some())
+}
+
+pub fn get_mut<'a>(attributes: &'a mut Attributes, place: &Place<'_>) -> Option<&'a mut Value> {
+    let object = match place.extension {
+        Some(urn) => attributes.get_mut(urn)?.as_object_mut()?,
+        None => attributes,
+    };
+    object.get_mut(&place.attribute.name)
+}
+
 pub fn get<'a>(attributes: &'a Attributes, place: &Place<'_>) -> Option<&'a Value> {
     let object = match place.extension {
         Some(urn) => attributes.get(urn)?.as_object()?,

@@ -109,8 +109,9 @@ impl Attribute {
     }
 
     pub fn is_case_exact(&self) -> bool {
-        // RFC 7643 s2.2: the default of `caseExact` is false.
-        self.case_exact.unwrap_or(false)
+        // RFC 7643 s2.2: the default of `caseExact` is false. But s2.3.6 and s2.3.7 make a
+        // binary value and a reference case exact.
+        self.case_exact.unwrap_or(matches!(self.kind, Type::Binary | Type::Reference))
     }
 }
 

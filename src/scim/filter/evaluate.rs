@@ -77,6 +77,8 @@ enum Condition<'a> {
 #[derive(Debug)]
 struct Member {
     part: usize,
+    /// Set for `primary`, which is false where an element does not have it (RFC 7643 s2.4).
+    is_primary: bool,
     test: Test,
 }
 
@@ -196,8 +198,15 @@ impl<'a> Parts<'a> {
 }
 
 impl Member {
+    fn new<'a>(part: Option<&'a Attribute>, test: Test, parts: &mut Parts<'a>) -> Self {
+        Self { part: parts.index(part), is_primary: part.is_some_and(|part| part.name == "primary"), test }
+    }
+
     fn holds(&self, row: &[Cell<'_>], work: &Work) -> bool {
         match row.get(self.part).map(Vec::as_slice).unwrap_or_default() {
+            [] if self.is_primary && !matches!(self.test, Test::Present) => {
+                self.test.accepts(Some(&Compared::new(&Value::Bool(false))), work)
+            }
             [] => self.test.accepts(None, work),
             values => values.iter().any(|value| self.test.accepts(Some(value), work)),
         }
@@ -255,7 +264,7 @@ impl Tree<Member> {
         }
         Self::bind(filter, &mut |path, predicate| {
             let (part, test) = bind_member(attribute, path, predicate, leeway)?;
-            Ok(Member { part: parts.index(part), test })
+            Ok(Member::new(part, test, parts))
         })
     }
 }
@@ -307,7 +316,7 @@ impl<'a> Scope<'a, '_> {
         }
         let test = Test::bind(&name, place.leaf(), predicate, leeway)?;
         let (column, parts) = Column::of(place, columns);
-        Ok(Condition::Values(column, Member { part: parts.index(place.sub), test }))
+        Ok(Condition::Values(column, Member::new(place.sub, test, parts)))
     }
 
     fn is_of_another_type(self, path: &AttrPath) -> bool {

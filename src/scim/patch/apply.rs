@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::Op;
 use crate::scim::decode::{Reader, check_primary, is_primary, object_at};
+use crate::scim::equality::is_equal;
 use crate::scim::error::{Error, ErrorKind, Result};
 use crate::scim::filter::case_fold::fold;
 use crate::scim::filter::evaluate::ElementMatcher;
@@ -90,6 +91,7 @@ fn template(
         Value::Bool(primary) => *primary && sub.name == "primary",
         _ => false,
     };
+    let value = if sub.multi_valued { Value::Array(vec![value]) } else { value };
     (is_suggested || op == Op::Add).then(|| Map::from_iter([(sub.name.clone(), value)]))
 }
 
@@ -193,7 +195,7 @@ impl Elements<'_> {
 }
 
 impl Change {
-    fn assigns(&self) -> bool {
+    pub(super) fn assigns(&self) -> bool {
         match self {
             Self::Add(_) | Self::Set(_) => true,
             Self::Remove | Self::RemoveValues(_) => false,
@@ -288,13 +290,15 @@ fn set_sub(
     name: &str,
     value: Option<Value>,
 ) -> Result<()> {
-    let before = object.get(name);
     // s3.5.2: a client may give an `immutable` sub-attribute a value once. Here, unlike
-    // in `check_immutable`, it is known which element became which.
-    if sub.is_some_and(|sub| sub.mutability == Mutability::Immutable)
-        && before.is_some()
-        && before != value.as_ref()
+    // in `keep_immutable`, it is known which element became which.
+    if let Some(sub) = sub
+        && sub.mutability == Mutability::Immutable
+        && let Some(before) = object.get(name)
     {
+        if value.is_some_and(|value| is_equal(sub, before, &value)) {
+            return Ok(());
+        }
         return Err(ErrorKind::Mutability
             .with(format!("{name} cannot be changed once it is set: remove the value and add another")));
     }
@@ -341,12 +345,13 @@ impl<'a> Present<'a> {
             (Some(Value::Object(old)), Value::Object(new)) => {
                 for (name, value) in new {
                     // A value that exists is added with success (s3.5.2.1), so an immutable
-                    // sub-attribute that differs is kept rather than refused, and `value` keeps its
-                    // spelling.
-                    let is_immutable = |sub: &Attribute| sub.mutability == Mutability::Immutable;
-                    let is_kept =
-                        name == "value" || self.attribute.sub_attribute(name).is_some_and(is_immutable);
-                    if !is_kept || !old.contains_key(name) {
+                    // sub-attribute that differs is kept rather than refused, and one that is equal
+                    // keeps its spelling.
+                    let present = self.attribute.sub_attribute(name).zip(old.get(name));
+                    let is_kept = present.is_some_and(|(sub, old)| {
+                        sub.mutability == Mutability::Immutable || is_equal(sub, old, value)
+                    });
+                    if !is_kept {
                         old.insert(name.clone(), value.clone());
                     }
                 }
@@ -361,11 +366,13 @@ impl<'a> Present<'a> {
         let element = |index: &usize| self.elements.get(*index);
         let Some(text) = self.text(named) else {
             // Postal addresses have no `value`: everything that the client names must be equal.
-            work.spend(self.elements.len(), 0)?;
+            work.spend(self.elements.len(), named.to_string().len())?;
+            let has = |element: &Map<String, Value>, (name, value): (&String, &Value)| {
+                let present = self.attribute.sub_attribute(name).zip(element.get(name));
+                present.is_some_and(|(sub, old)| is_equal(sub, old, value))
+            };
             let has_all = |element: &Value| match (element, named) {
-                (Value::Object(element), Value::Object(named)) => {
-                    named.iter().all(|(name, value)| element.get(name) == Some(value))
-                }
+                (Value::Object(element), Value::Object(named)) => named.iter().all(|part| has(element, part)),
                 (element, named) => element == named,
             };
             let elements = self.elements.iter().enumerate();
@@ -378,9 +385,7 @@ impl<'a> Present<'a> {
         let of_type = self.attribute.sub_attribute("type");
         let is_same_type =
             |index: &usize| match (element(index).and_then(|old| old.get("type")), named.get("type")) {
-                (Some(old), Some(new)) => {
-                    old == new || of_type.is_some_and(|sub| text_of(sub, old) == text_of(sub, new))
-                }
+                (Some(old), Some(new)) => of_type.is_some_and(|sub| is_equal(sub, old, new)),
                 (None, _) | (_, None) => true,
             };
         Ok(places.iter().filter(|index| is_same_type(index)).copied().collect())

@@ -20,11 +20,26 @@ pub(super) fn touched(kind: &ResourceType, operations: &[Operation<'_>]) -> Resu
         if !follow(&mut changes, operation)? {
             // One such operation makes all depend on the present members: the order of
             // operations counts, so the ones before it cannot be carried out alone.
-            return Ok(Touched::Any);
+            return Ok(Touched::Any(added(kind, operations)?));
         }
     }
     let nothing = changes == MemberChanges::default();
     Ok(if nothing { Touched::Nothing } else { Touched::Named(changes) })
+}
+
+/// Returns the members that the operations add, also if a later one removes them.
+fn added(kind: &ResourceType, operations: &[Operation<'_>]) -> Result<Vec<Member>> {
+    let mut all = MemberChanges::default();
+    for Operation { place, elements, change } in operations {
+        if let (true, None, None, Change::Add(members) | Change::Set(members)) =
+            (kind.is_members(place.attribute), elements, place.sub, change)
+        {
+            for element in quirks::elements(members) {
+                all.add(Member::read(element)?);
+            }
+        }
+    }
+    Ok(all.named.into_values().flatten().collect())
 }
 
 /// Adds what an operation does to `changes`. Returns false if that depends on the

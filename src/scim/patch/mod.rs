@@ -18,7 +18,7 @@ pub mod path;
 use serde_json::{Value, json};
 
 use self::apply::{Change, Operation};
-use crate::scim::decode::{check_immutable, check_required, check_values};
+use crate::scim::decode::{check_required, check_values, keep_immutable};
 use crate::scim::error::{ErrorKind, Result};
 use crate::scim::member::Touched;
 use crate::scim::quirks::{Leeway, Tolerance};
@@ -55,7 +55,7 @@ pub fn add(attributes: &Value) -> Value {
     json!({ "schemas": [MESSAGE], "Operations": [{ "op": "add", "value": attributes }] })
 }
 
-impl Patch<'_> {
+impl<'a> Patch<'a> {
     /// Returns the members of a group that the operations change.
     pub fn member_changes(&self) -> &Touched {
         &self.touched
@@ -74,6 +74,12 @@ impl Patch<'_> {
             };
             Some((reference, id.as_str()?))
         })
+    }
+
+    /// Returns the places that the operations assign to.
+    pub fn assigned(&self) -> impl Iterator<Item = Place<'a>> {
+        let assigning = self.operations.iter().filter(|operation| operation.change.assigns());
+        assigning.map(|operation| operation.place)
     }
 
     /// Returns true if the operations change nothing but members.
@@ -103,6 +109,7 @@ impl Patch<'_> {
         for operation in self.operations.iter().filter(|operation| concerns(operation)) {
             operation.apply(&mut changed, work)?;
         }
+        keep_immutable(self.kind, attributes, &mut changed)?;
         // Compared as a whole: operations that undo each other are a no-op, too, and
         // then version and lastModified must stay (s3.5.2.1).
         if changed == *attributes {
@@ -111,7 +118,6 @@ impl Patch<'_> {
         // Checked once, at the end: one operation may remove what a later one sets again.
         check_required(self.kind, &changed, ErrorKind::Mutability)?;
         check_values(self.kind, &changed)?;
-        check_immutable(self.kind, attributes, &changed)?;
         Ok(Some(changed))
     }
 

@@ -6,7 +6,7 @@ use super::apply::{Change, Elements, Operation};
 use super::members::{only_id, touched, unnamed};
 use super::path::Path;
 use super::{MESSAGE, Op, Patch};
-use crate::scim::decode::{Reader, excerpt, is_read_only, label};
+use crate::scim::decode::{Reader, excerpt, is_read_only, is_required, label};
 use crate::scim::error::{ErrorKind, Result};
 use crate::scim::message::{self, member};
 use crate::scim::quirks::{self, Tolerance};
@@ -160,7 +160,7 @@ impl<'a> BodyReader<'a, '_> {
     /// Reads an operation on an extension as operations on its attributes.
     fn extension(&mut self, schema: &'a Schema, sent: Sent<'_>) -> Result<()> {
         match (sent.op, sent.value) {
-            (Op::Remove, _) | (Op::Add | Op::Replace, Some(Value::Null)) => {
+            (_, Some(Value::Null)) | (Op::Remove, None) => {
                 let extension = Some(schema.id.as_str());
                 for attribute in schema.attributes.iter().filter(|a| a.mutability != Mutability::ReadOnly) {
                     let place = Place { extension, attribute, sub: None };
@@ -168,12 +168,19 @@ impl<'a> BodyReader<'a, '_> {
                 }
                 Ok(())
             }
-            // `replace` keeps the attributes that the value does not name: an extension is
-            // a name space rather than a value, like the resource itself.
-            (Op::Add | Op::Replace, Some(Value::Object(members))) => {
+            (Op::Remove, Some(_)) if !self.tolerates(Tolerance::RemoveWithValue) => {
+                Err(ErrorKind::InvalidValue.with(format!(
+                    "remove cannot have a value: name the attribute in the path, such as {}:...",
+                    schema.id
+                )))
+            }
+            // `replace` keeps the attributes that the value does not name, and `remove` removes
+            // those that it names: an extension is a name space rather than a value, like the
+            // resource itself.
+            (_, Some(Value::Object(members))) if sent.op != Op::Remove || !members.is_empty() => {
                 self.members(sent.op, Some(schema), members)
             }
-            (Op::Add | Op::Replace, _) => Err(ErrorKind::InvalidValue
+            (_, _) => Err(ErrorKind::InvalidValue
                 .with(format!("{} must have an object of attributes as its value", schema.id))),
         }
     }
@@ -200,6 +207,12 @@ impl<'a> BodyReader<'a, '_> {
             (op, Some(value)) if place.leaf().multi_valued => self.values(op, &place, value)?,
             (Op::Add | Op::Replace, Some(value)) => self.value(&place, value)?,
         };
+        if matches!(change, Some(Change::Remove)) && elements.is_none() && is_required(place.leaf()) {
+            // Even if a later operation assigns it again (s3.5.2.2).
+            return Err(
+                ErrorKind::Mutability.with(format!("{} is required and cannot be empty", label(&place)))
+            );
+        }
         self.operations.extend(change.map(|change| Operation { place, elements, change }));
         Ok(())
     }
@@ -236,8 +249,12 @@ impl<'a> BodyReader<'a, '_> {
                 place.attribute.name
             )));
         }
-        if is_filtered || !place.leaf().multi_valued {
-            return Ok(Change::Remove);
+        match value {
+            Value::Object(named) if place.leaf().kind == Type::Complex && !place.leaf().multi_valued => {
+                return self.removal_of_parts(place, named);
+            }
+            _ if is_filtered || !place.leaf().multi_valued => return Ok(Change::Remove),
+            _ => {}
         }
         let named = quirks::removed(place.leaf(), value, self.reader.leeway).iter();
         let values = named.map(|element| self.reader.element(place, element));
@@ -250,6 +267,20 @@ impl<'a> BodyReader<'a, '_> {
             return Err(unnamed());
         }
         Ok(Change::RemoveValues(ids))
+    }
+
+    /// Reads the removal of the sub-attributes that the value of a `remove` names.
+    fn removal_of_parts(&self, place: &Place<'_>, named: &Map<String, Value>) -> Result<Change> {
+        let leaf = place.leaf();
+        let nulls = named.keys().map(|name| (name.to_owned(), Value::Null)).collect();
+        let parts = self.reader.members(place, &Value::Object(nulls))?.unwrap_or_default();
+        match parts.keys().find(|name| *name == "value") {
+            // Without its `value`, a reference refers to nothing.
+            Some(_) => Ok(Change::Remove),
+            None if parts.is_empty() => Err(ErrorKind::InvalidValue
+                .with(format!("the value of remove must name a sub-attribute of {}", leaf.name))),
+            None => Ok(Change::Set(parts.into())),
+        }
     }
 
     /// Reads the new value of the elements that a filter selects.

@@ -197,7 +197,7 @@ impl SchemaDocument {
         fn add_defaults(attributes: &mut [Attribute]) {
             for attribute in attributes {
                 if attribute.kind != Type::Complex {
-                    attribute.case_exact.get_or_insert(false);
+                    attribute.case_exact = Some(attribute.is_case_exact());
                     attribute.uniqueness.get_or_insert(Uniqueness::None);
                 }
                 add_defaults(&mut attribute.sub_attributes);

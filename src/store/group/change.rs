@@ -233,9 +233,20 @@ impl PendingEdit<'_> {
             Touched::Named(changes) => {
                 (changes.clone(), self.new_attributes(change, observed, &observed.resource)?)
             }
-            Touched::Nothing | Touched::Any => {
+            Touched::Nothing | Touched::Any(_) => {
                 let name = collection.kind.members.clone().unwrap_or_default();
-                let elements: Vec<Value> = present.iter().cloned().map(Membership::into_element).collect();
+                let mut elements: Vec<Value> =
+                    present.iter().cloned().map(Membership::into_element).collect();
+                if let Touched::Any(added) = change.touched {
+                    // As if they were present: a filter on the type of a member matches those,
+                    // too, that an earlier operation has added.
+                    let is_new = |member: &&Member| {
+                        present.binary_search_by(|membership| membership.sk.cmp(&member.id)).is_err()
+                    };
+                    let added = added.iter().filter(is_new).cloned().collect();
+                    let (found, _) = collection.find_members(added).await?;
+                    elements.extend(found.iter().map(ResolvedMember::to_element));
+                }
                 let mut before = observed.resource.clone();
                 if !elements.is_empty() {
                     before.insert(name.clone(), elements.into());

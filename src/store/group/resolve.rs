@@ -31,7 +31,10 @@ impl Writer<'_> {
 impl Collection<'_> {
     /// Finds each member under the first type that a member may have. Returns the members
     /// that do not exist as well.
-    async fn find_members(self, members: Vec<Member>) -> Result<(Vec<ResolvedMember>, Vec<Member>), Error> {
+    pub(crate) async fn find_members(
+        self,
+        members: Vec<Member>,
+    ) -> Result<(Vec<ResolvedMember>, Vec<Member>), Error> {
         let mut resolved = Vec::with_capacity(members.len());
         let (mut rest, mut missing): (Vec<Member>, Vec<Member>) =
             members.into_iter().partition(|member| is_id(&member.id));

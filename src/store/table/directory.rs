@@ -60,8 +60,8 @@ impl<'a> Directory<'a> {
             return Ok(None);
         }
         let key = |kind: &ResourceType| self.resource_key(&kind.name, id);
-        let existing = self.table.existing(kinds.iter().map(|kind| key(kind)).collect()).await?;
-        Ok(kinds.iter().find(|kind| existing.contains(&key(kind))).map(Arc::as_ref))
+        let existing = self.table.get_all(kinds.iter().map(|kind| key(kind)).collect()).await?;
+        Ok(kinds.iter().find(|kind| existing.contains_key(&key(kind))).map(Arc::as_ref))
     }
 }
 

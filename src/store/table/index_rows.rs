@@ -8,6 +8,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::scim::attr_path::AttrPath;
+use crate::scim::quirks;
 use crate::scim::resource::{Attributes, get};
 use crate::scim::schema::{Place, ResourceType, Target};
 use crate::store::digest::hex;
@@ -211,16 +212,14 @@ pub(crate) fn texts<'a>(
         }
         Some(Target::Core | Target::Extension(_)) | None => (None, None),
     };
-    let elements: &[Value] = match value {
-        Some(Value::Array(elements)) => elements,
-        Some(one) => std::slice::from_ref(one),
-        None => &[],
-    };
+    let elements = value.map(quirks::elements).unwrap_or_default().iter();
     elements
-        .iter()
         .filter_map(move |element| match &sub {
-            Some(sub) => element.get(sub)?.as_str(),
-            None => element.as_str(),
+            Some(sub) => element.get(sub),
+            None => Some(element),
         })
+        // A sub-attribute may be multi-valued, too.
+        .flat_map(quirks::elements)
+        .filter_map(Value::as_str)
         .filter(|text| !text.is_empty())
 }

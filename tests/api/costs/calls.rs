@@ -12,7 +12,8 @@ use crate::support::directory::Directory;
 /// asks for its groups.
 #[tokio::test]
 async fn requests_make_these_calls() {
-    const BO: &str = r#"{"userName":"bo","externalId":"1","emails":[{"value":"bo@example.com"}]}"#;
+    const BO: &str =
+        r#"{"userName":"bo","externalId":"1","active":true,"emails":[{"value":"bo@example.com"}]}"#;
     const NOBODY: &str = "/Users/00000000-0000-4000-8000-000000000000";
     let change = |op: &str, path: &str, value: Value| {
         json!({ "Operations": [{ "op": op, "path": path, "value": value }] }).to_string()
@@ -43,8 +44,8 @@ async fn requests_make_these_calls() {
         ("patch a name", "PATCH", "{user}", change("replace", "name.givenName", json!("Bo"))),
         ("patch an e-mail", "PATCH", "{user}", change("add", "emails", json!([{ "value": "x" }]))),
         ("patch nothing", "PATCH", "{user}", change("add", "title", json!("z"))),
-        ("rename by put", "PUT", "{user}", r#"{"userName":"bobby"}"#.to_owned()),
-        ("put what is there", "PUT", "{user}", r#"{"userName":"bobby"}"#.to_owned()),
+        ("rename by put", "PUT", "{user}", r#"{"userName":"bobby","active":true}"#.to_owned()),
+        ("put what is there", "PUT", "{user}", r#"{"userName":"bobby","active":true}"#.to_owned()),
         ("rename by patch", "PATCH", "{user}", change("replace", "userName", json!("robert"))),
         ("rename to a taken name", "PATCH", "{user}", change("replace", "userName", json!("user1"))),
         ("put nobody", "PUT", NOBODY, BO.to_owned()),

@@ -35,7 +35,7 @@ async fn an_extension_of_users_is_obeyed_everywhere() {
     let badge = json!({ "BADGENUMBER": "b7", "site": "Oslo", "issued": "2026-01-31T09:00:00Z", "note": "n", "pin": "1",
         "doors": [{ "value": "Front", "type": "main", "level": 0 }, { "value": "Roof", "level": 4 }] });
     let made = client.post("/Users", &json!({ "userName": "ann", BADGE: badge }).to_string()).await;
-    assert_snapshot!(made, @r#"201 W/"1" {"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","urn:example:params:scim:schemas:extension:badge:2.0:User"],"id":"00000000-0000-4000-8000-000000000001","userName":"ann","urn:example:params:scim:schemas:extension:badge:2.0:User":{"badgeNumber":"b7","site":"Oslo","issued":"2026-01-31T09:00:00Z","doors":[{"value":"Front","type":"main","level":0},{"value":"Roof","level":4}]},"meta":{"resourceType":"User","created":"2026-01-31T09:00:01Z","lastModified":"2026-01-31T09:00:01Z","location":"https://example.com/scim/v2/Users/00000000-0000-4000-8000-000000000001","version":"W/\"1\""}}"#);
+    assert_snapshot!(made, @r#"201 W/"1" {"schemas":["urn:ietf:params:scim:schemas:core:2.0:User","urn:example:params:scim:schemas:extension:badge:2.0:User"],"id":"00000000-0000-4000-8000-000000000001","userName":"ann","active":true,"urn:example:params:scim:schemas:extension:badge:2.0:User":{"badgeNumber":"b7","site":"Oslo","issued":"2026-01-31T09:00:00Z","note":"n","doors":[{"value":"Front","type":"main","level":0},{"value":"Roof","level":4}]},"meta":{"resourceType":"User","created":"2026-01-31T09:00:01Z","lastModified":"2026-01-31T09:00:01Z","location":"https://example.com/scim/v2/Users/00000000-0000-4000-8000-000000000001","version":"W/\"1\""}}"#);
     let path = made.path();
 
     let mut refused = Vec::new();

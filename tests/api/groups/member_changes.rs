@@ -56,7 +56,7 @@ fn a_patch_tells_who_comes_and_who_goes() {
                     match patch.member_changes() {
                         Touched::Nothing => "nothing".to_owned(),
                         Touched::Named(changes) => shown(changes),
-                        Touched::Any => "any".to_owned(),
+                        Touched::Any(_) => "any".to_owned(),
                     }
                 }
                 Err(error) => told(&error),

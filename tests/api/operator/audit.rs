@@ -66,7 +66,7 @@ async fn each_change_leaves_one_record_and_nothing_else_does() {
     let text = recording.text();
     assert!(!text.to_lowercase().contains("sarah"), "{text}");
     assert_snapshot!(records(&text), @r#"
-    {"client":"events","action":"create","resource_type":"User","id":"00000000-0000-4000-8000-000000000001","version_after":1,"attributes":"title,userName"}
+    {"client":"events","action":"create","resource_type":"User","id":"00000000-0000-4000-8000-000000000001","version_after":1,"attributes":"active,title,userName"}
     {"client":"events","action":"change","resource_type":"User","id":"00000000-0000-4000-8000-000000000001","version_before":1,"version_after":2,"attributes":"nickName,title"}
     {"client":"events","action":"change","resource_type":"User","id":"00000000-0000-4000-8000-000000000001","version_before":2,"version_after":3,"attributes":"active"}
     {"client":"events","action":"change","resource_type":"User","id":"00000000-0000-4000-8000-000000000001","version_before":3,"version_after":4,"attributes":"name"}
@@ -77,7 +77,7 @@ async fn each_change_leaves_one_record_and_nothing_else_does() {
     {"client":"events","action":"change","resource_type":"Group","id":"00000000-0000-4000-8000-00000000000e","version_before":3,"version_after":4,"attributes":"displayName,members"}
     {"client":"events","action":"change","resource_type":"Group","id":"00000000-0000-4000-8000-00000000000e","attributes":"members"}
     {"client":"events","action":"change","resource_type":"User","id":"00000000-0000-4000-8000-000000000001","version_before":5,"version_after":6,"attributes":"title"}
-    {"client":"events","action":"create","resource_type":"User","id":"00000000-0000-4000-8000-00000000001a","version_after":1,"attributes":"userName"}
+    {"client":"events","action":"create","resource_type":"User","id":"00000000-0000-4000-8000-00000000001a","version_after":1,"attributes":"active,userName"}
     {"client":"events","action":"delete","resource_type":"User","id":"00000000-0000-4000-8000-000000000001","version_before":6}
     {"client":"events","action":"change","resource_type":"Group","id":"00000000-0000-4000-8000-00000000000e","attributes":"members"}
     "#);
@@ -117,7 +117,7 @@ async fn the_table_keeps_a_copy_for_as_long_as_the_operator_wants() {
     let id = user.trim_start_matches("/Users/");
     let expected = json!([
         { "time": kept[0]["time"], "client": "events", "requestId": kept[0]["requestId"], "action": "create",
-          "resourceType": "User", "id": id, "versionAfter": 1, "attributes": ["userName"] },
+          "resourceType": "User", "id": id, "versionAfter": 1, "attributes": ["active", "userName"] },
         { "time": kept[1]["time"], "client": "events", "requestId": kept[1]["requestId"], "action": "delete",
           "resourceType": "User", "id": id, "versionBefore": 1 },
     ]);

@@ -232,6 +232,7 @@ async fn a_person_sees_one_row_for_each_setting_of_a_tenant() {
     userName             readWrite
     userNameCharacters   safe
     userGroups           default
+    password             ignore
     groupNames           unique
     unknownMembers       refuse
     unknownManagers      accept

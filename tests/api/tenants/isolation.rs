@@ -33,7 +33,7 @@ async fn a_tenant_never_sees_the_users_of_another() {
             "?filter=userName+eq+%22bo%22".to_owned(),
             "?filter=externalId+eq+%221%22".to_owned(),
             "?filter=emails.value+eq+%22bo@example.com%22".to_owned(),
-            "?filter=active+ne+true".to_owned(),
+            "?filter=active+ne+false".to_owned(),
             "?filter=meta.created+pr+and+userName+sw+%22b%22".to_owned(),
             "?startIndex=1&count=100&sortBy=userName".to_owned(),
         ] {

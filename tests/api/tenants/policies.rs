@@ -5,6 +5,7 @@ use insta::assert_snapshot;
 use scim_lambda::scim::policy::Policy;
 use serde_json::{Value, json};
 
+use crate::support::builders::patch;
 use crate::support::client::Client;
 use crate::support::directory::{Directory, TOKEN};
 
@@ -122,4 +123,28 @@ async fn each_operation_of_a_bulk_request_counts() {
         assert_eq!(client.post("/Bulk", "{").await.status, status);
         directory.stop_the_clock();
     }
+}
+
+#[tokio::test]
+async fn a_password_is_dropped_or_refused_as_the_tenant_wants() {
+    let user = r#"{"userName":"bo","password":"t1meMa$heen"}"#;
+    let set = patch(&json!([{ "op": "replace", "path": "password", "value": "t1meMa$heen" }]));
+    let unset = patch(&json!([{ "op": "replace", "path": "password", "value": null }]));
+    for (policy, status) in [(json!({}), 200), (json!({ "password": "refuse" }), 400)] {
+        let client = with_policy(policy).await;
+        let bo = client.post("/Users", r#"{"userName":"bo","password":null}"#).await.path();
+        for answer in [
+            client.put(&bo, user).await,
+            client.patch(&bo, &set).await,
+            client.patch(&bo, &set.replace("replace", "add")).await,
+            client.patch(&bo, &patch(&json!([{ "op": "add", "value": { "password": "x" } }]))).await,
+        ] {
+            assert_eq!(answer.status, status, "{answer}");
+            assert_eq!(answer.body.get("password"), None);
+        }
+        assert_eq!(client.patch(&bo, &unset).await.header("etag"), Some("W/\"1\""));
+    }
+    let client = with_policy(json!({ "password": "refuse" })).await;
+    assert_snapshot!(client.post("/Users", user).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidValue","detail":"password cannot be set, because it would not be stored: turn off its synchronization"}"#);
+    assert_eq!(client.get("/Users").await.body["totalResults"], 0);
 }

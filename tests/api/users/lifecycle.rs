@@ -39,7 +39,7 @@ async fn a_put_replaces_the_whole_user() {
         let put = client.put(&user, &same).await;
         assert_eq!(put.to_string(), created.to_string().replacen("201", "200", 1));
     }
-    assert_snapshot!(client.put(&user, r#"{"userName":"sarah.jones@example.com"}"#).await, @r#"200 W/"2" {"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"id":"00000000-0000-4000-8000-000000000001","userName":"sarah.jones@example.com","meta":{"resourceType":"User","created":"2026-01-31T09:00:01Z","lastModified":"2026-01-31T09:00:05Z","location":"https://example.com/scim/v2/Users/00000000-0000-4000-8000-000000000001","version":"W/\"2\""}}"#);
+    assert_snapshot!(client.put(&user, r#"{"userName":"sarah.jones@example.com"}"#).await, @r#"200 W/"2" {"schemas":["urn:ietf:params:scim:schemas:core:2.0:User"],"id":"00000000-0000-4000-8000-000000000001","userName":"sarah.jones@example.com","active":true,"meta":{"resourceType":"User","created":"2026-01-31T09:00:01Z","lastModified":"2026-01-31T09:00:05Z","location":"https://example.com/scim/v2/Users/00000000-0000-4000-8000-000000000001","version":"W/\"2\""}}"#);
     for filter in [r#"externalId eq "00u987zyx654wvu321""#, r#"emails.value eq "sarah.jones@example.com""#] {
         assert_eq!(client.find(filter).await.body["totalResults"], 0, "{filter}");
     }

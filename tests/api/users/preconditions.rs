@@ -125,8 +125,8 @@ async fn an_if_match_may_list_any_number_of_versions() {
 
 /// The ways to write a user and a group. Each takes its own path through the store.
 const WRITES: [(&str, &str, &str); 11] = [
-    ("PUT", "/Users", r#"{"userName":"bo","title":"y"}"#),
-    ("PUT", "/Users", r#"{"userName":"bobby"}"#),
+    ("PUT", "/Users", r#"{"userName":"bo","title":"y","active":true}"#),
+    ("PUT", "/Users", r#"{"userName":"bobby","active":true}"#),
     ("PATCH", "/Users", DEACTIVATE),
     ("PATCH", "/Users", r#"{"Operations":[{"op":"remove","path":"title"}]}"#),
     ("PATCH", "/Users", r#"{"Operations":[{"op":"add","path":"title","value":"x"}]}"#),

@@ -90,7 +90,8 @@ async fn a_rename_to_the_own_name_in_other_case_is_a_plain_write() {
     let client = directory.client();
     let bo = client.post("/Users", r#"{"userName":"bo"}"#).await.path();
     client.faults.forget();
-    let renamed = client.put(&format!("{bo}?attributes=userName"), r#"{"userName":"BO"}"#).await;
+    let renamed =
+        client.put(&format!("{bo}?attributes=userName"), r#"{"userName":"BO","active":true}"#).await;
     assert!(renamed.to_string().starts_with("200 W/\"2\""), "{renamed}");
     assert_eq!(
         (&renamed.body["userName"], client.faults.calls()),
