@@ -227,8 +227,10 @@ impl RequestContext<'_> {
             Route::Search(kind) => self.search(&[kind]).await,
             Route::SearchAll => self.search(&self.tenant.registry.resource_types).await,
             Route::Get(kind, id) => self.located(&kind, &id, self.get(&kind, &id).await).await,
-            Route::Replace(kind, id) => self.located(&kind, &id, self.replace(&kind, &id).await).await,
-            Route::Patch(kind, id) => self.located(&kind, &id, self.patch(&kind, &id).await).await,
+            Route::Replace(kind, id) => {
+                self.located(&kind, &id, Box::pin(self.replace(&kind, &id)).await).await
+            }
+            Route::Patch(kind, id) => self.located(&kind, &id, Box::pin(self.patch(&kind, &id)).await).await,
             Route::Delete(kind, id) => match self.delete(&kind, &id).await {
                 Err(error) => Err(self.not_found(&kind, &id, error).await),
                 deleted => deleted,

@@ -200,7 +200,7 @@ impl Leeway<'_> {
     }
 }
 
-/// Resolves a name of a request, wherever it stands: in a body, a path, a filter, an order
+/// Resolves a name of a request, wherever it appears: in a body, a path, a filter, an order
 /// or a list of attributes.
 pub fn resolve<'a>(kind: &'a ResourceType, path: &AttrPath, leeway: Leeway<'_>) -> Option<Target<'a>> {
     let (target, deviation) = meant(kind, path)?;

@@ -10,7 +10,7 @@ use crate::scim::error::{Error, ErrorKind};
 /// with the patterns that are the hardest to search for.
 pub const LIMIT: usize = 64 * 1024 * 1024;
 
-/// Bytes that a comparison counts for beside those of its value.
+/// Bytes that a comparison counts for in addition to those of its value.
 const OVERHEAD: usize = 64;
 
 /// The work that a request has done. All operations of a bulk request share it.

@@ -262,7 +262,7 @@ impl<'a> BodyReader<'a, '_> {
             return Ok(Change::RemoveValues(values.filter_map(Result::transpose).collect::<Result<_>>()?));
         }
         let ids: Vec<Value> = values.map(|element| only_id(&element?)).collect::<Result<_>>()?;
-        // Nothing is left out: a success would say that whoever the client meant is removed.
+        // Nothing is left out: a success would say that the member that the client meant is removed.
         if ids.is_empty() {
             return Err(unnamed());
         }

@@ -91,7 +91,7 @@ impl Collection<'_> {
             for item in page {
                 let resource = read::<ResourceItem>(item)?.into_resource();
                 let is_kept = match keep.map_or(Ok(true), |keep| keep(&resource)) {
-                    // The comparisons of the request are used up: the next page goes on from here.
+                    // The comparisons of the request are used up: the next page begins here.
                     Err(_) if resume != from => return Ok(Stretch { resources, resume: Some(resume) }),
                     is_kept => is_kept?,
                 };
