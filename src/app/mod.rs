@@ -166,10 +166,8 @@ impl App {
         // Joined, not spawned: Lambda freezes the process when the answer is out, and a spawned
         // task would not be metered.
         let (response, ()) = tokio::join!(context.dispatch(route), record_use);
-        response.map(|response| match log.is_cut.load(Ordering::Relaxed) {
-            true => response.with(TRUNCATED, "groups".to_owned()),
-            false => response,
-        })
+        let is_cut = log.is_cut.load(Ordering::Relaxed);
+        response.map(|response| if is_cut { response.with(TRUNCATED, "groups".to_owned()) } else { response })
     }
 
     fn log(

@@ -234,11 +234,11 @@ impl RequestContext<'_> {
         change: Change<'_>,
     ) -> Result<Response> {
         let precondition = self.precondition()?;
-        let write = async {
+        let write = Box::pin(async {
             let written = self.writer(kind).update(id, &precondition, change).await?;
             let names = self.read_names(&[(kind, projection, &written)]).await;
             Ok((written, names))
-        };
+        });
         let (written, groups) = self.beside_groups(kind, id, projection, write).await;
         let (mut resource, names) = written?;
         let (Ok(names), Ok(groups)) = (names, groups) else {

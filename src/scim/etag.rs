@@ -43,8 +43,8 @@ impl Derived {
             hash.update(text.len().to_be_bytes());
             hash.update(text);
         }
-        let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
-        Self([a, b, c, d, e, f, g, h])
+        let digest = <[u8; 32]>::from(hash.finalize());
+        Self(digest.first_chunk().copied().unwrap_or_default())
     }
 }
 

@@ -86,9 +86,8 @@ impl Filter {
 fn condition(leaf: Filter, kind: &ResourceType, attribute: &Attribute) -> Result<Filter> {
     let name = &attribute.name;
     let part = |name: &str| AttrPath { schema: None, attr: name.to_owned(), sub: None };
-    let (op, value) = match leaf {
-        Filter::Compare { op, value, .. } => (op, value),
-        _ => return Ok(Filter::Present(part("value"))),
+    let Filter::Compare { op, value, .. } = leaf else {
+        return Ok(Filter::Present(part("value")));
     };
     let is_equal = match (op, value) {
         (CompareOp::Eq | CompareOp::Ne, Value::Null) => Filter::Not(Box::new(Filter::Present(part("value")))),

@@ -95,9 +95,9 @@ fn ids_of(filter: &Filter) -> Option<Vec<&str>> {
 }
 
 /// Reduces a member to remove to its id.
-pub(super) fn only_id(element: &Option<Value>) -> Result<Value> {
+pub(super) fn only_id(element: Option<&Value>) -> Result<Value> {
     // Without an id, `{"type": "User"}` would be equal to every user of the group.
-    let id = element.as_ref().and_then(|element| element.get("value")).filter(|id| *id != "");
+    let id = element.and_then(|element| element.get("value")).filter(|id| *id != "");
     Ok(json!({ "value": id.ok_or_else(unnamed)? }))
 }
 
