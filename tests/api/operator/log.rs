@@ -41,10 +41,10 @@ async fn an_explained_request_says_its_plan_and_cost_and_no_value() {
     assert_snapshot!(shown, @r#"
     {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"POST","path":"/scim/v2/Users","route":"POST /Users","status":201,"server_errors":0,"dynamodb_calls":2,"retries":0,"conflicts":0,"throttles":0,"read_units":2.0,"write_units":9.0,"tolerances":"schemasMissing","items_read":2}
     {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users/00000000-0000-4000-8000-000000000001","route":"GET /Users/{id}","status":200,"server_errors":0,"dynamodb_calls":2,"retries":0,"conflicts":0,"throttles":0,"read_units":1.5,"write_units":0.0,"items_read":1}
-    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","route":"GET /Users","status":200,"server_errors":0,"dynamodb_calls":2,"retries":0,"conflicts":0,"throttles":0,"read_units":2.0,"write_units":0.0,"plan":"userName","items_read":2}
-    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","route":"GET /Users","status":200,"server_errors":0,"dynamodb_calls":2,"retries":0,"conflicts":0,"throttles":0,"read_units":2.0,"write_units":0.0,"plan":"emails.value or id","items_read":2}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","route":"GET /Users","status":200,"server_errors":0,"dynamodb_calls":3,"retries":0,"conflicts":0,"throttles":0,"read_units":2.5,"write_units":0.0,"plan":"userName","items_read":2}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","route":"GET /Users","status":200,"server_errors":0,"dynamodb_calls":3,"retries":0,"conflicts":0,"throttles":0,"read_units":2.5,"write_units":0.0,"plan":"emails.value or id","items_read":2}
     {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","route":"GET /Users","status":200,"server_errors":0,"dynamodb_calls":4,"retries":0,"conflicts":0,"throttles":0,"read_units":2.0,"write_units":0.0,"plan":"scan","items_read":1}
-    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","route":"GET /Users","status":200,"server_errors":0,"dynamodb_calls":2,"retries":0,"conflicts":0,"throttles":0,"read_units":1.0,"write_units":0.0,"items_read":2}
+    {"level":"INFO","message":"request","request_id":"","tenant":"demo","method":"GET","path":"/scim/v2/Users","route":"GET /Users","status":200,"server_errors":0,"dynamodb_calls":3,"retries":0,"conflicts":0,"throttles":0,"read_units":1.5,"write_units":0.0,"items_read":2}
     "#);
 }
 
