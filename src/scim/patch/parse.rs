@@ -261,8 +261,8 @@ impl<'a> BodyReader<'a, '_> {
         if !names_members {
             return Ok(Change::RemoveValues(values.filter_map(Result::transpose).collect::<Result<_>>()?));
         }
-        let ids: Vec<Value> = values.map(|element| only_id(&element?)).collect::<Result<_>>()?;
-        // Nothing is left out: a success would say that the member that the client meant is removed.
+        let ids: Vec<Value> = values.map(|element| only_id(element?.as_ref())).collect::<Result<_>>()?;
+        // A success would say that the members which the client meant are removed.
         if ids.is_empty() {
             return Err(unnamed());
         }
