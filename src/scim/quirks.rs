@@ -12,7 +12,7 @@ use serde_json::{Map, Value};
 
 use crate::scim::attr_path::AttrPath;
 use crate::scim::policy::{Interpretation, Passwords, Policy, UnknownAttributes};
-use crate::scim::schema::{Attribute, Mutability, ResourceType, Target};
+use crate::scim::schema::{Attribute, Mutability, ResourceType, Target, Type};
 
 // A macro, so that a deviation cannot lack its source, its name in the log or its
 // place in `ALL`.
@@ -274,7 +274,8 @@ pub fn is_cleared(attribute: &Attribute, object: &Map<String, Value>, leeway: Le
     let is_value = |name: &str| name.eq_ignore_ascii_case("value");
     // Any other part that a client can write makes the object more than a sign for nothing.
     let is_empty = |(name, value): (&String, &Value)| match attribute.sub_attribute(name) {
-        Some(sub) if sub.mutability != Mutability::ReadOnly => {
+        // A `$ref` follows from the `value`, as a read-only part does.
+        Some(sub) if sub.mutability != Mutability::ReadOnly && sub.kind != Type::Reference => {
             value == "" || value.is_null() && !is_value(name)
         }
         Some(_) | None => true,

@@ -3,71 +3,22 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-use aws_lc_rs::encoding::AsDer;
-use aws_lc_rs::rand::SystemRandom;
-use aws_lc_rs::rsa::KeySize;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
 use axum::Router;
 use axum::routing::get;
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use scim_lambda::config::Config;
 use scim_lambda::scim::policy::Policy;
-use scim_lambda::store::{self, Keys, Oauth};
+use scim_lambda::store::{Keys, Oauth};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::support::answer::Answer;
 use crate::support::client::Client;
 use crate::support::directory::Directory;
+use crate::support::signer::{ISSUER, Signer, claims, pasted, settings, with, without};
 
 const INVALID_TOKEN: &str = r#"Bearer realm="scim", error="invalid_token""#;
-
-const ISSUER: &str = "https://login.example.com/acme";
-
-/// A key that a server signs with.
-pub(super) struct Signer {
-    kid: &'static str,
-    algorithm: Algorithm,
-    pub(super) key: EncodingKey,
-}
-
-impl Signer {
-    pub(super) fn new(kid: &'static str, algorithm: Algorithm) -> Self {
-        let random = SystemRandom::new();
-        let key = match algorithm {
-            Algorithm::ES256 => {
-                let pair = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &random).unwrap();
-                EncodingKey::from_ec_der(pair.as_ref())
-            }
-            Algorithm::EdDSA => {
-                EncodingKey::from_ed_der(Ed25519KeyPair::generate_pkcs8v1(&random).unwrap().as_ref())
-            }
-            _ => {
-                let pair = RsaKeyPair::generate(KeySize::Rsa2048).unwrap();
-                let pkcs8: aws_lc_rs::encoding::Pkcs8V1Der<'_> = pair.as_der().unwrap();
-                // PKCS #8 is PKCS #1 behind a header of 26 bytes.
-                EncodingKey::from_rsa_der(&pkcs8.as_ref()[26..])
-            }
-        };
-        Self { kid, algorithm, key }
-    }
-
-    fn public(&self) -> Jwk {
-        let mut key = Jwk::from_encoding_key(&self.key, self.algorithm).unwrap();
-        key.common.key_id = Some(self.kid.to_owned());
-        key
-    }
-
-    pub(super) fn sign(&self, claims: &Value) -> String {
-        self.sign_with(Header::new(self.algorithm), claims)
-    }
-
-    pub(super) fn sign_with(&self, header: Header, claims: &Value) -> String {
-        let header = Header { kid: Some(self.kid.to_owned()), ..header };
-        encode(&header, claims, &self.key).unwrap()
-    }
-}
 
 /// A server that publishes keys and counts requests.
 struct Issuer {
@@ -104,42 +55,6 @@ impl Issuer {
     fn asked(&self) -> usize {
         self.asked.swap(0, Ordering::Relaxed)
     }
-}
-
-pub(super) fn settings(keys: Keys) -> Oauth {
-    Oauth {
-        issuer: ISSUER.to_owned(),
-        audience: "api://scim".to_owned(),
-        keys,
-        clients: Vec::new(),
-        subjects: vec!["okta".to_owned()],
-        scope: None,
-        max_age: None,
-        algorithms: store::Algorithm::ALL.to_vec(),
-    }
-}
-
-pub(super) fn pasted(signers: &[&Signer]) -> Keys {
-    let keys = signers.iter().map(|signer| signer.public()).collect();
-    Keys::Jwks(serde_json::to_string(&JwkSet { keys }).unwrap())
-}
-
-/// Returns the claims of a token that is valid for an hour.
-pub(super) fn claims(directory: &Directory) -> Value {
-    let now = directory.now().as_second();
-    json!({ "iss": ISSUER, "aud": "api://scim", "sub": "okta", "iat": now, "nbf": now, "exp": now + 3_600 })
-}
-
-pub(super) fn with(claims: &Value, name: &str, value: Value) -> Value {
-    let mut claims = claims.clone();
-    claims[name] = value;
-    claims
-}
-
-pub(super) fn without(claims: &Value, name: &str) -> Value {
-    let mut claims = claims.clone();
-    claims.as_object_mut().unwrap().remove(name);
-    claims
 }
 
 pub(super) async fn get_with(client: &Client, token: &str) -> Answer {

@@ -5,10 +5,10 @@ use scim_lambda::scim::policy::Policy;
 use scim_lambda::store::{Oauth, TenantName, TokenRecord};
 use serde_json::{Value, json};
 
-use super::access_tokens::{Signer, claims, pasted, settings, with, without};
 use crate::support::client::{Client, Request};
 use crate::support::directory::{Directory, TOKEN};
 use crate::support::recording::Recording;
+use crate::support::signer::{Signer, claims, pasted, settings, with, without};
 
 /// Sends a request, which must be answered 401, and returns its line in the log.
 async fn refused(request: Request) -> Value {

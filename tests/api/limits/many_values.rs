@@ -123,7 +123,7 @@ async fn roles_cost_rows_up_to_32_and_then_one() {
     let client = directory.client();
     client.get("/ServiceProviderConfig").await;
     let mut table = String::new();
-    let roles = |first: usize, count: usize| json!({ "userName": "bo", "roles": values("r", first, count) });
+    let roles = |first: usize, count: usize| json!({ "userName": "bo", "active": true, "roles": values("r", first, count) });
     let patch = |role: &str| json!({ "Operations": [{ "op": "add", "path": "roles", "value": [{ "value": role }] }] });
     let mut line = async |name: &str, method: &str, path: &str, body: &Value| {
         measure(&mut table, &client, name, method, path, body).await;

@@ -37,7 +37,7 @@ async fn a_user_over_390_kb_is_refused() {
 /// in values that end in `filler`.
 fn user_of(bytes: usize, filler: &str) -> String {
     let value = |n: usize| json!({ "value": format!("{n:04}{filler}") });
-    let mut user = json!({ "userName": "bo", "photos": [value(0)] });
+    let mut user = json!({ "userName": "bo", "active": true, "photos": [value(0)] });
     let element = value(0).to_string().len() + 1;
     let free = bytes - user.to_string().len();
     user["photos"] = (0..=free.saturating_sub(100) / element).map(value).collect();

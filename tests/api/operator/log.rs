@@ -59,7 +59,7 @@ async fn retries_conflicts_and_throttles_are_counted() {
             client.faults.inject(operation, fault.clone());
         }
         let recording = Recording::new();
-        let body = json!({ "userName": title, "title": title }).to_string();
+        let body = json!({ "userName": title, "active": true, "title": title }).to_string();
         assert_eq!(client.put(&user, &body).await.status, 200);
         let text = recording.text();
         let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());

@@ -1,6 +1,6 @@
 //! Helpers of more than one test file.
 //!
-//! * A directory and its clients: `directory`, `client`, `answer`.
+//! * A directory and its clients: `directory`, `client`, `answer`, `signer` of their tokens.
 //! * Content: `builders` makes bodies, `seed` creates resources through the API, `fill` puts them
 //!   into the table.
 //! * Requests: `bulk`, `paging`, `races`, `user_write`.
@@ -26,4 +26,5 @@ pub(crate) mod races;
 pub(crate) mod recording;
 pub(crate) mod scimctl;
 pub(crate) mod seed;
+pub(crate) mod signer;
 pub(crate) mod user_write;
