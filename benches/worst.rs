@@ -60,7 +60,7 @@ const CASES: &[Case] = &[
     Case {
         name: "PATCH: 40 operations, each adds 1,000 values to 1,000",
         texts: || {
-            let values = |n: usize| json!({ "op": "add", "path": "ims", "value": user_of(n)["ims"] });
+            let values = |n: usize| json!({ "op": "add", "path": "ims", "value": user_of(n).get("ims") });
             (operations(&vec![values(1_000); 40].into()), operations(&vec![values(1); 20_000].into()))
         },
         run: |kind, body| patch(kind, body, &user_of(1_000)),

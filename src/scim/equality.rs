@@ -37,7 +37,7 @@ fn parts(
     is_wanted: impl Fn(&str) -> bool,
 ) -> Map<String, Value> {
     let subs = attribute.sub_attributes.iter().filter(|sub| is_wanted(&sub.name));
-    subs.filter_map(|sub| Some((sub.name.to_owned(), comparable(sub, object.get(&sub.name)?)))).collect()
+    subs.filter_map(|sub| Some((sub.name.clone(), comparable(sub, object.get(&sub.name)?)))).collect()
 }
 
 /// Joins the elements that are the same value: the combination of `value` and `type`

@@ -133,7 +133,7 @@ async fn an_id_of_another_type_is_404_with_the_endpoint_that_has_it() {
     let other = client.with_token(&TOKEN.replace("_demo_", "_other_"));
     let user = client.create(r#"{"userName":"bo"}"#).await;
     let group = client.post("/Groups", r#"{"displayName":"Crew"}"#).await;
-    let patch = r#"{"Operations":[{"op":"add","path":"displayName","value":"x"}]}"#;
+    let rename = r#"{"Operations":[{"op":"add","path":"displayName","value":"x"}]}"#;
     for (endpoint, id, kind, used) in
         [("Users", group.id(), "Group", "Groups"), ("Groups", user.id(), "User", "Users")]
     {
@@ -141,7 +141,7 @@ async fn an_id_of_another_type_is_404_with_the_endpoint_that_has_it() {
             format!("the resource is not at /{endpoint}, because it is a {kind}: use /{used}/{id}");
         let path = format!("/{endpoint}/{id}");
         for (method, body) in
-            [("GET", ""), ("PUT", r#"{"userName":"x","displayName":"x"}"#), ("PATCH", patch), ("DELETE", "")]
+            [("GET", ""), ("PUT", r#"{"userName":"x","displayName":"x"}"#), ("PATCH", rename), ("DELETE", "")]
         {
             let told = client.request(method, &path).body(body).send().await;
             assert_eq!((told.status, told.detail()), (404, expected.as_str()), "{method} {path}");

@@ -124,21 +124,21 @@ async fn roles_cost_rows_up_to_32_and_then_one() {
     client.get("/ServiceProviderConfig").await;
     let mut table = String::new();
     let roles = |first: usize, count: usize| json!({ "userName": "bo", "active": true, "roles": values("r", first, count) });
-    let patch = |role: &str| json!({ "Operations": [{ "op": "add", "path": "roles", "value": [{ "value": role }] }] });
+    let add = |role: &str| json!({ "Operations": [{ "op": "add", "path": "roles", "value": [{ "value": role }] }] });
     let mut line = async |name: &str, method: &str, path: &str, body: &Value| {
         measure(&mut table, &client, name, method, path, body).await;
     };
     line("POST, 1 role", "POST", "/Users", &roles(0, 1)).await;
     let id = client.find("userName eq \"bo\"").await.list("id");
     let path = format!("/Users/{id}");
-    line("PATCH, 1 more", "PATCH", &path, &patch("x")).await;
+    line("PATCH, 1 more", "PATCH", &path, &add("x")).await;
     line("roles eq, miss", "GET", "/Users?filter=roles+eq+%22none%22", &Value::Null).await;
     line("roles eq, match", "GET", "/Users?filter=roles+eq+%22x%22", &Value::Null).await;
     line("PUT, 32 roles", "PUT", &path, &roles(0, 32)).await;
     line("PUT, 32 others", "PUT", &path, &roles(32, 32)).await;
     line("PUT, 90 roles", "PUT", &path, &roles(0, 90)).await;
     line("PUT, 90 others", "PUT", &path, &roles(90, 90)).await;
-    line("PATCH, 1 more", "PATCH", &path, &patch("y")).await;
+    line("PATCH, 1 more", "PATCH", &path, &add("y")).await;
     line("roles eq, miss", "GET", "/Users?filter=roles+eq+%22none%22", &Value::Null).await;
     line("roles eq, match", "GET", "/Users?filter=roles+eq+%22y%22", &Value::Null).await;
     line("PUT, 1 role", "PUT", &path, &roles(0, 1)).await;

@@ -78,7 +78,7 @@ async fn a_page_ends_at_100000_members() {
             assert_eq!(page.body["totalResults"], members.len(), "{members:?}");
             start += page.body["itemsPerPage"].as_u64().unwrap();
         }
-        assert_eq!(start as usize, members.len() + 1, "{members:?}");
+        assert_eq!(start, members.len() as u64 + 1, "{members:?}");
         // Members that the answer does not show are not read.
         let page = client.get("/Groups?excludedAttributes=members").await;
         assert_eq!(page.body["itemsPerPage"], members.len(), "{members:?}");
