@@ -18,7 +18,7 @@
 //! - `equality`: equality of values;
 //! - [`member`]: members of a group, and changes of them;
 //! - [`user_name`]: the characters of a `userName`;
-//! - [`reference`]: attributes that refer to another resource;
+//! - [`mod@reference`]: attributes that refer to another resource;
 //! - [`decode`]: the attributes in a body, read against the schema;
 //! - [`patch`]: PATCH, from a body to changed attributes;
 //! - [`query`]: the parameters of a list, and the `ListResponse`;
