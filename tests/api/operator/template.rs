@@ -11,12 +11,16 @@ use crate::support::directory::Directory;
 const TEMPLATE: &str = include_str!("../../../template.yaml");
 const README: &str = include_str!("../../../docs/configuration.md");
 
-/// Returns the environment that the template gives to the function.
-fn environment() -> BTreeMap<&'static str, &'static str> {
-    let (_, rest) = TEMPLATE.split_once("\n        Variables:\n").unwrap();
-    let lines = rest.lines().take_while(|line| line.starts_with("          "));
-    let variables = lines.map(str::trim).filter(|line| !line.starts_with('#'));
-    variables.map(|line| line.split_once(": ").unwrap()).collect()
+/// Returns the environment that the template gives to the functions, and the variables of the
+/// worker alone.
+fn environments() -> [BTreeMap<&'static str, &'static str>; 2] {
+    [6, 8].map(|indent| {
+        let indent = " ".repeat(indent);
+        let (_, rest) = TEMPLATE.split_once(&format!("\n{indent}Variables:\n")).unwrap();
+        let lines = rest.lines().take_while(|line| line.starts_with(&format!("{indent}  ")));
+        let variables = lines.map(str::trim).filter(|line| !line.starts_with('#'));
+        variables.map(|line| line.split_once(": ").unwrap()).collect()
+    })
 }
 
 /// Returns the value of a variable, or the default of the parameter that it refers to.
@@ -33,14 +37,14 @@ fn value(text: &str) -> String {
 #[test]
 fn every_variable_of_the_template_is_read_and_every_one_that_is_read_is_documented() {
     let asked = RefCell::new(BTreeSet::new());
-    let given = environment();
+    let [given, of_worker] = environments();
     let config = Config::read(|name| {
         asked.borrow_mut().insert(name.to_owned());
         given.get(name).map(|text| value(text))
     });
     let config = config.unwrap();
     let asked = asked.into_inner();
-    for name in given.keys() {
+    for name in given.keys().chain(of_worker.keys()) {
         assert!(asked.contains(*name), "{name} is in the template, and nothing reads it");
     }
     for name in &asked {
@@ -48,6 +52,12 @@ fn every_variable_of_the_template_is_read_and_every_one_that_is_read_is_document
     }
     // The defaults of the template are those of the function.
     assert_eq!(config, Config::new(config.table.as_str()));
+    let worker =
+        Config::read(|name| of_worker.get(name).or(given.get(name)).map(|text| value(text))).unwrap();
+    let (_, function) = TEMPLATE.split_once("\n  Worker:\n").unwrap();
+    let (_, timeout) = function.split_once("\n      Timeout: ").unwrap();
+    let timeout: u64 = timeout.lines().next().unwrap().parse().unwrap();
+    assert!(worker.sweep_time.as_secs() + 8 < timeout, "a last call may take 6 s");
 }
 
 /// The table of the tests has the keys and indexes of the deployed one.
