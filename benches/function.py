@@ -167,11 +167,11 @@ def fill(dynamodb):
     time = "2026-01-31T09:00:00Z"
     put([{
         "pk": "demo#Group", "sk": group, "version": {"N": "1"}, "write_id": "-", "index_digest": "-",
-        "created": time, "modified": time, "change_pk": "demo#changed#Group", "hour": "2026-01-31T09",
+        "created": time, "modified": time, "change_pk": "demo#changed#Group#0", "hour": "2026-01-31T09",
         "resource": {"M": {"displayName": {"S": group}}},
         "roster": {"M": {"members": {"N": str(MEMBERS)}, "epoch": {"N": "0"}, "nests": {"BOOL": False}}},
     } for group in GROUPS])
-    put([{"pk": "demo#census#Group", "sk": "00", "c00": {"N": str(len(GROUPS))}}])
+    put([{"pk": "demo#census#Group", "sk": "00", "c0": {"N": str(len(GROUPS))}}])
     with ThreadPoolExecutor(4) as pool:
         for group in GROUPS:
             items = list(members(group))

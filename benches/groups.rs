@@ -36,7 +36,7 @@ fn users(count: usize) -> Vec<Item> {
         let mut user =
             item(&[("pk", "demo#User"), ("sk", &id('0', n)), ("write_id", "-"), ("index_digest", "-")]);
         user.extend(item(&[("created", "2026-01-31T09:00:00Z"), ("modified", "2026-01-31T09:00:00Z")]));
-        user.extend(item(&[("change_pk", "demo#changed#User"), ("hour", "2026-01-31T09")]));
+        user.extend(item(&[("change_pk", "demo#changed#User#0"), ("hour", "2026-01-31T09")]));
         user.insert("version".to_owned(), AttributeValue::N("1".to_owned()));
         user.insert("resource".to_owned(), AttributeValue::M(item(&[("userName", &id('0', n))])));
         user
@@ -49,7 +49,7 @@ fn group(n: usize, first: usize, members: usize) -> Vec<Item> {
     let (group, name) = (id('1', n), format!("group {n}"));
     let mut header = item(&[("pk", "demo#Group"), ("sk", &group), ("write_id", "-"), ("index_digest", "-")]);
     header.extend(item(&[("created", "2026-01-31T09:00:00Z"), ("modified", "2026-01-31T09:00:00Z")]));
-    header.extend(item(&[("change_pk", "demo#changed#Group"), ("hour", "2026-01-31T09")]));
+    header.extend(item(&[("change_pk", "demo#changed#Group#1"), ("hour", "2026-01-31T09")]));
     header.insert("version".to_owned(), AttributeValue::N("1".to_owned()));
     header.insert("resource".to_owned(), AttributeValue::M(item(&[("displayName", &name)])));
     let number = |n: usize| AttributeValue::N(n.to_string());

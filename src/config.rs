@@ -9,7 +9,7 @@ use http::Uri;
 use crate::scim::policy::Policy;
 use crate::scim::registry::Registry;
 use crate::scim::registry::custom::{Definitions, Unsound};
-use crate::store::check_type_names;
+use crate::store::{MAX_REQUEST_TIME, check_type_names};
 
 /// The bytes of a body, beyond which it is refused with 413. Lambda accepts an event of
 /// 6 MB, in which a body is base64 or escaped JSON.
@@ -17,6 +17,9 @@ pub const DEFAULT_MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 
 /// The time for a request. API Gateway waits 29 s, and its answer then has no details.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(25);
+
+/// The longest time of a sweep: Lambda stops a function after 15 minutes.
+const MAX_SWEEP_TIME: Duration = Duration::from_mins(14);
 
 pub const DEFAULT_MAX_BULK_OPERATIONS: usize = 1_000;
 
@@ -42,6 +45,9 @@ pub struct Config {
     /// `SCIM_TIMEOUT_SECONDS`: the time for a request, less than the timeout of the
     /// function and the 29 s of API Gateway, so that the client gets an answer.
     pub timeout: Duration,
+    /// `SCIM_SWEEP_SECONDS`: the time for a sweep, less than the timeout of the function that
+    /// the schedule calls.
+    pub sweep_time: Duration,
     /// `SCIM_DEFINITIONS`: a JSON file, or a folder of them, with schemas and resource
     /// types for every tenant.
     pub definitions: Definitions,
@@ -69,6 +75,7 @@ impl Config {
             max_bulk_operations: DEFAULT_MAX_BULK_OPERATIONS,
             max_bulk_bytes: DEFAULT_MAX_BULK_BYTES,
             timeout: DEFAULT_TIMEOUT,
+            sweep_time: DEFAULT_TIMEOUT,
             log: "info".to_owned(),
             explain: false,
             definitions: Definitions::default(),
@@ -93,14 +100,24 @@ impl Config {
                 *limit = text.parse().map_err(|_| format!("{name} must be a number, not {text}"))?;
             }
         }
-        if let Some(seconds) = get("SCIM_TIMEOUT_SECONDS") {
-            config.timeout = seconds
-                .parse()
-                .ok()
-                .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-                // Zero would refuse every request.
-                .filter(|timeout| !timeout.is_zero())
-                .ok_or_else(|| format!("SCIM_TIMEOUT_SECONDS must be a number above 0, not {seconds}"))?;
+        for (name, time, most) in [
+            ("SCIM_TIMEOUT_SECONDS", &mut config.timeout, MAX_REQUEST_TIME),
+            ("SCIM_SWEEP_SECONDS", &mut config.sweep_time, MAX_SWEEP_TIME),
+        ] {
+            if let Some(seconds) = get(name) {
+                *time = seconds
+                    .parse()
+                    .ok()
+                    .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+                    // Zero would refuse every request.
+                    .filter(|time| !time.is_zero() && *time <= most)
+                    .ok_or_else(|| {
+                        format!(
+                            "{name} must be a number above 0 and at most {}, not {seconds}",
+                            most.as_secs()
+                        )
+                    })?;
+            }
         }
         let switch = |name: &str| match get(name).as_deref() {
             None | Some("0") => Ok(false),
@@ -215,6 +232,14 @@ mod tests {
     fn what_cannot_be_used_is_named() {
         let refused = |name, value| read(&[("SCIM_TABLE", "users"), (name, value)]).unwrap_err();
         assert_eq!(refused("SCIM_MAX_BODY_BYTES", "4 MB"), "SCIM_MAX_BODY_BYTES must be a number, not 4 MB");
+        // A staged change has a lease of 30 s from the beginning of its request.
+        for (name, most) in [("SCIM_TIMEOUT_SECONDS", "28"), ("SCIM_SWEEP_SECONDS", "840")] {
+            for value in ["0", "-1", "soon", "NaN", "840.1", "1e9"] {
+                let expected = format!("{name} must be a number above 0 and at most {most}, not {value}");
+                assert_eq!(refused(name, value), expected);
+            }
+            assert!(read(&[("SCIM_TABLE", "users"), (name, most)]).is_ok());
+        }
         for (name, value) in [
             ("SCIM_BASE_URL", "/scim/v2"),
             ("AWS_ENDPOINT_URL_DYNAMODB", "localhost:8000"),

@@ -12,9 +12,12 @@ pub type Ids = dyn Fn() -> Uuid + Send + Sync;
 /// Returns a random number from 0 to 1.
 pub type Jitter = dyn Fn() -> f64 + Send + Sync;
 
+/// Returns the present time.
+pub type Now = dyn Fn() -> Timestamp + Send + Sync;
+
 #[derive(Clone)]
 pub struct Sources {
-    pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    pub now: Arc<Now>,
     pub ids: Arc<Ids>,
     pub jitter: Arc<Jitter>,
 }

@@ -6,11 +6,11 @@ use jiff::Timestamp;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
 use super::App;
+use super::request_log::Cut;
 use super::response::media_type;
 use crate::auth::Tenant;
 use crate::lambda::{Body, Payload, Request, Response};
@@ -37,8 +37,7 @@ pub(super) struct RequestContext<'a> {
     pub(super) leeway: Leeway<'a>,
     pub(super) work: &'a Work,
     pub(super) audit: &'a AuditTrail,
-    /// Set once an answer shows only some of a user's groups.
-    pub(super) is_cut: &'a AtomicBool,
+    pub(super) cut: &'a Cut,
     pub(super) base: &'a str,
     pub(super) now: Timestamp,
     pub(super) started: Instant,

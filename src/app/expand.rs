@@ -13,7 +13,9 @@ use crate::scim::projection::Projection;
 use crate::scim::reference::{derive, references};
 use crate::scim::resource::Resource;
 use crate::scim::schema::ResourceType;
-use crate::store::{DirectGroups, Error as StoreError, Name, Names};
+use crate::store::{
+    DirectGroups, Error as StoreError, MAX_GROUPS_OF_A_MEMBER, MAX_MEMBERS_READ, Name, Names,
+};
 
 /// What the resources of a page share in an answer, read once for all of them.
 #[derive(Default)]
@@ -39,7 +41,7 @@ impl RequestContext<'_> {
         let collection = self.collection(kind);
         let read = async {
             let found = if shows(kind, kind.members.as_deref(), projection) {
-                Box::pin(collection.get_with_members(id)).await?
+                Box::pin(collection.get_with_members(id, self.now)).await?
             } else {
                 collection.get(id).await?
             };
@@ -101,7 +103,8 @@ impl RequestContext<'_> {
             if !self.shows_resource() || !shows(kind, kind.member_of.as_deref(), projection) {
                 return Ok(DirectGroups::default());
             }
-            let groups = Box::pin(self.directory().groups_of(&self.groups(), &[id])).await?;
+            let groups =
+                Box::pin(self.directory().groups_of(&self.groups(), &[id], MAX_GROUPS_OF_A_MEMBER)).await?;
             Ok(groups.into_iter().next().unwrap_or_default())
         };
         // Joined to the end of both: a write is not given up because a read has failed.
@@ -116,7 +119,7 @@ impl RequestContext<'_> {
         let ids: Vec<&str> =
             page.iter().filter(has_groups).map(|(_, _, resource)| resource.id.as_str()).collect();
         let kinds = self.groups();
-        let groups = Box::pin(self.directory().groups_of(&kinds, &ids));
+        let groups = Box::pin(self.directory().groups_of(&kinds, &ids, MAX_GROUPS_OF_A_MEMBER));
         let (groups, names) = tokio::try_join!(groups, self.read_names(page))?;
         Ok(Shared { groups: ids.into_iter().map(str::to_owned).zip(groups).collect(), names })
     }
@@ -130,8 +133,9 @@ impl RequestContext<'_> {
         projection: &Projection<'_>,
         shared: &Shared,
     ) -> Result<Option<Resource>> {
-        if shows(kind, kind.members.as_deref(), projection) {
-            let with_members = Box::pin(self.collection(kind).get_with_members(&found.id)).await?;
+        // The list leaves more members out.
+        if shows(kind, kind.members.as_deref(), projection) && found.members <= MAX_MEMBERS_READ {
+            let with_members = Box::pin(self.collection(kind).get_with_members(&found.id, self.now)).await?;
             let Some(with_members) = with_members else {
                 return Ok(None);
             };
@@ -171,7 +175,7 @@ impl RequestContext<'_> {
         };
         // A filter may have added groups that the answer does not show.
         user.attributes.shift_remove(name);
-        self.is_cut.fetch_or(*has_more, Ordering::Relaxed);
+        self.cut.groups.fetch_or(*has_more, Ordering::Relaxed);
         let mut elements: Vec<Value> = Vec::with_capacity(groups.len());
         for group in groups {
             let mut element = group.to_element();

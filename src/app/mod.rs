@@ -22,8 +22,6 @@ mod roles;
 mod search;
 mod sweep;
 
-use std::sync::atomic::Ordering;
-
 use http::{HeaderName, Method, header};
 use jiff::Unit;
 use tokio::sync::OnceCell;
@@ -144,7 +142,7 @@ impl App {
             leeway: Leeway::of(&tenant.policy).noted_in(&log.used),
             work: &log.work,
             audit: &log.audit,
-            is_cut: &log.is_cut,
+            cut: &log.cut,
             base: &base,
             now,
             started,
@@ -166,8 +164,10 @@ impl App {
         // Joined, not spawned: Lambda freezes the process when the answer is out, and a spawned
         // task would not be metered.
         let (response, ()) = tokio::join!(context.dispatch(route), record_use);
-        let is_cut = log.is_cut.load(Ordering::Relaxed);
-        response.map(|response| if is_cut { response.with(TRUNCATED, "groups".to_owned()) } else { response })
+        response.map(|response| match log.cut.names() {
+            Some(names) => response.with(TRUNCATED, names),
+            None => response,
+        })
     }
 
     fn log(

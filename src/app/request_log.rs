@@ -1,7 +1,7 @@
 //! The notes of a request in progress. They outlive it if it runs out of time.
 
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::header;
@@ -33,12 +33,31 @@ pub(super) fn shortened(text: &str, most: usize) -> String {
     kept.replace(char::is_control, "")
 }
 
+/// The attributes of which an answer shows only a part.
+#[derive(Default)]
+pub(super) struct Cut {
+    /// Of a user, the first groups.
+    pub(super) groups: AtomicBool,
+    /// Of a group in a list, no members.
+    pub(super) members: AtomicBool,
+}
+
+impl Cut {
+    /// Returns the names of the attributes; `None` if the answer is whole.
+    pub(super) fn names(&self) -> Option<String> {
+        let all = [("groups", &self.groups), ("members", &self.members)];
+        let cut = all.into_iter().filter(|(_, is_cut)| is_cut.load(Ordering::Relaxed));
+        let names: Vec<&str> = cut.map(|(name, _)| name).collect();
+        (!names.is_empty()).then(|| names.join(", "))
+    }
+}
+
 #[derive(Default)]
 pub(super) struct RequestLog {
     pub(super) used: Used,
     pub(super) work: Work,
     pub(super) audit: AuditTrail,
-    pub(super) is_cut: AtomicBool,
+    pub(super) cut: Cut,
     caller: OnceLock<Caller>,
     route: OnceLock<String>,
     refused: OnceLock<Refused>,

@@ -52,7 +52,7 @@ impl Response {
         }
         let media_type = media_type_for(request);
         let response = response.typed(media_type);
-        let response = if request.takes_binary && takes_gzip(request) { response.packed() } else { response };
+        let response = if can_be_packed(request) { response.packed() } else { response };
         if response.body.event_bytes() <= MAX_EVENT_BYTES {
             return response;
         }
@@ -95,6 +95,11 @@ impl Response {
 fn media_type_for(request: &Request) -> &'static str {
     let weigh = |wanted| weight(request, "accept", &[wanted, "application/*", "*/*"]).unwrap_or(0.0);
     if weigh("application/json") > weigh(SCIM_JSON) { "application/json" } else { SCIM_JSON }
+}
+
+/// Returns true if a large answer is compressed.
+pub(super) fn can_be_packed(request: &Request) -> bool {
+    request.takes_binary && takes_gzip(request)
 }
 
 /// Returns true if the client accepts gzip, and does not prefer the answer as it is (RFC

@@ -3,11 +3,13 @@
 
 use std::iter::Peekable;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use super::context::RequestContext;
+use super::response::can_be_packed;
 use crate::cursor::Bound;
 use crate::lambda::Response;
 use crate::scim::error::{Error, Result};
@@ -15,6 +17,7 @@ use crate::scim::projection::{Projection, render};
 use crate::scim::query::{self, Page as AskedPage, Paged, Parameters, Side};
 use crate::scim::quirks::Leeway;
 use crate::scim::schema::ResourceType;
+use crate::store::MAX_MEMBERS_READ;
 use crate::store::query::{Found, Leg, Page, Position, Search, Start};
 
 /// Bytes at which a page ends early. Lambda allows 6 MB of answer, in which every quote of
@@ -46,8 +49,9 @@ impl RequestContext<'_> {
         let mut query = parameters.query(self.tenant.policy.page_size, self.leeway)?;
         query.filter = query.filter.map(|filter| filter.without_refs(kinds)).transpose()?;
         let groups = self.groups();
+        let context = (self.work, self.now);
         let legs: Result<Vec<Leg<'_>>> =
-            kinds.iter().map(|kind| Leg::new(kind, kinds, &groups, &query, self.leeway, self.work)).collect();
+            kinds.iter().map(|kind| Leg::new(kind, kinds, &groups, &query, self.leeway, context)).collect();
         let search = Search { query: &query, legs: legs? };
         let projections = projections(kinds, parameters, self.leeway)?;
         let (paged, resources) = match &query.page {
@@ -153,13 +157,21 @@ impl RequestContext<'_> {
                 let Some(resource) = resource else {
                     continue;
                 };
-                let rendered = render(kind, &resource, projection, &self.location(kind, &resource.id));
+                let mut rendered = render(kind, &resource, projection, &self.location(kind, &resource.id));
                 let fits = Self::fits(kind, &resource, projection, shared);
+                let has_too_many = resource.members > MAX_MEMBERS_READ;
                 // A group of many members takes as much memory as its rendering.
                 drop(resource);
                 // Serialized once more for its length: an estimate that is too low would exceed
                 // what Lambda can send.
-                bytes += rendered.to_string().len();
+                let mut length = rendered.to_string().len();
+                if has_too_many || length > MAX_PAGE_BYTES && !can_be_packed(self.request) {
+                    // Alone it is more than can be read, or sent. It must not make the list impossible,
+                    // and a GET of its id tells what to do.
+                    self.leave_out_members(kind, &mut rendered);
+                    length = rendered.to_string().len();
+                }
+                bytes += length;
                 is_cut = last.is_some() && (bytes > MAX_PAGE_BYTES || !fits);
                 if is_cut {
                     break;
@@ -178,6 +190,12 @@ impl RequestContext<'_> {
             resources.reverse();
         }
         Ok(resources)
+    }
+
+    fn leave_out_members(&self, kind: &ResourceType, rendered: &mut Value) {
+        let name = kind.members.as_deref().unwrap_or_default();
+        let members = rendered.as_object_mut().and_then(|resource| resource.shift_remove(name));
+        self.cut.members.fetch_or(members.is_some(), Ordering::Relaxed);
     }
 
     /// Names everything but cursor and count that the pages of a query have in common.
@@ -206,7 +224,9 @@ fn next_batch<'a>(found: &mut Peekable<impl Iterator<Item = Listed<'a>>>) -> Vec
 
 fn members_to_read((kind, projection, found): &Listed<'_>) -> u64 {
     match &kind.members {
-        Some(name) if projection.shows(kind, name) => found.resource.members,
+        Some(name) if projection.shows(kind, name) => {
+            Some(found.resource.members).filter(|members| *members <= MAX_MEMBERS_READ).unwrap_or_default()
+        }
         _ => 0,
     }
 }

@@ -49,11 +49,12 @@ pub(crate) const MAX_KEY_VALUE_BYTES: usize = 900;
 /// Bytes of a member's id. DynamoDB accepts no empty key and none over 1,024 bytes.
 pub(crate) const MAX_MEMBER_ID_BYTES: usize = 256;
 
-/// Members that one request may add and remove: what a request can write in its time.
-pub(crate) const MAX_STAGED: usize = 20_000;
+/// Members that one request may add and remove: what a request can write in its time, if
+/// the memberships of a group are in one partition, which takes 1,000 write units a second.
+pub(crate) const MAX_STAGED: usize = 15_000;
 
 /// Members of one group that are read at once: about 15 MB of items.
-pub(crate) const MAX_MEMBERS_READ: u64 = 100_000;
+pub const MAX_MEMBERS_READ: u64 = 100_000;
 
 /// Members that are in memory at once for changes of groups: those of one group of the
 /// largest size. The operations of a bulk request wait for each other.
@@ -67,7 +68,7 @@ pub(crate) const MEMBERS_OF_A_PAGE: u64 = 4_000;
 pub(crate) const MAX_GROUP_READS: usize = 3;
 
 /// Groups of one user that are shown.
-pub(crate) const MAX_GROUPS_OF_A_MEMBER: usize = 1_000;
+pub const MAX_GROUPS_OF_A_MEMBER: usize = 1_000;
 
 /// Groups that one page shows, counted with each of its users: about 4 MiB of answer.
 pub(crate) const MAX_GROUPS_OF_A_PAGE: usize = 20_000;
@@ -98,6 +99,9 @@ pub(crate) const MAX_IN_ORDER: usize = 20_000;
 /// about 12,000 users, in the time of three reads.
 pub(crate) const PAGES_OF_A_RANGE: usize = 3;
 
+/// Resources that a scan can read at most: a resource without attributes takes 300 bytes.
+pub(crate) const MAX_SCANNED: usize = 4 * PAGES_OF_A_RANGE * 1024 * 1024 / 300;
+
 /// Pages of 1 MB that are read for one page of a list under cursor pagination.
 pub(crate) const PAGES_OF_A_STRETCH: usize = 3;
 
@@ -112,20 +116,31 @@ pub(crate) const MAX_PAGE_WEIGHT: usize = 24 * 1024 * 1024;
 /// Resources that are read first, before their size is known: 16 of the largest.
 pub(crate) const FIRST_KEYS: usize = 16;
 
-/// The first pause after a conflict; each further pause may be twice as long.
+/// The first pause after a conflict, or for lack of capacity; each further pause may be twice
+/// as long. Of many writers of one resource, the last is as fast with a short longest pause as
+/// it can be.
 pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(20);
-pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// Time for all retries of one write. API Gateway gives up after 29 s, and a client
 /// that has waited 8 s is better served by an answer. There is no limit on the number
 /// of tries: of 24 writers of one resource the last may lose 23 races.
 pub(crate) const RETRY_BUDGET: Duration = Duration::from_secs(8);
 
-/// Time that a staged change has. Its request ends after 25 s.
+/// Time that a staged change has, from the beginning of its request.
 pub(crate) const LEASE: SignedDuration = SignedDuration::from_secs(30);
 
-/// Time from a request to its cleanup job. Requests end after 25 s and the function
-/// after 29 s, and an index may be a second behind.
+/// The longest time of a request. What is left of the lease is for clocks that differ. With
+/// a greater difference a staged change may be aborted before its request has ended, which
+/// then begins it again.
+pub const MAX_REQUEST_TIME: Duration = Duration::from_secs(28);
+
+/// Aborted staged changes that a group may have. Conditions on its memberships name them
+/// all, within `MAX_OPERANDS`. Each is forgotten a minute and a half after it began.
+pub(crate) const MAX_ABORTED: usize = 90;
+
+/// Time from a request to its cleanup job. The function ends after 29 s, an index may be a
+/// second behind, and clocks may differ by a minute.
 pub(crate) const DUE: SignedDuration = SignedDuration::from_secs(90);
 
 /// Groups that a deleted resource leaves at the same time.
@@ -134,6 +149,17 @@ pub(crate) const GROUPS_AT_ONCE: usize = 16;
 /// Time that the request which deletes a resource takes to remove its memberships.
 /// The cleanup job does the rest.
 pub(crate) const LEAVE_TIME: Duration = Duration::from_secs(5);
+
+/// Members of one group that are asked for their deletion one by one, a read unit each. More
+/// members than these are compared with all deletions that are in progress.
+pub(crate) const MAX_ASKED: usize = 20;
+
+/// Time after which every resource whose deletion was in progress when a group grew has left
+/// the group: that of a job, and two sweeps.
+pub(crate) const UNSETTLED: SignedDuration = SignedDuration::from_mins(10);
+
+/// Due jobs that are read at once of each stripe.
+pub(crate) const DUE_AT_ONCE: usize = 250;
 
 /// Memberships that one round of a cleanup job reads.
 pub(crate) const ROUND: usize = 1_000;

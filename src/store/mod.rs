@@ -37,19 +37,22 @@ use aws_sdk_dynamodb::Client;
 #[cfg(feature = "cli")]
 pub use self::admin::check::{Expected, Finding, Repaired};
 pub use self::audit::Audited;
-pub use self::cleanup::Swept;
+pub use self::cleanup::{DueJobs, Swept};
 pub(crate) use self::digest::sha256;
 pub use self::dynamo::client::Applied;
 #[cfg(feature = "cli")]
 pub use self::dynamo::client::local_config;
 use self::dynamo::client::{Table, client_config};
+pub use self::dynamo::item::Key;
 pub use self::dynamo::meter::{Meter, Reading};
 pub use self::error::Error;
 pub use self::group::change::{Apply, ChangedGroup, MemberChange, VersionAfter};
 pub use self::group::groups_of::DirectGroups;
 pub(crate) use self::limits::USE_INTERVAL;
-pub use self::limits::{MAX_RESOURCE_BYTES, RETRY_AFTER};
-pub use self::resource::{Blind, Change, Created};
+pub use self::limits::{
+    MAX_GROUPS_OF_A_MEMBER, MAX_MEMBERS_READ, MAX_REQUEST_TIME, MAX_RESOURCE_BYTES, RETRY_AFTER,
+};
+pub use self::resource::{Blind, Change, Created, Restored};
 pub use self::secrets::{Secret, SecretRecord};
 pub use self::table::audit_trail::{Action, AuditTrail, Changed};
 pub use self::table::directory::{Collection, Directory, TenantName};

@@ -6,11 +6,13 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use futures_util::{StreamExt, stream};
 use indicatif::ProgressBar;
 use jiff::Timestamp;
+use scim_lambda::config::DEFAULT_TIMEOUT;
 use scim_lambda::scim::decode::Reader;
 use scim_lambda::scim::error::Error as ScimError;
 use scim_lambda::scim::etag::{Precondition, Version};
@@ -20,10 +22,12 @@ use scim_lambda::scim::quirks::Leeway;
 use scim_lambda::scim::registry::custom::Definitions;
 use scim_lambda::scim::resource::Resource;
 use scim_lambda::scim::schema::ResourceType;
+use scim_lambda::sources::Now;
 use scim_lambda::store::{
-    AuditTrail, Created, Error, MemberChange, Store, TenantName, TenantRecord, WriteContext, Writer,
+    AuditTrail, Created, Error, MemberChange, Restored, Store, TenantName, TenantRecord, WriteContext, Writer,
 };
 use serde_json::{Value, json};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::audit::Audit;
@@ -46,6 +50,9 @@ const BATCH: usize = 100;
 /// Concurrent writes of a batch.
 const AT_ONCE: usize = 16;
 
+/// A resource to create, and the number of its line.
+type Wanted = (usize, Arc<ResourceType>, Resource);
+
 /// Problems that are printed; the others are counted.
 const PRINTED: usize = 100;
 
@@ -54,7 +61,8 @@ struct Importer<'a> {
     tenant: &'a TenantName,
     policy: Policy,
     kinds: HashMap<String, Arc<ResourceType>>,
-    now: Timestamp,
+    /// Asked before each write: the lease of a staged change begins with it.
+    clock: &'a Now,
     trail: AuditTrail,
     audit: &'a mut Audit,
     made: usize,
@@ -68,20 +76,20 @@ pub(crate) async fn run(
     store: &Store,
     packaged: &Definitions,
     import: Import,
-    now: Timestamp,
+    clock: &Now,
     audit: &mut Audit,
 ) -> Result<(Value, bool)> {
     let Import { tenant, file } = import;
     // The whole file is parsed before the first write: a truncated one changes nothing.
     let lines = count(&file)?;
-    let record = record(store, packaged, &tenant, &file, now).await?;
+    let record = record(store, packaged, &tenant, &file, clock()).await?;
     let kinds = record.registry(packaged)?.resource_types;
     let mut importer = Importer {
         store,
         tenant: &tenant,
         policy: record.policy,
         kinds: kinds.into_iter().map(|kind| (kind.name.clone(), kind)).collect(),
-        now,
+        clock,
         trail: AuditTrail::default(),
         audit,
         made: 0,
@@ -152,19 +160,53 @@ impl Importer<'_> {
                 },
             }
         }
+        let departing = self.restore(wanted).await?;
+        if departing.is_empty() {
+            return Ok(());
+        }
+        self.settle(&departing).await?;
+        match self.restore(departing).await?.first() {
+            Some((number, ..)) => self.problem(*number, Error::Busy { operation: "TransactWriteItems" }),
+            None => Ok(()),
+        }
+    }
+
+    /// Creates resources, and returns those whose deletion has not ended.
+    async fn restore(&mut self, wanted: Vec<Wanted>) -> Result<Vec<Wanted>> {
         let this = &*self;
         let restored = wanted.into_iter().map(|(number, kind, resource)| async move {
             let restored = this.writer(&kind).restore(resource.clone()).await;
-            (number, kind, resource.id, restored)
+            (number, kind, resource, restored)
         });
         let restored: Vec<_> = stream::iter(restored.collect::<Vec<_>>()).buffered(AT_ONCE).collect().await;
-        for (number, kind, id, restored) in restored {
+        let mut departing = Vec::new();
+        for (number, kind, resource, restored) in restored {
             match restored {
-                Ok(Created::Created) => self.made += 1,
+                Ok(Restored::Created) => self.made += 1,
                 // Another process created it after the look-up. A second run compares the two.
-                Ok(Created::AlreadyExists) => self.problems.push(differs(number, &kind, &id)),
+                Ok(Restored::AlreadyExists) => self.problems.push(differs(number, &kind, &resource.id)),
+                Ok(Restored::IsDeparting) => departing.push((number, kind, resource)),
                 Err(error) => self.problem(number, error)?,
             }
+        }
+        Ok(departing)
+    }
+
+    /// Ends deletions: until then, the ids of the deleted resources cannot come back.
+    async fn settle(&mut self, departing: &[Wanted]) -> Result<()> {
+        let ids: Vec<&str> = departing.iter().map(|(_, _, resource)| resource.id.as_str()).collect();
+        let kinds: Vec<Arc<ResourceType>> = self.kinds.values().cloned().collect();
+        let directory = self.store.directory(self.tenant);
+        let mut is_told = false;
+        while let Some(due) = directory.settle(&kinds, &ids, (self.clock)(), &self.trail).await? {
+            let wait = due.duration_since((self.clock)());
+            if !is_told {
+                eprintln!("scimctl: waiting {} s for deletions to end", wait.as_secs() + 1);
+                is_told = true;
+            }
+            // A request that adds a deleted user to a group may still be running until then.
+            tokio::time::sleep(Duration::try_from(wait).unwrap_or_default() + Duration::from_millis(10))
+                .await;
         }
         Ok(())
     }
@@ -238,7 +280,11 @@ impl Importer<'_> {
         loop {
             let touched = Touched::Named(changes.clone());
             let change = MemberChange { apply: None, touched: &touched };
-            match self.writer(&kind).change_members(id, &Precondition::Exists, change).await {
+            let writer = self.writer(&kind);
+            // As a request does: a staged change must not outlive its lease.
+            let adding = Box::pin(writer.change_members(id, &Precondition::Exists, change));
+            let late = |_| Err(Error::Busy { operation: "a staged change" });
+            match timeout(DEFAULT_TIMEOUT, adding).await.unwrap_or_else(late) {
                 Ok(_) => break self.members += changes.named.len(),
                 // The other members are added without them.
                 Err(Error::UnknownMembers { ids }) if ids.len() < changes.named.len() => {
@@ -252,7 +298,7 @@ impl Importer<'_> {
     }
 
     fn writer<'a>(&'a self, kind: &'a ResourceType) -> Writer<'a> {
-        let context = WriteContext { policy: &self.policy, now: self.now, audit: &self.trail };
+        let context = WriteContext { policy: &self.policy, now: (self.clock)(), audit: &self.trail };
         self.store.directory(self.tenant).collection(kind).writer(context)
     }
 

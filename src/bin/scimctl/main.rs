@@ -163,7 +163,8 @@ async fn run(options: Options, sources: &Sources) -> Result<(Answer, ExitCode)> 
         Command::Key(command) => key::run(&store, command, now).await?.into(),
         Command::Export(export) => export::run(&store, &packaged, export).await?.into(),
         Command::Import(import) => {
-            let (done, is_complete) = import::run(&store, &packaged, import, now, &mut audit).await?;
+            let (done, is_complete) =
+                import::run(&store, &packaged, import, &*sources.now, &mut audit).await?;
             return Ok((done.into(), if is_complete { ExitCode::SUCCESS } else { ExitCode::from(2) }));
         }
         Command::Check { tenant, repair } => {

@@ -22,7 +22,7 @@ use crate::store::dynamo::transaction::{Action, Outcome};
 use crate::store::error::Error;
 use crate::store::table::census::{counter_name, counter_of};
 use crate::store::table::directory::{Directory, TenantName};
-use crate::store::table::job::{DEPARTED, STAGED};
+use crate::store::table::job::Work;
 use crate::store::table::membership::Membership;
 use crate::store::table::visibility::Visibility;
 
@@ -208,7 +208,7 @@ impl Check<'_> {
         for ((kind, id), memberships) in &self.seen.memberships {
             let Some(group) = self.seen.resource(kind, id) else {
                 // The job of a deletion, or of a creation, deletes the memberships.
-                if !self.has_job(STAGED, id) && !self.has_job(DEPARTED, id) {
+                if !self.has_staged_job(id) && !self.has_departed_job(id) {
                     let text =
                         format!("{} members are in the {kind} {id}, which does not exist", memberships.len());
                     self.found(text, self.repair.leave(kind, id)?);
@@ -239,7 +239,7 @@ impl Check<'_> {
         let exists = self.seen.resource(kind, sk).is_some()
             || self.expected.policy.unknown_members == UnknownMembers::Accept;
         // A deleted member is hidden as long as its job exists.
-        if visibility.shows(membership.tags()) && !exists && !self.has_job(DEPARTED, sk) {
+        if visibility.shows(membership.tags()) && !exists && !self.has_departed_job(sk) {
             let text = format!("{pk} {sk} is the membership of a {kind} that does not exist");
             self.found(text, self.repair.leave(kind, sk)?);
         }
@@ -254,7 +254,7 @@ impl Check<'_> {
             let is_void = |one: &Membership| !visibility.shows(one.tags()) && visibility.knows(one.tags());
             // The numbers of aborted changes count as well: only the job removes them.
             let is_changing = visibility.staged.is_some() || !visibility.aborted.is_empty();
-            if (is_changing || all.iter().any(is_void)) && !self.has_job(STAGED, id) {
+            if (is_changing || all.iter().any(is_void)) && !self.has_staged_job(id) {
                 let text = format!("{name} {id} has a staged change without a cleanup job");
                 self.found(text, self.repair.clean(group)?);
             }
@@ -285,10 +285,10 @@ impl Check<'_> {
     fn jobs(&mut self) -> Result<(), Error> {
         for (name, job) in &self.seen.jobs {
             let is_known = self.expected.kinds.iter().any(|kind| kind.name == job.kind);
-            let (text, existing) = match name.split_once('#') {
+            let (text, existing) = match Work::parse(name) {
                 // The group need not exist: a creation puts its job before the group.
-                Some((STAGED, _)) if is_known => continue,
-                Some((DEPARTED, id)) if is_known => {
+                Some(Work::Staged(..)) if is_known => continue,
+                Some(Work::Departed(id)) if is_known => {
                     if self.seen.resource(&job.kind, id).is_none() {
                         continue;
                     }
@@ -301,7 +301,13 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn has_job(&self, work: &str, id: &str) -> bool {
-        self.seen.jobs.contains_key(&self.directory.job_key(work, id).sk)
+    fn has_departed_job(&self, id: &str) -> bool {
+        self.seen.jobs.contains_key(&Work::Departed(id).to_string())
+    }
+
+    fn has_staged_job(&self, group: &str) -> bool {
+        let first = Work::Staged(group, 0).to_string();
+        let mut jobs = self.seen.jobs.range(first..);
+        jobs.next().and_then(|(name, _)| Work::parse(name)).is_some_and(|work| work.id() == group)
     }
 }

@@ -12,7 +12,7 @@ use crate::store::dynamo::item::{Key, number, text};
 use crate::store::dynamo::transaction::Action;
 use crate::store::error::Error;
 use crate::store::table::directory::Directory;
-use crate::store::table::job::{DEPARTED, Job, STAGED};
+use crate::store::table::job::{Job, Work};
 use crate::store::table::keys::listed_tenant;
 use crate::store::table::lock::UNLOCKED;
 use crate::store::table::membership::Membership;
@@ -156,19 +156,20 @@ impl Repair<'_> {
     /// Puts the job that removes a missing resource from all groups.
     pub(crate) fn leave(self, kind: &str, id: &str) -> Actions {
         let gone = Action::check_absent(self.directory.resource_key(kind, id));
-        Ok(vec![gone, self.put_job(DEPARTED, kind, id)?])
+        Ok(vec![gone, self.put_job(Work::Departed(id), kind)?])
     }
 
     /// Puts the job that deletes the memberships which a staged change has left.
     pub(crate) fn clean(self, group: &CheckedResource) -> Actions {
         let unchanged = check_unchanged(group.key.clone(), Some(group.version));
-        Ok(vec![unchanged, self.put_job(STAGED, &group.kind.name, &group.key.sk)?])
+        let epoch = Visibility::of(group.visibility.as_ref()).epoch;
+        Ok(vec![unchanged, self.put_job(Work::Staged(&group.key.sk, epoch), &group.kind.name)?])
     }
 
-    fn put_job(self, work: &str, kind: &str, id: &str) -> Result<Action, Error> {
+    fn put_job(self, work: Work<'_>, kind: &str) -> Result<Action, Error> {
         // Due at once: requests put their jobs with or before their writes, so no request that
         // is still running has left this behind.
-        Job::new(self.directory, work, (kind, id), self.expected.now).put_action()
+        Job::new(self.directory, work, kind, self.expected.now).put_action()
     }
 
     /// Undoes the tags of a change that never began: an added membership goes, a removed

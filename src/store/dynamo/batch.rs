@@ -102,7 +102,12 @@ impl Table {
                 .build()
                 .map_err(|error| Error::fault(GET, error))?;
             let request = self.client.batch_get_item().request_items(&self.name, request);
-            let answer = request.send().await.map_err(|error| Error::sdk(GET, &error))?;
+            let answer = loop {
+                match request.clone().send().await {
+                    Ok(answer) => break answer,
+                    Err(error) => retry.pause_after(GET, &error).await?,
+                }
+            };
             found.extend(answer.responses.unwrap_or_default().into_values().flatten());
             // DynamoDB leaves keys out for lack of capacity. They are asked for again: an
             // item that was not read is not a missing item.
@@ -159,7 +164,12 @@ impl Table {
                 .collect::<Result<_, _>>()
                 .map_err(|error| Error::fault(EXECUTE, error))?;
             let request = self.client.batch_execute_statement().set_statements(Some(requests));
-            let answer = request.send().await.map_err(|error| Error::sdk(EXECUTE, &error))?;
+            let answer = loop {
+                match request.clone().send().await {
+                    Ok(answer) => break answer,
+                    Err(error) => retry.pause_after(EXECUTE, &error).await?,
+                }
+            };
             let mut answers = answer.responses.unwrap_or_default().into_iter();
             let mut again = Vec::new();
             for (place, statement) in wanted {

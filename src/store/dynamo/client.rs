@@ -8,7 +8,6 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
-use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
@@ -73,15 +72,26 @@ impl Table {
         (self.ids)().to_string()
     }
 
-    pub(crate) fn retry(&self) -> Retry<'_> {
-        Retry::new(&*self.jitter)
+    /// Returns the id of a write, unlike those of the few other writes of the same item.
+    pub(crate) fn new_write_id(&self) -> String {
+        (self.ids)().simple().to_string().split_off(16)
+    }
+
+    pub(crate) fn retry(&self) -> Retry {
+        Retry::new(Arc::clone(&self.jitter))
     }
 
     /// Reads an item, strongly consistent.
     pub(crate) async fn get(&self, key: Key) -> Result<Option<Item>, Error> {
         let get = self.client.get_item().table_name(&self.name).set_key(Some(key.into_item()));
-        let answer = get.consistent_read(true).send().await;
-        Ok(answer.map_err(|error| Error::sdk("GetItem", &error))?.item)
+        let get = get.consistent_read(true);
+        let mut retry = self.retry();
+        loop {
+            match get.clone().send().await {
+                Ok(answer) => return Ok(answer.item),
+                Err(error) => retry.pause_after("GetItem", &error).await?,
+            }
+        }
     }
 
     /// Puts an item where the condition holds.
@@ -107,7 +117,7 @@ impl Table {
                     {
                         return Ok(Written::Conflict(failed.item.clone()));
                     }
-                    pause_if_conflict(OPERATION, &error, &mut retry).await?;
+                    retry.pause_after(OPERATION, &error).await?;
                 }
             }
         }
@@ -123,7 +133,7 @@ impl Table {
         &self,
         key: Key,
         expression: Expression,
-        retry: &mut Retry<'_>,
+        retry: &mut Retry,
     ) -> Result<Written, Error> {
         const OPERATION: &str = "UpdateItem";
         let Rendered { update, condition, names, values } = expression.render();
@@ -147,7 +157,7 @@ impl Table {
                     {
                         return Ok(Written::Conflict(failed.item.clone()));
                     }
-                    pause_if_conflict(OPERATION, &error, retry).await?;
+                    retry.pause_after(OPERATION, &error).await?;
                 }
             }
         }
@@ -176,26 +186,10 @@ impl Table {
                     {
                         return Ok(Written::Conflict(failed.item.clone()));
                     }
-                    pause_if_conflict(OPERATION, &error, &mut retry).await?;
+                    retry.pause_after(OPERATION, &error).await?;
                 }
             }
         }
-    }
-}
-
-/// Waits if a transaction of another writer was on the item. Every other error is
-/// returned.
-async fn pause_if_conflict<E>(
-    operation: &'static str,
-    error: &SdkError<E>,
-    retry: &mut Retry<'_>,
-) -> Result<(), Error>
-where
-    E: std::error::Error + ProvideErrorMetadata + 'static,
-{
-    match error.code() {
-        Some("TransactionConflictException") => retry.pause(operation).await,
-        _ => Err(Error::sdk(operation, error)),
     }
 }
 

@@ -12,7 +12,7 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 
 /// The primary key of an item: every key of the table is a pair of strings.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Key {
+pub struct Key {
     pub(crate) pk: String,
     pub(crate) sk: String,
 }

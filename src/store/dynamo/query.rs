@@ -6,6 +6,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::store::dynamo::client::Table;
 use crate::store::dynamo::item::{Item, Key, text};
+use crate::store::dynamo::retry::Retry;
 use crate::store::error::Error;
 
 /// A query of one partition of the table or of an index.
@@ -13,13 +14,14 @@ pub(crate) struct Query {
     request: QueryFluentBuilder,
     start: Option<Item>,
     is_done: bool,
+    retry: Retry,
 }
 
 impl Table {
     /// Queries a partition of the table.
     pub(crate) fn query(&self, partition: impl Into<String>) -> Query {
         let request = self.client.query().table_name(&self.name).key_condition_expression("pk = :pk");
-        Query::new(request.expression_attribute_values(":pk", text(partition)))
+        Query::new(request.expression_attribute_values(":pk", text(partition)), self.retry())
     }
 
     /// Queries a partition of an index, where `hash` is the index's partition key.
@@ -30,13 +32,13 @@ impl Table {
             .table_name(&self.name)
             .index_name(index)
             .key_condition_expression(format!("{hash} = :pk"));
-        Query::new(request.expression_attribute_values(":pk", text(partition)))
+        Query::new(request.expression_attribute_values(":pk", text(partition)), self.retry())
     }
 }
 
 impl Query {
-    fn new(request: QueryFluentBuilder) -> Self {
-        Self { request, start: None, is_done: false }
+    fn new(request: QueryFluentBuilder, retry: Retry) -> Self {
+        Self { request, start: None, is_done: false, retry }
     }
 
     /// Restricts the query to sort keys that begin with `prefix`.
@@ -77,6 +79,16 @@ impl Query {
         self
     }
 
+    /// Restricts a query of the index `changes` to this hour and earlier ones.
+    pub(crate) fn until(mut self, hour: String) -> Self {
+        self.request = self
+            .request
+            .key_condition_expression("change_pk = :pk AND #hour <= :hour")
+            .expression_attribute_names("#hour", "hour")
+            .expression_attribute_values(":hour", text(hour));
+        self
+    }
+
     /// Makes the query strongly consistent, which no query of an index can be.
     pub(crate) fn consistent(mut self) -> Self {
         self.request = self.request.consistent_read(true);
@@ -106,7 +118,12 @@ impl Query {
             return Ok(None);
         }
         let request = self.request.clone().set_exclusive_start_key(self.start.take());
-        let answer = request.send().await.map_err(|error| Error::sdk("Query", &error))?;
+        let answer = loop {
+            match request.clone().send().await {
+                Ok(answer) => break answer,
+                Err(error) => self.retry.pause_after("Query", &error).await?,
+            }
+        };
         self.start = answer.last_evaluated_key;
         self.is_done = self.start.is_none();
         Ok(Some(answer.items.unwrap_or_default()))

@@ -44,6 +44,16 @@ pub(crate) struct Failure {
     pub(crate) others: Vec<usize>,
 }
 
+impl Outcome {
+    /// Fails with `Busy` unless the actions were applied.
+    pub(crate) fn applied(self) -> Result<(), Error> {
+        match self {
+            Self::Applied => Ok(()),
+            Self::Failed(_) => Err(Error::Busy { operation: OPERATION }),
+        }
+    }
+}
+
 impl From<Outcome> for Applied {
     fn from(outcome: Outcome) -> Self {
         match outcome {
@@ -63,7 +73,11 @@ impl Action {
         Self::Check(key, Expression::when("attribute_exists(pk)"))
     }
 
-    #[cfg(feature = "cli")]
+    /// Deletes an item, whatever it holds.
+    pub(crate) fn delete(key: Key) -> Self {
+        Self::Delete(key, Expression::default())
+    }
+
     pub(crate) fn check_absent(key: Key) -> Self {
         Self::Check(key, Expression::when("attribute_not_exists(pk)"))
     }
@@ -126,7 +140,7 @@ impl Action {
 enum Again {
     /// Nothing was written: a new attempt with a new token.
     Cancelled,
-    /// An attempt without an answer is still in progress: its token asks for its result.
+    /// An attempt may still be in progress: its token asks for its result.
     InProgress,
 }
 
@@ -142,7 +156,7 @@ impl Table {
     pub(crate) async fn transact_with(
         &self,
         actions: Vec<Action>,
-        retry: &mut Retry<'_>,
+        retry: &mut Retry,
     ) -> Result<Outcome, Error> {
         let actions = actions.into_iter().map(|action| action.render(&self.name));
         let actions: Vec<TransactWriteItem> =
@@ -188,7 +202,8 @@ fn again(error: &SdkError<TransactWriteItemsError>) -> Option<Again> {
         Some(reasons) => {
             reasons.iter().filter_map(CancellationReason::code).any(is_contention).then_some(Again::Cancelled)
         }
-        None => (error.code() == Some("TransactionInProgressException")).then_some(Again::InProgress),
+        // The whole call was refused, or is in progress.
+        None => error.code().is_some_and(is_contention).then_some(Again::InProgress),
     }
 }
 

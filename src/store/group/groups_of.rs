@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use crate::scim::schema::ResourceType;
 use crate::store::dynamo::item::{Key, read};
 use crate::store::error::Error;
-use crate::store::limits::{COMPLETED_AT_ONCE, MAX_GROUPS_OF_A_MEMBER, MAX_GROUPS_OF_A_PAGE};
+use crate::store::limits::{COMPLETED_AT_ONCE, MAX_GROUPS_OF_A_PAGE};
 use crate::store::table::directory::{Collection, Directory};
 use crate::store::table::membership::{Membership, is_member_id};
 use crate::store::table::resource_item::{ResourceItem, is_id};
@@ -51,14 +51,16 @@ struct Found {
 impl Directory<'_> {
     /// Reads the groups of resources in their order, where `kinds` are the types that have
     /// members. Each group is read once. The index is eventually consistent, so its entries are
-    /// checked against the groups. The answer ends early where it would hold too many groups
-    /// for a page; the groups of the first resource always fit.
+    /// checked against the groups. Of one resource, no more than `most` are read. The answer ends
+    /// early where it would hold too many groups for a page; the groups of the first resource
+    /// always fit.
     pub async fn groups_of(
         self,
         kinds: &[&ResourceType],
         members: &[&str],
+        most: usize,
     ) -> Result<Vec<DirectGroups>, Error> {
-        let queries = members.iter().map(|member| Box::pin(self.partitions_of(member)));
+        let queries = members.iter().map(|member| Box::pin(self.partitions_of(member, most)));
         let mut queries = stream::iter(queries.collect::<Vec<_>>()).buffered(COMPLETED_AT_ONCE);
         let mut places: HashMap<String, usize> = HashMap::new();
         let mut found: Vec<Found> = Vec::new();
@@ -89,14 +91,14 @@ impl Directory<'_> {
 
     /// Reads the first partitions that hold a membership of this resource, and whether there
     /// are more.
-    async fn partitions_of(self, member: &str) -> Result<(Vec<String>, bool), Error> {
+    async fn partitions_of(self, member: &str, most: usize) -> Result<(Vec<String>, bool), Error> {
         if !is_id(member) {
             return Ok((Vec::new(), false));
         }
         let query = self.table.query_index("members", "member_pk", self.member_partition(member));
-        let mut partitions = query.first_texts("pk", MAX_GROUPS_OF_A_MEMBER + 1).await?;
-        let has_more = partitions.len() > MAX_GROUPS_OF_A_MEMBER;
-        partitions.truncate(MAX_GROUPS_OF_A_MEMBER);
+        let mut partitions = query.first_texts("pk", most + 1).await?;
+        let has_more = partitions.len() > most;
+        partitions.truncate(most);
         Ok((partitions, has_more))
     }
 
@@ -138,7 +140,7 @@ impl Directory<'_> {
         for (Found { partitions, .. }, member) in found.iter().zip(members) {
             for place in partitions {
                 if let Some((group, item)) = groups.get(place)
-                    && item.visibility().epoch > 0
+                    && item.visibility().has_void()
                 {
                     let pk = self.memberships_partition(&group.kind, &group.id);
                     doubtful.insert(Key { pk, sk: (*member).to_owned() }, (*place, *member));
@@ -171,7 +173,7 @@ impl Collection<'_> {
         }
         let directory = self.directory;
         let query = self.table().query_index("members", "member_pk", directory.member_partition(member));
-        let partitions = query.texts("pk", MAX_GROUPS_OF_A_MEMBER).await?;
+        let partitions = query.texts("pk", MAX_GROUPS_OF_A_PAGE).await?;
         let groups = partitions.iter().filter_map(|partition| directory.group_at(&[self.kind], partition));
         Ok(groups.map(|(_, id)| id.to_owned()).collect())
     }

@@ -59,7 +59,7 @@ impl Writer<'_> {
             }
         } else {
             // If this process dies, the job deletes the memberships of a group that never was.
-            self.put_staged_job(&group.sk).await?;
+            self.put_staged_job(&group.sk, 0).await?;
             let statement = |member| {
                 let membership = Membership::new(self.collection, &group.sk, member);
                 Ok(self.table().insert_statement(membership.to_item()?))

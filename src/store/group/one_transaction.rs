@@ -28,6 +28,9 @@ impl PendingEdit<'_> {
             .and("attribute_not_exists(roster.aborted)")
             .set("roster.members = roster.members + :members")
             .value(":members", number(if added.is_some() { 1 } else { -1 }));
+        if added.is_some() {
+            next = next.set("roster.grown = :now");
+        }
         let mut observed = None;
         match self.precondition {
             Precondition::Exists => {}

@@ -19,6 +19,7 @@ use crate::store::table::resource_item::{ResourceItem, SEEN};
 use crate::store::table::visibility::Tags;
 use crate::store::table::write_context::Writer;
 
+#[derive(Default)]
 pub(crate) struct Edits {
     pub(crate) added: Vec<ResolvedMember>,
     /// The ids of removed members, with the tags of their memberships.
@@ -100,14 +101,22 @@ impl PendingEdit<'_> {
             // Relative: unless the edits are exact, other members may have come and gone.
             .set("roster.members = roster.members + :members")
             .value(":members", number(members));
+        let before = observed.visibility();
         if lock == LOCKED_BY_US {
             next = next.remove("roster.staged");
+            // Additions leave nothing behind once they are committed.
+            if edits.removed.is_empty() && !before.has_void() {
+                next = next.set("roster.cleaned = :number").value(":number", number(before.epoch + 1));
+            }
+        }
+        if !edits.added.is_empty() {
+            next = next.set("roster.grown = :now");
         }
         if edits.added.iter().any(|member| member.kind == self.writer.collection.kind.name) {
             next = next.set("roster.nests = :true").value(":true", value(&true)?);
         }
         // The conditions on the memberships depend on which changes were aborted.
-        let aborted = observed.visibility().aborted.as_slice();
+        let aborted = before.aborted.as_slice();
         next = if aborted.is_empty() {
             next.and("attribute_not_exists(roster.aborted)")
         } else {

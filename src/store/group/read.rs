@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::scim::resource::Resource;
@@ -11,7 +12,7 @@ use crate::store::dynamo::item::{Item, Key, read};
 use crate::store::error::Error;
 use crate::store::limits::{MAX_COMPLETED, MAX_GROUP_READS, MAX_MEMBERS_READ, MEMBERS_OF_A_PAGE};
 use crate::store::table::directory::{Collection, Directory};
-use crate::store::table::job::DEPARTED;
+use crate::store::table::job::Work;
 use crate::store::table::membership::{Membership, is_member_id};
 use crate::store::table::resource_item::{ResourceItem, is_id};
 use crate::store::table::visibility::Visibility;
@@ -23,12 +24,12 @@ const RANGES: [(&str, &str); 8] =
 
 impl Collection<'_> {
     /// Reads a group with its members. Its version is never newer than the members.
-    pub async fn get_with_members(self, id: &str) -> Result<Option<Resource>, Error> {
+    pub async fn get_with_members(self, id: &str, now: Timestamp) -> Result<Option<Resource>, Error> {
         if !is_id(id) {
             return Ok(None);
         }
-        // Departed members are read first: their job ends after their last membership.
-        let (mut group, departed) = tokio::try_join!(self.observe(id), self.directory.departed())?;
+        let mut group = self.observe(id).await?;
+        let mut departed = HashSet::new();
         let mut retry = self.table().retry();
         let mut reads = 0;
         while let Some(seen) = group {
@@ -38,6 +39,9 @@ impl Collection<'_> {
             if visibility.members == 0 {
                 return Ok(Some(with_members(self.kind, seen, members, &departed)));
             }
+            // Before the group is read again: a member whose job ends after the memberships were
+            // read has left the group before, which raises its version.
+            departed.extend(self.directory.departed_among(&seen, &members, now).await?);
             reads += 1;
             let after = self.observe(id).await?;
             if after.as_ref().is_some_and(|after| is_same(&seen, after, reads)) {
@@ -105,7 +109,7 @@ impl Collection<'_> {
     ) -> Result<Vec<Resource>, Error> {
         let members: HashSet<&String> = members.iter().filter(|member| is_member_id(member)).collect();
         let ids: Vec<&String> = ids.iter().filter(|id| is_id(id)).collect();
-        let job = |member: &str| self.directory.job_key(DEPARTED, member);
+        let job = |member: &str| self.directory.job_key(Work::Departed(member));
         let mut wanted: Vec<Key> = Vec::new();
         for id in &ids {
             wanted.push(self.key(id));
@@ -155,14 +159,6 @@ impl Directory<'_> {
             ids.extend(members.into_iter().map(|membership| membership.sk));
         }
         Ok(ids)
-    }
-
-    /// Reads the ids of deleted resources that may still have memberships.
-    pub(crate) async fn departed(self) -> Result<HashSet<String>, Error> {
-        let jobs = self.table.query(self.jobs_partition()).consistent().beginning(format!("{DEPARTED}#"));
-        let names = jobs.first_texts("sk", usize::MAX).await?;
-        let id = |name: &String| name.split_once('#').map(|(_, id)| id.to_owned());
-        Ok(names.iter().filter_map(id).collect())
     }
 }
 

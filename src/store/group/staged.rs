@@ -19,7 +19,7 @@ use crate::store::dynamo::retry::Retry;
 use crate::store::dynamo::transaction::{Failure, Outcome};
 use crate::store::error::Error;
 use crate::store::group::planned_edits::{Edits, difference};
-use crate::store::table::job::PutJob;
+use crate::store::limits::MAX_ABORTED;
 use crate::store::table::lock::LOCKED_BY_US;
 use crate::store::table::membership::{Membership, ResolvedMember};
 use crate::store::table::pending_edit::{Attempt, PendingEdit};
@@ -48,30 +48,35 @@ impl PendingEdit<'_> {
         edits: &Edits,
     ) -> Result<Attempt<()>, Error> {
         let table = self.writer.table();
-        let job = self.writer.put_staged_job(&observed.sk).await?;
+        let before = observed.visibility();
+        if before.aborted.len() >= MAX_ABORTED {
+            return Err(Error::Busy { operation: "a staged change" });
+        }
+        let epoch = before.epoch + 1;
+        self.writer.put_staged_job(&observed.sk, epoch).await?;
         let Some(visibility) = self.writer.lock(observed, &self.write_id).await? else {
-            // The job stays. The faster writer may have put it as well, as a group has only one,
-            // and a job without work ends when it is due.
+            // The job stays: a faster writer may have put it as well, and a job without work ends
+            // when it is due.
             return Ok(Attempt::Conflict(None));
         };
         let committed = match self.stage(&visibility, edits).await {
-            Ok(Moved { added: 0, removed: 0 }) if edits.attributes.is_none() => {
+            Ok(None) => Ok(Attempt::Conflict(None)),
+            Ok(Some(Moved { added: 0, removed: 0 })) if edits.attributes.is_none() => {
                 // Another writer made the same change first, so this one is a no-op.
                 // The job stays, because it must remove the number of the aborted change.
                 table.abort(observed.key(), &visibility).await?;
                 return Ok(Attempt::Applied(()));
             }
             // The count follows what was written: members that were there already are not new.
-            Ok(moved) => self.commit(observed, edits, difference(moved.added, moved.removed)).await,
+            Ok(Some(moved)) => self.commit(observed, edits, difference(moved.added, moved.removed)).await,
             Err(error) => Err(error),
         };
         if let Ok(Attempt::Applied(())) = committed {
-            // Removed memberships are only tagged so far, and the job deletes them. A job that was
-            // there before this change may have other work.
-            let has_left_nothing = edits.removed.is_empty() && visibility.aborted.is_empty();
-            if job == PutJob::New
-                && has_left_nothing
-                && let Err(error) = self.writer.drop_staged_job(&observed.sk).await
+            // Removed memberships are only tagged so far, and the job deletes them. If an earlier
+            // change has left some, the commit could not say that none is left.
+            if edits.removed.is_empty()
+                && !before.has_void()
+                && let Err(error) = self.writer.drop_staged_job(&observed.sk, epoch).await
             {
                 tracing::warn!(%error, "a job without work is left to the sweep");
             }
@@ -116,8 +121,8 @@ impl PendingEdit<'_> {
         }
     }
 
-    /// Writes the memberships under the lock.
-    async fn stage(&self, visibility: &Visibility, edits: &Edits) -> Result<Moved, Error> {
+    /// Writes the memberships under the lock; `None` if another writer has broken it.
+    async fn stage(&self, visibility: &Visibility, edits: &Edits) -> Result<Option<Moved>, Error> {
         let table = self.writer.table();
         let adds = edits.added.iter().map(|member| PendingMembership::Add(member.clone(), None));
         let removes = edits.removed.iter().map(|(id, tags)| PendingMembership::Remove(id.clone(), *tags));
@@ -125,7 +130,7 @@ impl PendingEdit<'_> {
         let mut pending: Vec<PendingMembership> = adds.chain(removes).collect();
         // The retries begin with the first conflict: writing thousands of members takes time
         // that is not spent on waiting.
-        let mut retry: Option<Retry<'_>> = None;
+        let mut retry: Option<Retry> = None;
         loop {
             let statements = pending
                 .iter()
@@ -141,9 +146,12 @@ impl PendingEdit<'_> {
                 }
             }
             if failed.is_empty() {
-                return Ok(moved);
+                return Ok(Some(moved));
             }
-            pending = self.still_pending(visibility, failed, &mut moved).await?;
+            let Some(rest) = self.still_pending(visibility, failed, &mut moved).await? else {
+                return Ok(None);
+            };
+            pending = rest;
             if !pending.is_empty() {
                 retry.get_or_insert_with(|| table.retry()).pause("BatchExecuteStatement").await?;
             }
@@ -151,13 +159,13 @@ impl PendingEdit<'_> {
     }
 
     /// Reads memberships whose condition did not hold, and returns those that must still be
-    /// written.
+    /// written; `None` if another writer has broken the lock.
     async fn still_pending(
         &self,
         visibility: &Visibility,
         failed: Vec<PendingMembership>,
         moved: &mut Moved,
-    ) -> Result<Vec<PendingMembership>, Error> {
+    ) -> Result<Option<Vec<PendingMembership>>, Error> {
         use PendingMembership::{Add, Remove};
         let key = |membership: &PendingMembership| self.membership_key(membership.id());
         let mut found = self.writer.table().get_all(failed.iter().map(key).collect()).await?;
@@ -165,6 +173,10 @@ impl PendingEdit<'_> {
         for membership in failed {
             let current: Option<Membership> = found.remove(&key(&membership)).map(read).transpose()?;
             let tags = current.as_ref().map(Membership::tags);
+            // A later change has begun: what it has written is not ours to take over.
+            if tags.is_some_and(|tags| !visibility.knows(tags)) {
+                return Ok(None);
+            }
             let is_shown = tags.is_some_and(|tags| visibility.shows(tags));
             match (membership, tags) {
                 // A cleanup has deleted it since the insertion failed.
@@ -180,7 +192,7 @@ impl PendingEdit<'_> {
                 (Remove(..), _) => {}
             }
         }
-        Ok(pending)
+        Ok(Some(pending))
     }
 
     fn statement(&self, epoch: u64, membership: &PendingMembership) -> Result<Statement, Error> {

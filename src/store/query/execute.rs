@@ -11,7 +11,8 @@ use crate::store::dynamo::meter::Meter;
 use crate::store::error::Error;
 use crate::store::group::groups_of::DirectGroups;
 use crate::store::limits::{
-    COMPLETED_AT_ONCE, MAX_COMPLETED, MAX_HITS, MAX_MEMBERS_READ, MAX_MEMBERSHIPS, MAX_SORTED,
+    COMPLETED_AT_ONCE, MAX_COMPLETED, MAX_GROUPS_OF_A_PAGE, MAX_HITS, MAX_MEMBERS_READ, MAX_MEMBERSHIPS,
+    MAX_SCANNED, MAX_SORTED,
 };
 use crate::store::query::member_scope::MemberScope;
 use crate::store::query::plan::Plan;
@@ -135,7 +136,10 @@ impl Directory<'_> {
     async fn by_scan(self, leg: &Leg<'_>) -> Result<Vec<Resource>, Error> {
         Meter::note_plan(&Plan::Scan);
         let collection = self.collection(leg.kind);
+        // A scan that cannot come to its end costs as much as one that can.
+        let most = if leg.matcher.is_none() { MAX_SORTED } else { MAX_SCANNED };
         let scanned = match leg.scope {
+            _ if collection.total().await? > most => Err(Error::TooMuchToRead),
             MemberScope::Nothing => collection.scan(&|resource| leg.keeps(resource)).await,
             MemberScope::These(_) | MemberScope::All => self.scan_completed(leg).await,
         };
@@ -187,7 +191,7 @@ impl Directory<'_> {
             return Ok(found);
         }
         let completed = resources.into_iter().map(|resource| {
-            Box::pin(async move { Box::pin(collection.get_with_members(&resource.id)).await })
+            Box::pin(async move { Box::pin(collection.get_with_members(&resource.id, leg.now)).await })
         });
         let completed = stream::iter(completed.collect::<Vec<_>>()).buffered(COMPLETED_AT_ONCE);
         let matching = completed.try_filter_map(async |resource| {
@@ -211,7 +215,7 @@ impl Directory<'_> {
         mut resources: Vec<Resource>,
     ) -> Result<Vec<Resource>, Error> {
         let ids: Vec<&str> = resources.iter().map(|resource| resource.id.as_str()).collect();
-        let groups = self.groups_of(leg.groups, &ids).await?;
+        let groups = self.groups_of(leg.groups, &ids, MAX_GROUPS_OF_A_PAGE).await?;
         // A filter cannot judge a part of the groups: it would miss resources.
         if groups.len() < resources.len() || groups.iter().any(|groups| groups.has_more) {
             return Err(Error::TooMuchToRead);

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use futures_util::future::try_join_all;
 use jiff::Timestamp;
 
 use crate::scim::attr_path::AttrPath;
@@ -11,6 +12,7 @@ use crate::store::error::Error;
 use crate::store::limits::MAX_HITS;
 use crate::store::table::directory::Collection;
 use crate::store::table::index_rows::texts;
+use crate::store::table::keys::STRIPES;
 use crate::store::table::resource_item::hour;
 
 impl Collection<'_> {
@@ -56,8 +58,15 @@ impl Collection<'_> {
     /// Reads the resources that changed at this time or later, and those of the hour before
     /// it. The index is eventually consistent.
     pub(crate) async fn changed_since(self, since: Timestamp) -> Result<Vec<Resource>, Error> {
-        let entries = self.table().query_index("changes", "change_pk", self.changes_partition());
-        self.by_ids(entries.since(hour(since)).texts("sk", MAX_HITS).await?).await
+        let stripe = |stripe| {
+            let entries = self.table().query_index("changes", "change_pk", self.changes_partition(stripe));
+            Box::pin(entries.since(hour(since)).texts("sk", MAX_HITS))
+        };
+        let ids = try_join_all((0..STRIPES).map(stripe)).await?.concat();
+        if ids.len() > MAX_HITS {
+            return Err(Error::TooMuchToRead);
+        }
+        self.by_ids(ids).await
     }
 
     /// Reads a page of all resources in the order of a unique attribute that is required,

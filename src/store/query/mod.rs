@@ -18,6 +18,7 @@ mod scan;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use self::member_scope::MemberScope;
@@ -47,6 +48,7 @@ pub struct Leg<'a> {
     scope: MemberScope,
     order: Option<Order<'a>>,
     work: &'a Work,
+    now: Timestamp,
 }
 
 /// The place where a page begins.
@@ -98,7 +100,7 @@ impl<'a> Leg<'a> {
         groups: &'a [&'a ResourceType],
         query: &'a Query,
         leeway: Leeway<'a>,
-        work: &'a Work,
+        (work, now): (&'a Work, Timestamp),
     ) -> ScimResult<Self> {
         let memberships = kind.members.as_ref().or(kind.member_of.as_ref());
         let scope =
@@ -112,6 +114,7 @@ impl<'a> Leg<'a> {
             scope: scope.unwrap_or(MemberScope::Nothing),
             order: query.sort.as_ref().map(|sort| Order::new(sort, kind, kinds, leeway)).transpose()?,
             work,
+            now,
         })
     }
 

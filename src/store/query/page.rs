@@ -71,7 +71,7 @@ impl Directory<'_> {
         }
         match Box::pin(self.find_all_by_plan(search)).await? {
             Some(all) => Ok(Page::of(all, search, Start::Cursor(side))),
-            None => self.stretch(search, side).await,
+            None => Box::pin(self.stretch(search, side)).await,
         }
     }
 

@@ -10,6 +10,7 @@ use crate::store::dynamo::transaction::{Action, Failure, Outcome};
 use crate::store::error::Error;
 use crate::store::group::initial::InitialMembers;
 use crate::store::table::index_rows::IndexRows;
+use crate::store::table::job::Work;
 use crate::store::table::resource_item::{ResourceItem, is_id};
 use crate::store::table::write_context::Writer;
 
@@ -19,6 +20,16 @@ pub enum Created {
     Created,
     /// The existing one is left as it is.
     AlreadyExists,
+}
+
+/// The result of a creation under the id of a resource that existed before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restored {
+    Created,
+    /// The existing one is left as it is.
+    AlreadyExists,
+    /// The memberships of the deleted resource are still being removed.
+    IsDeparting,
 }
 
 impl From<Outcome> for Created {
@@ -79,8 +90,10 @@ impl Writer<'_> {
         Ok(resource)
     }
 
-    /// Creates a resource under its own id and version. Members are not restored with it.
-    pub async fn restore(self, resource: Resource) -> Result<Created, Error> {
+    /// Creates a resource under its own id and version. Members are not restored with it. An id
+    /// whose deletion has not ended is refused: its job would take the new resource out of its
+    /// groups.
+    pub async fn restore(self, resource: Resource) -> Result<Restored, Error> {
         if !is_id(&resource.id) {
             return Err(Error::NotFound);
         }
@@ -88,12 +101,16 @@ impl Writer<'_> {
         let names: BTreeSet<String> = resource.attributes.keys().cloned().collect();
         let rows = IndexRows::checked(self.collection, &id, &resource.attributes)?;
         let new = ResourceItem::new(self.collection, resource, &rows);
-        match self.table().transact(self.create_actions(&new, &rows)?).await? {
+        let mut actions = self.create_actions(&new, &rows)?;
+        let job = actions.len();
+        actions.push(Action::check_absent(self.collection.directory.job_key(Work::Departed(&id))));
+        match self.table().transact(actions).await? {
             Outcome::Applied => {
                 self.record_created(&id, version, names);
-                Ok(Created::Created)
+                Ok(Restored::Created)
             }
-            Outcome::Failed(Failure { action: 0, .. }) => Ok(Created::AlreadyExists),
+            Outcome::Failed(Failure { action: 0, .. }) => Ok(Restored::AlreadyExists),
+            Outcome::Failed(failure) if failure.action == job => Ok(Restored::IsDeparting),
             Outcome::Failed(failure) => Err(rows.taken(self.collection.kind, &failure)),
         }
     }

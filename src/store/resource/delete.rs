@@ -1,13 +1,16 @@
 //! Deleting a resource.
 
+use std::sync::OnceLock;
+
 use crate::scim::etag::Precondition;
 use crate::scim::schema::ResourceType;
+use crate::store::cleanup::Cleanup;
 use crate::store::dynamo::expression::Expression;
 use crate::store::dynamo::item::{number, read};
 use crate::store::dynamo::transaction::{Action, Failure, Outcome};
 use crate::store::error::Error;
 use crate::store::table::index_rows::{IndexRows, not_owned};
-use crate::store::table::job::DEPARTED;
+use crate::store::table::job::Work;
 use crate::store::table::pending_edit::{Attempt, Edit, PendingEdit};
 use crate::store::table::resource_item::{ResourceItem, SEEN};
 use crate::store::table::write_context::Writer;
@@ -23,16 +26,22 @@ impl Writer<'_> {
         groups: &[&ResourceType],
     ) -> Result<(), Error> {
         let mut edit = self.deletion(id, precondition)?;
-        Box::pin(edit.read_modify_write(None, &Deletion)).await?;
         let context = self.context;
-        self.collection.directory.cleanup(groups, context.now, context.audit).leave_at_once(id).await;
+        let cleanup = self.collection.directory.cleanup(groups, context.now, context.audit);
+        let deletion = Deletion { cleanup, memberships: OnceLock::new() };
+        Box::pin(edit.read_modify_write(None, &deletion)).await?;
+        cleanup.leave_at_once(id, deletion.memberships.get().map_or(&[], Vec::as_slice)).await;
         Ok(())
     }
 }
 
-struct Deletion;
+struct Deletion<'a> {
+    cleanup: Cleanup<'a>,
+    /// The partitions of the memberships that are marked.
+    memberships: OnceLock<Vec<String>>,
+}
 
-impl Edit for Deletion {
+impl Edit for Deletion<'_> {
     type Done = ();
 
     async fn attempt(
@@ -40,6 +49,11 @@ impl Edit for Deletion {
         edit: &mut PendingEdit<'_>,
         observed: ResourceItem,
     ) -> Result<Attempt<()>, Error> {
+        // Marked before the resource is gone: a reader never misses a member that is deleted.
+        if self.memberships.get().is_none() {
+            let marked = Box::pin(self.cleanup.mark_leaving(edit.id)).await?;
+            let _first = self.memberships.set(marked);
+        }
         edit.delete_observed(&observed).await
     }
 
@@ -58,7 +72,7 @@ impl PendingEdit<'_> {
         actions.extend(rows.delete_actions(&observed.sk));
         actions.push(collection.count_action(&observed.sk, -1));
         // Readers hide the memberships of the resource as long as this job exists.
-        actions.push(self.writer.job(DEPARTED, &observed.sk).put_action()?);
+        actions.push(self.writer.job(Work::Departed(&observed.sk)).put_action()?);
         match collection.table().transact_with(actions, &mut self.retry).await? {
             Outcome::Applied => {
                 self.writer.record_deleted(&observed.sk, Some(observed.version));

@@ -16,7 +16,7 @@ use crate::store::group::change::Apply;
 use crate::store::limits::{MAX_BLIND_VALUE_BYTES, MAX_BLIND_VALUES};
 use crate::store::table::keys::has_rows;
 
-pub use self::create::Created;
+pub use self::create::{Created, Restored};
 
 /// A change of one resource.
 pub struct Change<'a> {

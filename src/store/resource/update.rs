@@ -79,10 +79,12 @@ impl PendingEdit<'_> {
             .next_version()
             // An `UpdateItem` creates an item that does not exist.
             .and("attribute_exists(pk)")
-            // A second attempt after a lost answer may find that another writer has followed
+            // A second attempt after a lost answer may find that other writers have followed
             // the first one.
-            // A resource that has never changed lacks the attribute: `<>` holds there.
-            .and("previous_write_id <> :write_id")
+            // A resource that has never changed lacks the attributes: `<>` holds there.
+            .and("w1 <> :write_id")
+            .and("w2 <> :write_id")
+            .and("w3 <> :write_id")
             .and(UNLOCKED);
         match blind {
             Blind::Replace(attributes) => {

@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::Serialize;
 
+use crate::scim::etag::Version;
 use crate::scim::resource::Attributes;
 use crate::store::table::resource_item::ResourceItem;
 use crate::store::table::write_context::Writer;
@@ -80,11 +81,12 @@ impl Writer<'_> {
 
     /// Records a write whose answer was lost, and which `current` shows to be applied.
     pub(crate) fn record_found(self, current: &ResourceItem, write_id: &str) {
-        // One more write may have followed ours.
-        let after = if current.write_id == write_id { current.version } else { current.version - 1 };
-        match after {
-            1 => self.record(Action::Create, &current.sk, (None, Some(1)), None),
-            _ => self.record(Action::Change, &current.sk, (Some(after - 1), Some(after)), None),
+        // More writes may have followed ours.
+        match current.version_of(write_id) {
+            Some(Version(after @ 2..)) => {
+                self.record(Action::Change, &current.sk, (Some(after - 1), Some(after)), None);
+            }
+            _ => self.record(Action::Create, &current.sk, (None, Some(1)), None),
         }
     }
 

@@ -1,5 +1,5 @@
-//! The census counts the resources of a type by the first twelve bits of their ids: 64
-//! rows of 64 counters, written by the transactions that create and delete. Its sum is
+//! The census counts the resources of a type by the first twelve bits of their ids: 256
+//! rows of 16 counters, written by the transactions that create and delete. Its sum is
 //! the exact total, and its prefix sums give the id at which a page begins, so that page
 //! 1,000 costs what page 1 costs.
 
@@ -9,9 +9,9 @@ use crate::store::dynamo::transaction::Action;
 use crate::store::error::Error;
 use crate::store::table::directory::Collection;
 
-/// Counters of one row. Of an id's twelve bits, the first six choose the row and the
+/// Counters of one row. Of an id's twelve bits, the first eight choose the row and the
 /// others the counter.
-const COUNTERS: u16 = 64;
+const COUNTERS: u16 = 16;
 
 /// The counters in the order of the ids that they count.
 pub(crate) struct Census(Vec<(u16, usize)>);
@@ -24,13 +24,13 @@ pub(crate) fn counter_of(id: &str) -> (u16, u16) {
 }
 
 pub(crate) fn counter_name(counter: u16) -> String {
-    format!("c{counter:02x}")
+    format!("c{counter:x}")
 }
 
 impl Collection<'_> {
     /// Makes the action that counts a resource as created (1) or deleted (-1).
     pub(crate) fn count_action(self, id: &str, change: i8) -> Action {
-        // Transactions on one item conflict. Random ids spread creations over 64 rows.
+        // Transactions on one item conflict. Random ids spread creations over 256 rows.
         let (row, counter) = counter_of(id);
         let count = Expression::default()
             .add("#counter :change")
@@ -45,7 +45,7 @@ impl Collection<'_> {
     }
 
     pub(crate) async fn census(self) -> Result<Census, Error> {
-        // 64 rows of 64 counters are about 40 kB, which is one page.
+        // 256 rows of 16 counters are about 40 kB, which is one page.
         // Eventually consistent, at half the price: a total is out of date once it is shown.
         let rows = self.table().query(self.census_partition()).next_page().await?;
         Ok(Census::read(&rows.unwrap_or_default()))

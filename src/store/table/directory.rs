@@ -13,7 +13,7 @@ use crate::store::table::resource_item::{ResourceItem, is_id};
 use crate::store::table::write_context::{WriteContext, Writer};
 
 /// The name of a tenant: 1 to 32 lower-case letters, digits and hyphens.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TenantName(String);
 
 /// The items of one tenant.

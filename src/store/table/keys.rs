@@ -8,17 +8,18 @@
 //! | unique value | `<t>#<Type>.<attribute>` | folded value |
 //! | look-up value | `<t>#<Type>.<attribute>` | folded value, `#`, id |
 //! | many look-up values | `<t>#<Type>.<attribute>#many` | id |
-//! | census | `<t>#census#<Type>` | `00`..`3f` |
+//! | census | `<t>#census#<Type>` | `00`..`ff` |
 //! | membership | `<t>#<Type>#<id>` | `<member's id>` |
 //! | nesting of groups | `<t>#nesting` | `!` |
-//! | cleanup job | `<t>#job` | `<work>#<id>` |
+//! | cleanup job | `<t>#job` | `left#<id>`, `staged#<group id>#<number>` |
 //! | audit record | `<t>#audit#<day>` | `<time>#<request id>#<place>` |
 //! | list of tenants | `#tenants` | `<t>` |
 //! | secret of the deployment | `#secrets` | its name |
 //!
 //! The index `members` has the memberships of a resource under `<t>#member#<id>`, the
-//! index `changes` the resources of a type under `<t>#changed#<Type>` by the hour of
-//! their last change.
+//! index `changes` the resources of a type under `<t>#changed#<Type>#<stripe>` by the
+//! hour of their last change, and the cleanup jobs of all tenants under `#due#<stripe>`
+//! by the time at which they are due.
 //!
 //! A key is made only here and only from a [`TenantName`], which holds no `#`, so that
 //! no input can reach a partition of another tenant, and IAM can restrict a role to one
@@ -43,18 +44,47 @@ use crate::store::digest::hex;
 use crate::store::dynamo::item::Key;
 use crate::store::limits::MAX_KEY_VALUE_BYTES;
 use crate::store::table::directory::{Collection, Directory, TenantName};
+use crate::store::table::job::Work;
 
 /// The partition that lists all tenants. No tenant has an empty name.
 pub(crate) const TENANTS: &str = "#tenants";
+
+/// The beginning of the partitions of due jobs. No tenant has an empty name.
+const DUE_PARTITION: &str = "#due#";
 
 /// Returns the key of a tenant in the list of all.
 pub(crate) fn listed_tenant(tenant: &TenantName) -> Key {
     Key { pk: TENANTS.to_owned(), sk: tenant.as_str().to_owned() }
 }
 
+/// Returns the tenant of a key.
+pub(crate) fn tenant_of(key: &Key) -> Option<TenantName> {
+    TenantName::parse(key.pk.split_once('#')?.0)
+}
+
 /// Returns the key of a secret of the deployment.
 pub(crate) fn secret_key(name: &str) -> Key {
     Key { pk: "#secrets".to_owned(), sk: name.to_owned() }
+}
+
+/// The stripes of the index `changes`. One hash key takes 1,000 write units a second, and
+/// an index that throttles also throttles the writes of the table.
+pub(crate) const STRIPES: u32 = 4;
+
+/// Returns the stripe of a resource, by the first digit of its id.
+pub(crate) fn stripe_of(id: &str) -> u32 {
+    id.chars().next().and_then(|digit| digit.to_digit(16)).unwrap_or_default() % STRIPES
+}
+
+/// Returns a partition of the index `changes` that holds the due jobs of all tenants.
+pub(crate) fn due_partition(stripe: u32) -> String {
+    format!("{DUE_PARTITION}{stripe}")
+}
+
+/// Returns the due time of a job as the index sorts it: to the second, so that all have the
+/// same length.
+pub(crate) fn due_time(due: Timestamp) -> String {
+    due.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
 impl Directory<'_> {
@@ -91,8 +121,8 @@ impl Directory<'_> {
         self.partition("job")
     }
 
-    pub(crate) fn job_key(self, work: &str, id: &str) -> Key {
-        Key { pk: self.jobs_partition(), sk: format!("{work}#{id}") }
+    pub(crate) fn job_key(self, work: Work<'_>) -> Key {
+        Key { pk: self.jobs_partition(), sk: work.to_string() }
     }
 
     /// Returns the partition of a day, by UTC.
@@ -145,9 +175,9 @@ impl Collection<'_> {
         Key { pk: self.census_partition(), sk: format!("{row:02x}") }
     }
 
-    /// Returns the partition of the index `changes` that holds the resources of the type.
-    pub(crate) fn changes_partition(self) -> String {
-        self.directory.partition(format_args!("changed#{}", self.kind.name))
+    /// Returns a partition of the index `changes` that holds resources of the type.
+    pub(crate) fn changes_partition(self, stripe: u32) -> String {
+        self.directory.partition(format_args!("changed#{}#{stripe}", self.kind.name))
     }
 
     /// Returns the partition that holds the members of a group.

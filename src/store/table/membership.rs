@@ -26,6 +26,9 @@ pub(crate) struct Membership {
     pub(crate) kind: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) display: Option<String>,
+    /// True if the member is about to be deleted, or is deleted: readers ask for its job.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) leaving: bool,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) added_by: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -49,6 +52,7 @@ impl Membership {
             sk: id,
             kind,
             display,
+            leaving: false,
             added_by: None,
             removed_by: None,
         }

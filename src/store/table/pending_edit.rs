@@ -19,7 +19,7 @@ pub(crate) struct PendingEdit<'a> {
     pub(crate) id: &'a str,
     pub(crate) precondition: &'a Precondition,
     pub(crate) write_id: String,
-    pub(crate) retry: Retry<'a>,
+    pub(crate) retry: Retry,
     /// True if a staged change must end before this write.
     waits_for_lock: bool,
 }
@@ -74,7 +74,7 @@ impl<'a> Writer<'a> {
         }
         let table = self.table();
         // A deletion leaves no item that could hold its write id.
-        let write_id = if is_change { table.new_id() } else { String::new() };
+        let write_id = if is_change { table.new_write_id() } else { String::new() };
         // One budget for all attempts of the write.
         let retry = table.retry();
         Ok(PendingEdit { writer: self, id, precondition, write_id, retry, waits_for_lock: is_change })

@@ -12,6 +12,7 @@ use crate::store::error::Error;
 use crate::store::limits::MAX_RESOURCE_BYTES;
 use crate::store::table::directory::Collection;
 use crate::store::table::index_rows::IndexRows;
+use crate::store::table::keys::stripe_of;
 use crate::store::table::visibility::Visibility;
 
 /// Holds where the item still has the version that was observed, `:seen`.
@@ -25,10 +26,14 @@ pub(crate) struct ResourceItem {
     /// Random per logical write. After a time-out, finding our own id proves that the
     /// write was applied.
     pub(crate) write_id: String,
-    /// The id of the write before this one. A writer that looks for its own id may come
-    /// after one more write.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) previous_write_id: Option<String>,
+    /// The ids of the writes before this one. A writer that looks for its own id, because an
+    /// answer was lost, may come after several more writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) w1: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) w2: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) w3: Option<String>,
     pub(crate) created: Timestamp,
     pub(crate) modified: Timestamp,
     /// The digest of the index rows, see [`IndexRows::digest`].
@@ -49,15 +54,17 @@ impl ResourceItem {
         let Resource { id, version, created, last_modified, attributes, derived: _, members: _ } = resource;
         Self {
             pk: collection.partition(),
-            sk: id,
             version: version.0,
-            write_id: collection.table().new_id(),
-            previous_write_id: None,
+            write_id: collection.table().new_write_id(),
+            w1: None,
+            w2: None,
+            w3: None,
             created,
             modified: last_modified,
             index_digest: rows.digest(),
-            change_pk: collection.changes_partition(),
+            change_pk: collection.changes_partition(stripe_of(&id)),
             hour: hour(last_modified),
+            sk: id,
             resource: attributes,
             visibility: collection.kind.members.is_some().then(Visibility::default),
         }
@@ -71,18 +78,17 @@ impl ResourceItem {
         Visibility::of(self.visibility.as_ref())
     }
 
-    /// Returns true if the write with this id was applied: it is the last one, or the one before.
+    /// Returns true if the write with this id was applied: it is one of the last.
     pub(crate) fn is_by(&self, write_id: &str) -> bool {
-        self.write_id == write_id || self.previous_write_id.as_deref() == Some(write_id)
+        self.version_of(write_id).is_some()
     }
 
     /// Returns the version that the write with this id made, as far as the item tells.
     pub(crate) fn version_of(&self, write_id: &str) -> Option<Version> {
-        if self.write_id == write_id {
-            return Some(Version(self.version));
-        }
-        let is_previous = self.previous_write_id.as_deref() == Some(write_id);
-        is_previous.then(|| Version(self.version.saturating_sub(1)))
+        let before = [&self.w1, &self.w2, &self.w3];
+        let all = std::iter::once(Some(self.write_id.as_str())).chain(before.map(Option::as_deref));
+        let place = all.zip(0..).find(|(id, _)| *id == Some(write_id));
+        place.map(|(_, place)| Version(self.version.saturating_sub(place)))
     }
 
     /// Returns true if a staged change has locked the group.
@@ -113,7 +119,9 @@ impl ResourceItem {
         Self {
             version: Version(self.version).next().0,
             write_id: write_id.to_owned(),
-            previous_write_id: Some(self.write_id),
+            w1: Some(self.write_id),
+            w2: self.w1,
+            w3: self.w2,
             modified: now,
             hour: hour(now),
             index_digest,
@@ -128,11 +136,14 @@ pub(crate) fn next_version(write_id: &str, now: Timestamp) -> Expression {
     Expression::default()
         .set("#version = #version + :one")
         // DynamoDB reads all right sides from the item as it was before the update.
-        .set("previous_write_id = write_id")
+        .set("w3 = if_not_exists(w2, :none)")
+        .set("w2 = if_not_exists(w1, :none)")
+        .set("w1 = write_id")
         .set("write_id = :write_id")
         .set("modified = :now")
         .set("#hour = :hour")
         .value(":one", number(1))
+        .value(":none", text("-"))
         .value(":write_id", text(write_id))
         .value(":now", text(now.to_string()))
         .value(":hour", text(hour(now)))

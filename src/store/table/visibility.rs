@@ -25,6 +25,12 @@ pub(crate) struct Visibility {
     /// True if a group was ever a member. Only then can a cycle lead through this group.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(crate) nests: bool,
+    /// The time of the last addition of members, but for those that the group was created with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) grown: Option<Timestamp>,
+    /// The number of the last staged change of which nothing is left behind, nor of any before.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub(crate) cleaned: u64,
     /// Staged changes that never happened and may have left memberships behind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) aborted: Vec<u64>,
@@ -49,8 +55,20 @@ pub(crate) struct Tags {
 }
 
 /// The visibility of a resource that has no members.
-static NONE: Visibility =
-    Visibility { members: 0, epoch: 0, staged: None, nests: false, aborted: Vec::new() };
+static NONE: Visibility = Visibility {
+    members: 0,
+    epoch: 0,
+    staged: None,
+    nests: false,
+    grown: None,
+    cleaned: 0,
+    aborted: Vec::new(),
+};
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
 
 impl Visibility {
     /// Returns the visibility of an item, which only a type with members has.
@@ -75,6 +93,11 @@ impl Visibility {
     /// item of the group.
     pub(crate) fn knows(&self, tags: Tags) -> bool {
         tags.added_by.max(tags.removed_by) <= Some(self.epoch)
+    }
+
+    /// Returns true if staged changes that have ended may have left memberships that do not count.
+    pub(crate) fn has_void(&self) -> bool {
+        self.cleaned < self.epoch
     }
 
     /// Returns true if the lease of a staged change is over.
@@ -109,7 +132,7 @@ mod tests {
     fn visibility(epoch: u64, staged: bool, aborted: &[u64]) -> Visibility {
         let until = jiff::Timestamp::UNIX_EPOCH;
         let staged = staged.then(|| Staged { write_id: String::new(), until });
-        Visibility { members: 0, epoch, staged, nests: false, aborted: aborted.to_vec() }
+        Visibility { epoch, staged, aborted: aborted.to_vec(), ..Visibility::default() }
     }
 
     fn shows(visibility: &Visibility, added_by: u64) -> bool {

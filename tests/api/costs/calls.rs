@@ -100,7 +100,7 @@ async fn requests_make_these_calls() {
     list, a later page: 200 Query Query Query Query Query Query Query
     list, count 0: 200 Query
     list, beyond the end: 200 Query
-    delete: 204 GetItem TransactWriteItems Query
+    delete: 204 GetItem Query TransactWriteItems
     delete again: 404 GetItem BatchGetItem
     schemas: 200 -
     no such route: 404 -

@@ -123,7 +123,7 @@ async fn an_operation_costs_the_same_in_a_directory_of_any_size() {
     PATCH User                         200    1 write     1 read  GetItem UpdateItem
     PATCH that renames                 200    6 write     1 read  GetItem TransactWriteItems
     PUT that renames                   200    6 write     0 read  UpdateItem TransactWriteItems
-    DELETE User                        204   13 write   1.5 read  GetItem TransactWriteItems Query
+    DELETE User                        204   14 write   1.5 read  GetItem Query TransactWriteItems
     ");
     let costs = contract(&small).await;
     assert_snapshot!(costs, @"
@@ -142,18 +142,18 @@ async fn an_operation_costs_the_same_in_a_directory_of_any_size() {
     PATCH User                         200    1 write   1.5 read  GetItem UpdateItem Query
     PATCH that renames                 200    6 write   1.5 read  GetItem TransactWriteItems Query
     PUT that renames                   200    6 write   0.5 read  UpdateItem TransactWriteItems Query
-    DELETE User                        204   13 write   1.5 read  GetItem TransactWriteItems Query
+    DELETE User                        204   14 write   1.5 read  GetItem Query TransactWriteItems
     ");
     assert_eq!(contract(&medium).await, costs);
     assert_snapshot!(pages(&medium, 1_000).await, @"
-    first page                         200    0 write  55.5 read  102 x Query
-    first page without groups          200    0 write   5.5 read  Query Query
-    a page of the middle               200    0 write  55.5 read  102 x Query
-    last page                          200    0 write  55.5 read  102 x Query
-    beyond the end                     200    0 write     1 read  Query
-    first page by cursor               200    0 write  55.5 read  102 x Query
-    first page in another order        200    0 write 152.5 read  Query Query BatchGetItem BatchGetItem 100 x Query
-    count 0                            200    0 write     1 read  Query
+    first page                         200    0 write    56 read  102 x Query
+    first page without groups          200    0 write     6 read  Query Query
+    a page of the middle               200    0 write    56 read  102 x Query
+    last page                          200    0 write    56 read  102 x Query
+    beyond the end                     200    0 write   1.5 read  Query
+    first page by cursor               200    0 write    56 read  102 x Query
+    first page in another order        200    0 write   153 read  Query Query BatchGetItem BatchGetItem 100 x Query
+    count 0                            200    0 write   1.5 read  Query
     ");
     let large = large.await.unwrap();
     assert_eq!(contract(&large).await, costs);

@@ -68,7 +68,7 @@ async fn a_failed_condition_beside_a_conflict_is_no_outcome() {
 }
 
 #[tokio::test]
-async fn a_throttled_tenant_is_told_to_wait_and_another_does_not_notice() {
+async fn a_tenant_that_is_throttled_for_a_while_waits_and_another_does_not_notice() {
     let directory = Directory::new().await;
     directory.add_tenant("other", Policy::default()).await;
     let client = directory.client();
@@ -77,14 +77,41 @@ async fn a_throttled_tenant_is_told_to_wait_and_another_does_not_notice() {
         let name = format!("{act:?}");
         let path = act.prepare(&client, &name).await;
         let others = act.prepare(&other, &name).await;
-        client.faults.inject_times(act.write(), 4, Fault::Throttle);
-        let answer = act.request(&client, &name, &path).send().await;
-        assert_eq!((answer.status, answer.header("retry-after")), (429, Some("2")), "{act:?}: {answer}");
+        // Three times as often as the SDK tries: a second or so.
+        client.faults.inject_times(act.write(), 12, Fault::Throttle);
+        let waiting = tokio::spawn(act.request(&client, &name, &path).send());
+        act.has_succeeded(&waiting.await.unwrap());
+        assert_eq!(client.faults.unmet(), 0, "{act:?}");
         client.faults.forget();
         act.has_succeeded(&act.request(&other, &name, &others).send().await);
         assert!(client.faults.calls().len() <= 3, "{:?}", client.faults.calls());
     }
     check(&directory).await;
+}
+
+#[tokio::test]
+async fn a_read_that_is_throttled_for_a_while_succeeds() {
+    let directory = Directory::new().await;
+    let client = directory.client();
+    let bo = client.create(&user("bo")).await;
+    for (call, path) in [
+        ("GetItem", bo.path()),
+        ("Query", "/Users".to_owned()),
+        ("BatchGetItem", "/Users?filter=externalId+eq+%22bo%22".to_owned()),
+    ] {
+        client.faults.inject_times(call, 12, Fault::Throttle);
+        assert_eq!((client.get(&path).await.status, client.faults.unmet()), (200, 0), "{call}");
+    }
+}
+
+#[tokio::test]
+async fn who_is_throttled_without_end_is_told_to_wait() {
+    let directory = Directory::new().await;
+    let client = directory.client();
+    client.get("/ServiceProviderConfig").await;
+    client.faults.inject_times("TransactWriteItems", 100_000, Fault::Throttle);
+    let answer = client.post("/Users", &user("bo")).await;
+    assert_eq!((answer.status, answer.header("retry-after")), (429, Some("2")), "{answer}");
 }
 
 #[tokio::test]

@@ -77,8 +77,8 @@ async fn a_patch_of_a_group_tells_its_version() {
 async fn a_version_is_that_of_the_own_change_or_none() {
     let directory = Directory::spread().await;
     let (client, other) = (directory.client(), directory.client());
-    let users = users(&client, 4).await;
-    for (others, expected) in [(1, Some("W/\"2\"")), (2, None)] {
+    let users = users(&client, 6).await;
+    for (others, expected) in [(1, Some("W/\"2\"")), (3, Some("W/\"2\"")), (4, None)] {
         let group = create(&client, &format!("Design {others}"), &[]).await;
         // The token is cached, so that the only read is that of the version.
         let pause = client.faults.pause_before("GetItem");

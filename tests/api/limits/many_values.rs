@@ -157,7 +157,7 @@ async fn roles_cost_rows_up_to_32_and_then_one() {
     roles eq, miss                     200    0 write     3 read  Query Query BatchGetItem
     roles eq, match                    200    0 write   3.5 read  Query Query BatchGetItem Query
     PUT, 1 role                        200    8 write   0.5 read  UpdateItem TransactWriteItems Query
-    DELETE                             204   11 write   1.5 read  GetItem TransactWriteItems Query
+    DELETE                             204   12 write   1.5 read  GetItem Query TransactWriteItems
     POST, 1000 roles                   201   35 write     0 read  TransactWriteItems
     ");
 }

@@ -39,12 +39,12 @@ fn group_id(n: usize) -> String {
 /// Adds groups that count so many members. None of the members exists, which makes no difference
 /// to what is decided by their number.
 async fn fill_groups(directory: &Directory, members: &[u64]) {
-    let mut items = vec![json!({ "pk": "demo#census#Group", "sk": "00", "c00": members.len() })];
+    let mut items = vec![json!({ "pk": "demo#census#Group", "sk": "00", "c0": members.len() })];
     items.extend(members.iter().enumerate().map(|(n, members)| {
         json!({
             "pk": "demo#Group", "sk": group_id(n), "version": 1, "write_id": "-", "index_digest": "-",
             "created": "2026-01-31T09:00:00Z", "modified": "2026-01-31T09:00:00Z",
-            "change_pk": "demo#changed#Group", "hour": "2026-01-31T09",
+            "change_pk": "demo#changed#Group#0", "hour": "2026-01-31T09",
             "resource": { "displayName": format!("group{n}") },
             "roster": { "members": members, "epoch": 0 },
         })
@@ -83,6 +83,25 @@ async fn a_page_ends_at_100000_members() {
         let page = client.get("/Groups?excludedAttributes=members").await;
         assert_eq!(page.body["itemsPerPage"], members.len(), "{members:?}");
     }
+}
+
+#[tokio::test]
+async fn one_group_of_more_members_than_can_be_read_does_not_make_a_list_impossible() {
+    let directory = Directory::spread().await;
+    let client = directory.client();
+    fill_groups(&directory, &[1, 100_001, 1]).await;
+    let page = client.get("/Groups").await;
+    assert_eq!((page.status, page.header("scim-truncated")), (200, Some("members")), "{page}");
+    assert_eq!(page.body["itemsPerPage"], 3);
+    let members: Vec<bool> = page.body["Resources"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|group| group.get("members").is_some())
+        .collect();
+    assert_eq!(members, [true, false, true]);
+    let one = client.get(&format!("/Groups/{}", group_id(1))).await;
+    assert_eq!((one.status, &one.body["scimType"]), (400, &json!("tooMany")), "{one}");
 }
 
 #[tokio::test]
@@ -142,7 +161,7 @@ async fn a_page_ends_early_where_its_resources_take_much_memory() {
     let client = directory.client();
     let names = ["phoneNumbers", "ims", "photos", "x509Certificates", "addresses"];
     let sub = |name: &str| if name == "addresses" { "region" } else { "value" };
-    let mut items = vec![json!({ "pk": "demo#census#User", "sk": "00", "c00": USERS })];
+    let mut items = vec![json!({ "pk": "demo#census#User", "sk": "00", "c0": USERS })];
     for n in 0..USERS {
         let id = format!("0000{n:04}-0000-4000-9000-000000000000");
         let mut resource = json!({ "userName": format!("u{n:02}") });
@@ -154,7 +173,7 @@ async fn a_page_ends_early_where_its_resources_take_much_memory() {
         items.push(json!({
             "pk": "demo#User", "sk": id, "version": 1, "write_id": "-", "index_digest": "-",
             "created": "2026-01-31T09:00:00Z", "modified": "2026-01-31T09:00:00Z",
-            "change_pk": "demo#changed#User", "hour": "2026-01-31T09", "resource": resource,
+            "change_pk": "demo#changed#User#0", "hour": "2026-01-31T09", "resource": resource,
         }));
     }
     put(&directory, items).await;

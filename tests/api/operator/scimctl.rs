@@ -4,7 +4,6 @@ use insta::assert_snapshot;
 use tokio::process::Command;
 
 use crate::support::directory::Directory;
-use crate::support::faults::Fault;
 use crate::support::scimctl::{json, run};
 
 #[tokio::test]
@@ -63,7 +62,6 @@ async fn stats_say_what_there_is_and_sweep_does_what_is_due() {
     let client = directory.client();
     let user = client.post("/Users", r#"{"userName":"ann"}"#).await.path();
     client.post("/Users", r#"{"userName":"bo"}"#).await;
-    client.faults.on_nth_call(3, Fault::Die);
     client.delete(&user).await;
     let stats = json(&directory, &["stats"]).await;
     assert_eq!(

@@ -7,8 +7,11 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use serde_json::{Value, json};
 
+use crate::support::answer::members;
+use crate::support::builders::{add, remove};
 use crate::support::consistency;
 use crate::support::directory::Directory;
+use crate::support::faults::Fault;
 use crate::support::scimctl::{command, json, run};
 
 /// A file that is deleted at the end of the test.
@@ -285,4 +288,73 @@ async fn an_import_that_was_killed_lacks_the_records_of_one_batch_at_most() {
     let users = usize::try_from(users().await).unwrap();
     assert!(users < 2_000, "killed too late");
     assert!((100..=users).contains(&records) && users - records <= 100, "{records} of {users}");
+}
+
+/// A restore after an accident: the ids come back, and nothing of their deletion is left.
+#[tokio::test]
+async fn what_was_deleted_comes_back_with_its_memberships() {
+    let directory = filled(5).await;
+    let client = directory.client();
+    let file = export(&directory, "demo", "whole").await;
+    // An addition of members stores their names, which a creation of few members does not read.
+    let without_names = |text: &str| {
+        let mut lines = comparable(text);
+        for member in lines.iter_mut().filter_map(|line| line.get_mut("members")?.as_array_mut()).flatten() {
+            member.as_object_mut().unwrap().remove("display");
+        }
+        lines
+    };
+    let before = without_names(&file.text());
+    let listed = client.get("/Users?attributes=userName").await.body;
+    let users: Vec<&str> =
+        listed["Resources"].as_array().unwrap().iter().map(|user| user["id"].as_str().unwrap()).collect();
+    let groups = client.get("/Groups?excludedAttributes=members").await.body;
+    let crew =
+        groups["Resources"].as_array().unwrap().iter().find(|group| group["displayName"] == "Crew").unwrap();
+    let crew = format!("/Groups/{}", crew["id"].as_str().unwrap());
+    // One leaves his groups, one whose request dies does not, and a group is deleted too.
+    assert_eq!(client.delete(&format!("/Users/{}", users[0])).await.status, 204);
+    let dying = directory.client();
+    dying.faults.on_nth_call(6, Fault::Die);
+    assert_eq!(dying.delete(&format!("/Users/{}", users[1])).await.status, 204);
+    assert_eq!(client.delete(&crew).await.status, 204);
+    assert_eq!(consistency::count(&directory, "demo#job").await, 3);
+
+    let done = json(&directory, &["import", "demo", file.path()]).await;
+    assert_eq!(done, json!({ "tenant": "demo", "made": 3, "kept": 4, "members": 6, "problems": 0 }));
+    assert_eq!(consistency::count(&directory, "demo#job").await, 0);
+    assert!(without_names(&export(&directory, "demo", "again").await.text()) == before);
+    // No sweep takes anybody out again.
+    directory.pass(200);
+    client.sweep().await;
+    assert!(without_names(&export(&directory, "demo", "after").await.text()) == before);
+    assert_eq!(members(&client.get(&crew).await), users);
+    assert_eq!(client.patch(&crew, &remove(users[1])).await.status, 204);
+    assert_eq!(client.patch(&crew, &add(&[users[1]])).await.status, 204);
+    assert_eq!(members(&client.get(&crew).await), users);
+    consistency::check(&directory).await;
+}
+
+/// A request that adds the deleted user to a group may run until the job is due.
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the command has the clock of the system")]
+async fn an_import_waits_until_the_deletion_of_an_id_has_ended() {
+    let directory = filled(2).await;
+    let client = directory.client();
+    let file = export(&directory, "demo", "whole").await;
+    let user = client.get("/Users?count=1").await.list("id");
+    assert_eq!(client.delete(&format!("/Users/{user}")).await.status, 204);
+    let soon = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(2)).to_string();
+    let update =
+        directory.dynamodb().update_item().table_name(directory.table()).update_expression("SET due = :due");
+    let update = update.key("pk", AttributeValue::S("demo#job".to_owned()));
+    let update = update.key("sk", AttributeValue::S(format!("left#{user}")));
+    update.expression_attribute_values(":due", AttributeValue::S(soon.clone())).send().await.unwrap();
+    let ended = command(&directory, &["--json", "import", "demo", file.path()]).output().await.unwrap();
+    let told = String::from_utf8(ended.stderr).unwrap();
+    assert!(told.starts_with("scimctl: waiting ") && told.ends_with(" s for deletions to end\n"), "{told}");
+    assert!(jiff::Timestamp::now().to_string() > soon, "{told}");
+    let done: Value = serde_json::from_slice(&ended.stdout).unwrap();
+    assert_eq!(done, json!({ "tenant": "demo", "made": 1, "kept": 3, "members": 1, "problems": 0 }));
+    consistency::check(&directory).await;
 }

@@ -62,11 +62,11 @@ async fn a_query_of_the_base_finds_what_has_the_attribute() {
     assert_snapshot!(answers, @r#"
     filter=userName+eq+%22N001@example.com%22: n001@Example.com (GetItem GetItem)
     filter=userName+sw+%22n%22&sortBy=userName&sortOrder=descending: n002@Example.com n001@Example.com n000@Example.com (Query BatchGetItem)
-    filter=displayName+eq+%22STAFF%22+and+not+(userName+pr): staff (Query Query Query Query GetItem GetItem)
-    filter=userName+pr: n002@Example.com n001@Example.com n000@Example.com (Query Query Query Query)
+    filter=displayName+eq+%22STAFF%22+and+not+(userName+pr): staff (Query Query Query Query Query GetItem GetItem)
+    filter=userName+pr: n002@Example.com n001@Example.com n000@Example.com (Query Query Query Query Query)
     filter=userName+pr&cursor=: n002@Example.com n001@Example.com n000@Example.com (Query)
-    sortBy=userName: n000@Example.com n001@Example.com n002@Example.com - - (Query Query Query Query Query Query Query Query)
-    sortBy=displayName&count=2: n001 staff (Query Query Query Query Query Query Query Query)
+    sortBy=userName: n000@Example.com n001@Example.com n002@Example.com - - (Query Query Query Query Query Query Query Query Query Query)
+    sortBy=displayName&count=2: n001 staff (Query Query Query Query Query Query Query Query Query Query)
     filter=shoeSize+pr: 400 "invalidFilter" "no resource type has an attribute shoeSize: /Schemas lists their attributes"
     filter=active+gt+true: 400 "invalidFilter" "active is a boolean: use eq, ne or pr instead of gt"
     sortBy=shoeSize: 400 "invalidValue" "cannot sort by shoeSize: no resource type has this attribute"

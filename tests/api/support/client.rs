@@ -101,11 +101,6 @@ impl Client {
         }
     }
 
-    /// Sends a request that was made for another client.
-    pub(crate) async fn replay(&self, request: Request) -> Answer {
-        self.send(request.event).await
-    }
-
     /// Sends an event of API Gateway.
     pub(crate) async fn send(&self, event: Value) -> Answer {
         Answer::from(self.reply_to(event).await)

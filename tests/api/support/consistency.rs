@@ -82,8 +82,13 @@ fn findings(items: &Items, now: Timestamp) -> Vec<String> {
             }
         }
         let prefix = u16::from_str_radix(sk.get(..3).unwrap(), 16).unwrap();
-        let row = (format!("{tenant}#census#{kind}"), format!("{:02x}", prefix / 64));
-        *counters.entry((row, format!("c{:02x}", prefix % 64))).or_default() += 1;
+        let row = (format!("{tenant}#census#{kind}"), format!("{:02x}", prefix / 16));
+        *counters.entry((row, format!("c{:x}", prefix % 16))).or_default() += 1;
+        if text(item, "change_pk")
+            != format!("{pk_of_changes}#{}", stripe(sk), pk_of_changes = pk.replace('#', "#changed#"))
+        {
+            findings.push(format!("{pk} {sk}: is in the partition {} of the index", text(item, "change_pk")));
+        }
         if kind == "Group" {
             findings.extend(group_findings(items, tenant, sk, item, now));
         }
@@ -150,7 +155,7 @@ fn group_findings(items: &Items, tenant: &str, id: &str, group: &Item, now: Time
         findings.push(format!("{id} has a group for a member and does not know"));
     }
     let is_changing = roster.get("staged").is_some() || roster.get("aborted").is_some();
-    if is_changing && !has_job(items, tenant, "staged", id) {
+    if is_changing && !has_staged_job(items, tenant, id) {
         findings.push(format!("{id} has a staged change that nobody will clean up"));
     }
     let until = roster["staged"]["until"].as_str().map(|until| until.parse::<Timestamp>().unwrap());
@@ -172,7 +177,7 @@ fn membership_findings(
     if text(membership, "member_pk") != format!("{tenant}#member#{member}") {
         findings.push(format!("{key:?} is of the member {}", text(membership, "member_pk")));
     }
-    let staged = has_job(items, tenant, "staged", group);
+    let staged = has_staged_job(items, tenant, group);
     let Some(there) = items.get(&(format!("{tenant}#Group"), group.to_owned())) else {
         if !staged && !has_job(items, tenant, "left", group) {
             findings.push(format!("{key:?} is of no group"));
@@ -182,6 +187,10 @@ fn membership_findings(
     let roster = roster(there);
     if !shows(&roster, membership) && !staged {
         findings.push(format!("{key:?} does not count, and nobody will clean it up"));
+    }
+    let last = tag(membership, "added_by").max(tag(membership, "removed_by"));
+    if !shows(&roster, membership) && last <= Some(roster["cleaned"].as_u64().unwrap_or_default()) {
+        findings.push(format!("{key:?} does not count, and the group says that it has none like that"));
     }
     for name in ["added_by", "removed_by"] {
         if tag(membership, name).is_some_and(|epoch| epoch > roster["epoch"].as_u64().unwrap()) {
@@ -201,8 +210,13 @@ fn job_findings(items: &Items, tenant: &str, job: &str, item: &Item) -> Option<S
     if !["User", "Group"].contains(&kind.as_str()) || text(item, "due").parse::<Timestamp>().is_err() {
         return Some(format!("the job {job} says {item:?}"));
     }
+    let id = job.split('#').nth(1).unwrap_or_default();
+    let due = text(item, "due").parse::<Timestamp>().unwrap().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    if (text(item, "change_pk"), text(item, "hour")) != (format!("#due#{}", stripe(id)), due) {
+        return Some(format!("the job {job} is not found when it is due: {item:?}"));
+    }
     match job.split_once('#') {
-        Some(("staged", _)) if kind == "Group" => None,
+        Some(("staged", rest)) if kind == "Group" && rest.contains('#') => None,
         Some(("left", id)) if has(items, &format!("{tenant}#{kind}"), id) => {
             Some(format!("the {kind} {id} is there and has left"))
         }
@@ -217,6 +231,17 @@ fn has(items: &Items, pk: &str, sk: &str) -> bool {
 
 fn has_job(items: &Items, tenant: &str, work: &str, id: &str) -> bool {
     has(items, &format!("{tenant}#job"), &format!("{work}#{id}"))
+}
+
+/// Returns true if a job of any staged change of this group exists.
+fn has_staged_job(items: &Items, tenant: &str, group: &str) -> bool {
+    let jobs = format!("staged#{group}#");
+    items.keys().any(|(pk, sk)| *pk == format!("{tenant}#job") && sk.starts_with(&jobs))
+}
+
+/// Returns the stripe of the index `changes` that a resource, or the job of a resource, is in.
+pub(crate) fn stripe(id: &str) -> u32 {
+    id.chars().next().and_then(|digit| digit.to_digit(16)).unwrap_or_default() % 4
 }
 
 /// Returns true if a membership counts: the change that added it is complete, and none that removed
@@ -354,7 +379,7 @@ async fn furnished() -> Furnished {
     let crew = group("Crew", json!([{ "value": bo }, { "value": ann.trim_start_matches("/Users/") }]));
     let crew = client.post("/Groups", &crew).await.id().to_owned();
     let all = client.post("/Groups", &group("All", json!([{ "value": crew }]))).await.id().to_owned();
-    client.faults.on_nth_call(3, Fault::Die);
+    client.faults.on_nth_call(5, Fault::Die);
     assert_eq!(client.delete(&ann).await.status, 204);
 
     let mut items = read(&directory).await;
@@ -362,8 +387,10 @@ async fn furnished() -> Furnished {
     removed.insert("member_pk".to_owned(), AttributeValue::S(format!("demo#member#{kim}")));
     removed.insert("removed_by".to_owned(), AttributeValue::N("1".to_owned()));
     items.insert(member(&crew, &kim), removed);
-    let job = json!({ "type": "Group", "due": "2026-01-31T09:01:30Z" });
-    let key = ("demo#job".to_owned(), format!("staged#{crew}"));
+    let due = "2026-01-31T09:01:30Z";
+    let job =
+        json!({ "type": "Group", "due": due, "change_pk": format!("#due#{}", stripe(&crew)), "hour": due });
+    let key = ("demo#job".to_owned(), format!("staged#{crew}#1"));
     items.insert(key, serde_dynamo::to_item(job).unwrap());
     set_roster(&mut items, &crew, &json!({ "members": 2, "epoch": 1 }));
     Furnished { items, now: directory.now(), crew, kim, all }

@@ -171,12 +171,29 @@ impl Directory {
         self.connect(config, patient)
     }
 
+    /// Returns a client whose clock differs from that of the directory.
+    pub(crate) fn skewed_client(&self, seconds: i64) -> Client {
+        let patient = store::local_config(&self.endpoint).timeout_config(TimeoutConfig::disabled());
+        let clock = Arc::clone(&self.sources.now);
+        let now = Arc::new(move || clock() + SignedDuration::from_secs(seconds));
+        self.connect_with(Config::new(&self.table), patient, Sources { now, ..self.sources.clone() })
+    }
+
     /// Returns a client with the time limits of production.
     pub(crate) fn impatient_client(&self) -> Client {
         self.connect(Config::new(&self.table), store::local_config(&self.endpoint))
     }
 
     fn connect(&self, config: Config, dynamodb: aws_sdk_dynamodb::config::Builder) -> Client {
+        self.connect_with(config, dynamodb, self.sources.clone())
+    }
+
+    fn connect_with(
+        &self,
+        config: Config,
+        dynamodb: aws_sdk_dynamodb::config::Builder,
+        sources: Sources,
+    ) -> Client {
         let faults = Faults::new();
         let dynamodb = dynamodb
             .http_client(faults.clone())
@@ -188,8 +205,8 @@ impl Directory {
             .retry_partition(RetryPartition::new(unique_name()))
             .build();
         let client = aws_sdk_dynamodb::Client::from_conf(dynamodb);
-        let store = Store::new(client, &self.table, &self.sources);
-        let app = App::new(config, store, self.sources.clone());
+        let store = Store::new(client, &self.table, &sources);
+        let app = App::new(config, store, sources);
         Client::of(app, faults)
     }
 }

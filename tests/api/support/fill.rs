@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use dynoxide::{AttributeValue, ImportOptions};
 use serde_json::{Map, Value, json};
 
-use crate::support::consistency::{check, digest, read};
+use crate::support::consistency::{check, digest, read, stripe};
 use crate::support::directory::Directory;
 
 /// Puts items into the table: all at once in an emulator, elsewhere in batches of 25.
@@ -54,8 +54,8 @@ pub(crate) async fn fill(directory: &Directory, users: u32) {
     let mut census: BTreeMap<u32, Map<String, Value>> = BTreeMap::new();
     for n in 0..users {
         let spread = n.wrapping_mul(0x9E37_79B9);
-        let row = census.entry(spread >> 26).or_default();
-        let counter = row.entry(format!("c{:02x}", spread >> 20 & 63)).or_insert(0.into());
+        let row = census.entry(spread >> 24).or_default();
+        let counter = row.entry(format!("c{:x}", spread >> 20 & 15)).or_insert(0.into());
         *counter = (counter.as_u64().unwrap() + 1).into();
         items.extend(filler(n, &format!("{spread:08x}-0000-4000-8000-{n:012x}")));
     }
@@ -77,7 +77,7 @@ pub(crate) fn filler(n: u32, id: &str) -> [Value; 3] {
         "pk": "demo#User", "sk": id, "version": 1, "write_id": "-",
         "index_digest": digest(&BTreeMap::from(rows)),
         "created": "2026-01-01T00:00:00Z", "modified": "2026-01-01T00:00:00Z",
-        "change_pk": "demo#changed#User", "hour": "2026-01-01T00",
+        "change_pk": format!("demo#changed#User#{}", stripe(id)), "hour": "2026-01-01T00",
         "resource": {
             "userName": name, "active": true,
             "name": { "familyName": "Filler", "givenName": n.to_string() },
@@ -108,11 +108,11 @@ pub(crate) async fn fill_group(directory: &Directory, members: usize) {
         json!({
             "pk": "demo#Group", "sk": GROUP, "version": 1, "write_id": "-", "index_digest": index_digest,
             "created": "2026-01-31T09:00:00Z", "modified": "2026-01-31T09:00:00Z",
-            "change_pk": "demo#changed#Group", "hour": "2026-01-31T09", "resource": { "displayName": "All" },
+            "change_pk": "demo#changed#Group#0", "hour": "2026-01-31T09", "resource": { "displayName": "All" },
             "roster": { "members": members, "epoch": 0 },
         }),
         json!({ "pk": row.0, "sk": row.1, "owner": GROUP }),
-        json!({ "pk": "demo#census#Group", "sk": "00", "c00": 1 }),
+        json!({ "pk": "demo#census#Group", "sk": "00", "c0": 1 }),
     ];
     items.extend((0..members).map(|n| {
         let id = format!("{:08x}-0000-4000-8000-{n:012x}", n.wrapping_mul(0x9E37_79B9) & 0xFFFF_FFFF);
