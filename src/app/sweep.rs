@@ -120,7 +120,7 @@ impl App {
                 tracing::warn!(
                     tenant = part.tenant.as_str(),
                     jobs,
-                    "the jobs of a tenant take too long for this sweep"
+                    "the jobs of a tenant take too long for this pass"
                 );
                 part.swept.complete = false;
             }

@@ -137,3 +137,33 @@ async fn a_sweep_without_enough_time_is_partial() {
     // The index tells the age of the oldest job, although the sweep has read none.
     assert!(line["oldest_job_seconds"].as_i64() > Some(86_400), "{line}");
 }
+
+#[tokio::test]
+async fn a_tenant_without_due_jobs_costs_nothing() {
+    let directory = Directory::new().await;
+    for n in 0..50 {
+        directory.add_tenant(&format!("idle{n}"), Policy::default()).await;
+    }
+    let client = directory.client();
+    // Not due for another minute and a half.
+    client.delete(&client.post("/Users", r#"{"userName":"ann"}"#).await.path()).await;
+    client.faults.forget();
+    let (swept, ..) = swept(&client).await;
+    assert_eq!(swept, json!({ "tenants": 0, "done": 0, "left": 0, "errors": 0, "complete": true }));
+    assert_eq!(client.faults.calls(), ["Query"; 4], "one for each stripe of the index");
+    assert!(client.faults.capacity().read <= 2.0, "{:?}", client.faults.capacity());
+}
+
+#[tokio::test]
+async fn a_tenant_that_takes_too_long_does_not_keep_the_others_waiting() {
+    let directory = with_jobs().await;
+    let sweep_time = Duration::from_secs(4);
+    let client = directory.client_with(Config { sweep_time, ..Config::new(directory.table()) });
+    // The first tenant whose record is read never gets an answer.
+    client.faults.inject("BatchGetItem", Fault::Hang);
+    let (swept, line, lines) = swept(&client).await;
+    // A second pass has done its job, after those of the others.
+    let expected = json!({ "tenants": 3, "done": 3, "left": 0, "errors": 0, "complete": true });
+    assert_eq!((&swept, &line["oldest_job_seconds"]), (&expected, &json!(0)), "{lines}");
+    assert!(lines.contains("the jobs of a tenant take too long for this pass"), "{lines}");
+}

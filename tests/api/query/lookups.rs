@@ -1,5 +1,6 @@
 //! Filters that read index rows and not the whole directory.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use std::fmt::Write;
 
 use insta::assert_snapshot;
@@ -110,5 +111,37 @@ async fn a_plan_reads_rows_and_not_the_directory() {
         client.faults.forget();
         client.get(&format!("/Users?attributes=id&filter={}", encoded(filter))).await;
         assert_eq!(client.faults.calls().join(" "), calls, "{filter}");
+    }
+}
+
+/// The census knows how many resources there are before any of them is read.
+#[tokio::test]
+async fn a_scan_that_cannot_come_to_its_end_is_not_begun() {
+    let directory = Directory::spread().await;
+    let client = directory.client();
+    client.get("/ServiceProviderConfig").await;
+    let count = |users: u64| {
+        let item = [("pk", "demo#census#User"), ("sk", "00")]
+            .map(|(name, text)| (name, AttributeValue::S(text.into())));
+        let put = directory.dynamodb().put_item().table_name(directory.table());
+        let put = item.into_iter().fold(put, |put, (name, value)| put.item(name, value));
+        put.item("c0", AttributeValue::N(users.to_string())).send()
+    };
+    for (query, users, calls) in [
+        ("filter=title+pr", 41_943, 5),
+        ("filter=title+pr", 41_944, 1),
+        ("sortBy=title", 10_000, 5),
+        ("sortBy=title", 10_001, 1),
+    ] {
+        count(users).await.unwrap();
+        client.faults.forget();
+        let answer = client.get(&format!("/Users?{query}")).await;
+        let status = if calls == 1 { 400 } else { 200 };
+        assert_eq!(
+            (answer.status, client.faults.calls().len()),
+            (status, calls),
+            "{query} {users}: {answer}"
+        );
+        assert!(status == 200 || answer.body["scimType"] == "tooMany", "{answer}");
     }
 }
