@@ -2,6 +2,7 @@
 //! `registry/` say what an attribute may hold, and who may write and read it; no code
 //! does.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -145,8 +146,31 @@ pub struct ResourceType {
     pub references: Vec<Reference>,
     /// Set if the operator declares the resources, so that clients only read them.
     pub is_declared: bool,
+    /// Another version of this type, whose index is being filled in or emptied.
+    pub other: Option<Arc<OtherIndex>>,
     pub(crate) common: Arc<Schema>,
 }
+
+/// The index of a resource type under definitions that are not in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OtherIndex {
+    pub kind: Arc<ResourceType>,
+    pub use_of: OtherUse,
+}
+
+/// The way in which a write treats an index that is not in force.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OtherUse {
+    /// Its entries are written. A unique value that another resource has is not refused.
+    Kept,
+    /// Its entries are written, and unique values are refused as if it were in force.
+    Enforced,
+    /// Its entries are removed.
+    Dropped,
+}
+
+/// An indexed attribute: how it is indexed, its path, and whether case counts.
+pub type IndexRule = (u8, String, bool);
 
 /// An attribute that refers to a resource of one of these types.
 #[derive(Clone, Debug, PartialEq)]
@@ -220,6 +244,21 @@ impl ResourceType {
     /// looked up.
     pub fn index_paths(&self) -> impl Iterator<Item = &AttrPath> {
         self.unique.iter().chain(&self.look_up).chain(&self.look_up_many)
+    }
+
+    /// Returns what decides which entries a resource has in the index.
+    pub fn index_rules(&self) -> BTreeSet<IndexRule> {
+        let rules = [&self.unique, &self.look_up, &self.look_up_many].into_iter().zip(0..);
+        let rules = rules.flat_map(|(paths, how)| paths.iter().map(move |path| (how, path)));
+        rules.map(|(how, path)| (how, path.to_string(), self.is_case_exact(path))).collect()
+    }
+
+    /// Returns true if the values at a path are compared with their case.
+    pub fn is_case_exact(&self, path: &AttrPath) -> bool {
+        match self.resolve(path) {
+            Some(Target::Attribute(place)) => place.leaf().is_case_exact(),
+            Some(Target::Core | Target::Extension(_)) | None => true,
+        }
     }
 
     /// Returns true for the attribute `members`.

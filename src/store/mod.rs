@@ -36,6 +36,8 @@ use aws_sdk_dynamodb::Client;
 
 #[cfg(feature = "cli")]
 pub use self::admin::check::{Expected, Finding, Repaired};
+#[cfg(feature = "cli")]
+pub use self::admin::reindex::{Duplicate, Reindexed};
 pub use self::audit::Audited;
 pub use self::cleanup::{DueJobs, Swept};
 pub(crate) use self::digest::sha256;
@@ -58,7 +60,9 @@ pub use self::table::audit_trail::{Action, AuditTrail, Changed};
 pub use self::table::directory::{Collection, Directory, TenantName};
 pub use self::table::keys::check_type_names;
 pub use self::table::names::{Name, Names};
-pub use self::table::tenant_record::{Algorithm, Keys, Oauth, Scope, TenantRecord, TokenRecord};
+pub use self::table::tenant_record::{
+    Algorithm, Keys, Oauth, Reindex, Scope, Stage, TenantRecord, TokenRecord, registry,
+};
 pub use self::table::write_context::{WriteContext, Writer};
 pub use self::tokens::Rotated;
 

@@ -3,10 +3,7 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::scim::error::ErrorKind;
 use crate::scim::policy::Policy;
-use crate::scim::registry::Registry;
-use crate::scim::registry::custom::Definitions;
 use crate::store::Store;
 use crate::store::dynamo::client::{Applied, Written};
 use crate::store::dynamo::expression::Expression;
@@ -15,7 +12,7 @@ use crate::store::dynamo::transaction::Action;
 use crate::store::error::Error;
 use crate::store::resource::Created;
 use crate::store::table::directory::TenantName;
-use crate::store::table::keys::{TENANTS, check_type_names, listed_tenant};
+use crate::store::table::keys::{TENANTS, listed_tenant};
 use crate::store::table::tenant_record::{Oauth, TenantRecord};
 
 impl Store {
@@ -65,37 +62,43 @@ impl Store {
         self.set(tenant, "policy", Some(policy)).await
     }
 
-    /// Replaces a policy by one that was made from it. Conflicts if it has changed
-    /// since it was read.
-    pub async fn change_policy(
+    /// Replaces the policy, the definitions and the state of a change of the index by those of
+    /// `next`. Conflicts if any of them has changed since `observed` was read.
+    #[cfg(feature = "cli")]
+    pub async fn change_rules(
         &self,
         tenant: &TenantName,
-        observed: &Policy,
-        policy: &Policy,
+        observed: &TenantRecord,
+        next: &TenantRecord,
     ) -> Result<Applied, Error> {
-        let change = Expression::when("attribute_exists(pk)")
-            .and("#policy = :observed")
+        let mut change = Expression::when("attribute_exists(pk)")
+            .and("#policy = :policy_before")
             .set("#policy = :policy")
-            .value(":observed", value(observed)?)
-            .value(":policy", value(policy)?);
+            .value(":policy_before", value(&observed.policy)?)
+            .value(":policy", value(&next.policy)?);
+        let both = |record: &TenantRecord| {
+            let reindex = record.reindex.as_ref().map(value).transpose()?;
+            let definitions = record.definitions.as_ref().map(value).transpose()?;
+            Ok::<_, Error>([("definitions", definitions), ("reindex", reindex)])
+        };
+        for ((name, before), (_, after)) in both(observed)?.into_iter().zip(both(next)?) {
+            change = match before {
+                Some(before) => {
+                    change.and(format!("#{name} = :{name}_before")).value(format!(":{name}_before"), before)
+                }
+                None => change.and(format!("attribute_not_exists(#{name})")),
+            };
+            change = match after {
+                Some(after) => change.set(format!("#{name} = :{name}")).value(format!(":{name}"), after),
+                None => change.remove(format!("#{name}")),
+            };
+        }
         Ok(self.table.update(self.directory(tenant).tenant_key(), change).await?.into())
     }
 
     /// Replaces the authorization server of a tenant that exists.
     pub async fn set_oauth(&self, tenant: &TenantName, oauth: Option<&Oauth>) -> Result<(), Error> {
         self.set(tenant, "oauth", oauth).await
-    }
-
-    /// Replaces the definitions of a tenant that exists. Definitions that cannot be served
-    /// are refused.
-    pub async fn set_definitions(&self, tenant: &TenantName, text: &str) -> Result<(), Error> {
-        Definitions::parse(text)
-            .and_then(|definitions| {
-                check_type_names(&definitions)?;
-                Registry::with(&Policy::default(), &definitions)
-            })
-            .map_err(|error| Error::Refused(ErrorKind::InvalidValue.with(error.to_string())))?;
-        self.set(tenant, "definitions", Some(&text)).await
     }
 
     async fn set(

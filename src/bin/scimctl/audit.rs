@@ -62,5 +62,5 @@ pub(crate) fn shown(records: Vec<Value>) -> Answer {
         let members = COLUMNS.iter().map(|name| ((*name).to_owned(), record[*name].clone()));
         Value::Object(members.collect::<Map<_, _>>())
     };
-    Answer { table: records.iter().map(row).collect(), json: records.into() }
+    Answer { table: records.iter().map(row).collect(), json: records.into(), is_incomplete: false }
 }

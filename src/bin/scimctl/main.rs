@@ -7,6 +7,7 @@ mod export;
 mod import;
 mod key;
 mod line;
+mod reindex;
 mod stats;
 mod sweep;
 mod tenant;
@@ -121,11 +122,13 @@ struct Answer {
     json: Value,
     /// The output without `--json`: an object, or an array of objects.
     table: Value,
+    /// True if something is left to do: exit status 2.
+    is_incomplete: bool,
 }
 
 impl From<Value> for Answer {
     fn from(json: Value) -> Self {
-        Self { table: json.clone(), json }
+        Self { table: json.clone(), json, is_incomplete: false }
     }
 }
 
@@ -137,7 +140,7 @@ async fn main() -> ExitCode {
     let sources = Sources::system();
     telemetry::init_command(&options.log, Format::Json, Arc::clone(&sources.now));
     let (json, table_name) = (options.json, options.table.clone());
-    match run(options, &sources).await {
+    match Box::pin(run(options, &sources)).await {
         Ok((answer, status)) => {
             let text = if json { answer.json.to_string() } else { table(&answer.table) };
             // A reader such as `head` may close the pipe early.
@@ -158,7 +161,7 @@ async fn run(options: Options, sources: &Sources) -> Result<(Answer, ExitCode)> 
     let now = now.round(Unit::Second).unwrap_or(now);
     let packaged = options.definitions.as_deref().map(read_definitions).transpose()?.unwrap_or_default();
     let answer = match options.command {
-        Command::Tenant(command) => tenant::run(&store, command, now).await?,
+        Command::Tenant(command) => tenant::run(&store, &packaged, command, &*sources.now).await?,
         Command::Token(command) => token::run(&store, command, now).await?.into(),
         Command::Key(command) => key::run(&store, command, now).await?.into(),
         Command::Export(export) => export::run(&store, &packaged, export).await?.into(),
@@ -186,7 +189,8 @@ async fn run(options: Options, sources: &Sources) -> Result<(Answer, ExitCode)> 
         }
         Command::Stats { tenant } => stats::run(&store, &packaged, tenant).await?.into(),
     };
-    Ok((answer, ExitCode::SUCCESS))
+    let status = if answer.is_incomplete { ExitCode::from(2) } else { ExitCode::SUCCESS };
+    Ok((answer, status))
 }
 
 /// Parses a number of days. An empty environment variable is 0, as in the function.

@@ -4,13 +4,15 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Unit};
 use scim_lambda::auth::jwt::{self, parse_keys};
 use scim_lambda::scim::policy::Policy;
-use scim_lambda::store::{Algorithm, Applied, Created, Keys, Oauth, Store, TenantName, TenantRecord};
+use scim_lambda::scim::registry::custom::Definitions;
+use scim_lambda::sources::Now;
+use scim_lambda::store::{Algorithm, Created, Keys, Oauth, Store, TenantName, TenantRecord, registry};
 use serde_json::{Map, Value, json};
 
-use crate::{Answer, Result, confirm, erase};
+use crate::{Answer, Result, confirm, erase, reindex};
 
 #[derive(Subcommand)]
 pub(crate) enum Tenant {
@@ -31,20 +33,26 @@ pub(crate) enum Tenant {
         name: TenantName,
     },
     /// Change policies of a tenant; takes effect within a minute
+    #[command(after_help = REINDEX)]
     Set {
         /// Name of the tenant
         #[arg(value_parser = tenant_name)]
         name: TenantName,
         #[command(flatten)]
         settings: Settings,
+        #[command(flatten)]
+        wait: Wait,
     },
     /// Replace the tenant's own definitions; takes effect within a minute
+    #[command(after_help = REINDEX)]
     Define {
         /// Name of the tenant
         #[arg(value_parser = tenant_name)]
         name: TenantName,
         /// JSON file with `schemas`, `resourceTypes`, `roles` and `entitlements`
         file: PathBuf,
+        #[command(flatten)]
+        wait: Wait,
     },
     /// Accept access tokens of an authorization server, besides the tenant's own tokens
     Oauth {
@@ -82,6 +90,17 @@ pub(crate) enum Tenant {
         #[arg(long)]
         yes: bool,
     },
+}
+
+const REINDEX: &str = "A change of what is unique or looked up is in force when all resources are indexed by it, some \
+    minutes later. An interrupted command is resumed by running it again. Exit status 2: values that must be unique are not.";
+
+#[derive(Args)]
+pub(crate) struct Wait {
+    /// Time for running functions to learn of each stage of a change of what is indexed: the 60 s for which
+    /// they cache a tenant, and the longest request
+    #[arg(long, value_name = "SECONDS", default_value = "90")]
+    wait: u16,
 }
 
 #[derive(Args)]
@@ -126,7 +145,14 @@ pub(crate) fn tenant_name(text: &str) -> Result<TenantName, &'static str> {
     TenantName::parse(text).ok_or("must be 1 to 32 lower-case letters, digits and hyphens")
 }
 
-pub(crate) async fn run(store: &Store, command: Tenant, now: Timestamp) -> Result<Answer> {
+pub(crate) async fn run(
+    store: &Store,
+    packaged: &Definitions,
+    command: Tenant,
+    clock: &Now,
+) -> Result<Answer> {
+    let now = clock();
+    let now = now.round(Unit::Second).unwrap_or(now);
     match command {
         Tenant::Create { name, settings } => {
             let policy = Policy::default().with(&settings.settings)?;
@@ -146,20 +172,16 @@ pub(crate) async fn run(store: &Store, command: Tenant, now: Timestamp) -> Resul
             Ok(Value::from(tenants).into())
         }
         Tenant::Show { name } => show(store, &name).await,
-        Tenant::Set { name, settings } => {
-            let seen = known(store, &name).await?.policy;
-            let policy = seen.with(&settings.settings)?;
-            // A write on condition: of two commands at once, the second must not undo the first.
-            if store.change_policy(&name, &seen, &policy).await? == Applied::Conflict {
-                return Err("the policies were changed by another process: retry".into());
-            }
-            show(store, &name).await
+        Tenant::Set { name, settings, wait } => {
+            let record = known(store, &name).await?;
+            let policy = record.policy.with(&settings.settings)?;
+            change(store, packaged, (&name, clock, wait), (policy, record.definitions)).await
         }
-        Tenant::Define { name, file } => {
-            known(store, &name).await?;
+        Tenant::Define { name, file, wait } => {
+            let record = known(store, &name).await?;
             let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
-            store.set_definitions(&name, &text).await?;
-            show(store, &name).await
+            registry(packaged, &record.policy, Some(&text))?;
+            change(store, packaged, (&name, clock, wait), (record.policy, Some(text))).await
         }
         Tenant::Oauth { name, server, off } => {
             known(store, &name).await?;
@@ -182,6 +204,22 @@ pub(crate) async fn run(store: &Store, command: Tenant, now: Timestamp) -> Resul
             show(store, &name).await
         }
         Tenant::Delete { name, yes } => Ok(erase::tenant(store, &name, yes, now).await?.into()),
+    }
+}
+
+/// Puts a policy and definitions in force, and shows the tenant. Fails if values that must be
+/// unique are not.
+async fn change(
+    store: &Store,
+    packaged: &Definitions,
+    (tenant, clock, Wait { wait }): (&TenantName, &Now, Wait),
+    (policy, definitions): (Policy, Option<String>),
+) -> Result<Answer> {
+    let wait = SignedDuration::from_secs(wait.into());
+    let change = reindex::Change { store, packaged, tenant, clock, wait };
+    match change.run(policy, definitions).await? {
+        reindex::Outcome::InForce => show(store, tenant).await,
+        reindex::Outcome::Duplicates(duplicates) => Ok(Answer { is_incomplete: true, ..duplicates.into() }),
     }
 }
 
@@ -216,7 +254,7 @@ async fn show(store: &Store, name: &TenantName) -> Result<Answer> {
 }
 
 fn shown(name: &TenantName, record: &TenantRecord) -> Result<Answer> {
-    let TenantRecord { created, disabled, policy, oauth, definitions } = record;
+    let TenantRecord { created, disabled, policy, oauth, definitions, reindex } = record;
     let json = json!({
         "tenant": name.as_str(),
         "disabled": disabled,
@@ -224,12 +262,13 @@ fn shown(name: &TenantName, record: &TenantRecord) -> Result<Answer> {
         "policy": policy,
         "oauth": oauth,
         "definitions": definitions.is_some(),
+        "reindex": reindex.as_ref().map(|reindex| reindex.stage),
     });
     let mut table = json.as_object().cloned().unwrap_or_default();
     table.retain(|name, _| !["policy", "oauth"].contains(&name.as_str()));
     table.extend(oauth_rows(oauth.as_ref())?);
     table.extend(policy_rows(policy)?);
-    Ok(Answer { json, table: table.into() })
+    Ok(Answer { json, table: table.into(), is_incomplete: false })
 }
 
 /// Returns every policy in effect, as `KEY=VALUE` sets it.

@@ -20,8 +20,8 @@ use self::roles::{AssignableKind, Assignables, Declared};
 use crate::scim::attr_path::AttrPath;
 use crate::scim::policy::{GroupNames, Mutable, Policy, UserGroups};
 use crate::scim::schema::{
-    Attribute, Extension, Mutability, Place, Reference, ResourceType, Returned, Schema, Target, Type,
-    Uniqueness,
+    Attribute, Extension, Mutability, OtherIndex, OtherUse, Place, Reference, ResourceType, Returned, Schema,
+    Target, Type, Uniqueness,
 };
 
 #[derive(Debug, Clone)]
@@ -121,6 +121,17 @@ impl Registry {
             add_schema(&mut schemas, schema)?;
         }
         Ok(Self { schemas, resource_types, assignables, declared })
+    }
+
+    /// Adds to each type that `other` indexes differently its index under `other`.
+    pub fn attach(&mut self, other: &Self, use_of: OtherUse) {
+        for kind in &mut self.resource_types {
+            let same = other.resource_types.iter().find(|same| same.name == kind.name);
+            if let Some(same) = same.filter(|same| same.index_rules() != kind.index_rules()) {
+                let index = OtherIndex { kind: Arc::clone(same), use_of };
+                *kind = Arc::new(ResourceType { other: Some(Arc::new(index)), ..ResourceType::clone(kind) });
+            }
+        }
     }
 
     pub fn every_type(&self) -> impl Iterator<Item = &Arc<ResourceType>> {
@@ -235,6 +246,7 @@ impl Declaration {
             unique: Vec::new(),
             look_up: Vec::new(),
             look_up_many: Vec::new(),
+            other: None,
             members: self.members,
             member_of: self.member_of,
             references: Vec::new(),

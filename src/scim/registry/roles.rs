@@ -182,6 +182,7 @@ impl Assignables {
                 unique: Vec::new(),
                 look_up: Vec::new(),
                 look_up_many: Vec::new(),
+                other: None,
                 members: None,
                 member_of: None,
                 references: Vec::new(),

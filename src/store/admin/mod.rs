@@ -6,11 +6,13 @@
 //! * `check`: what is wrong with them.
 //! * `repair`: the transaction that repairs a finding.
 //! * `export`: resources as an export writes them.
+//! * `reindex`: all resources of a type brought into an index.
 //! * `erase`: the end of a tenant.
 
 pub(crate) mod check;
 mod erase;
 mod export;
+pub(crate) mod reindex;
 mod repair;
 mod scan;
 mod snapshot;

@@ -62,6 +62,8 @@ pub(crate) struct CheckedResource {
     pub(crate) version: u64,
     pub(crate) digest: String,
     pub(crate) rows: IndexRows,
+    /// The rows that it may have while what is indexed changes.
+    pub(crate) possible: Option<IndexRows>,
     pub(crate) visibility: Option<Visibility>,
 }
 
@@ -110,10 +112,13 @@ impl Snapshot {
         };
         let collection = partitions.directory.collection(kind);
         let rows = IndexRows::of(collection, &resource.sk, &resource.resource);
+        let possible =
+            kind.other.is_some().then(|| IndexRows::possible(collection, &resource.sk, &resource.resource));
         let ResourceItem { version, index_digest: digest, visibility, .. } = resource;
         let name = (kind.name.clone(), key.sk.clone());
         let kind = Arc::clone(kind);
-        self.resources.insert(name, CheckedResource { kind, key, version, digest, rows, visibility });
+        self.resources
+            .insert(name, CheckedResource { kind, key, version, digest, rows, possible, visibility });
     }
 
     fn take_census(&mut self, key: &Key, item: &Item) {

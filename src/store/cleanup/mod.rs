@@ -14,6 +14,8 @@ mod due;
 mod leave;
 mod staged;
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
@@ -204,14 +206,10 @@ impl<'a> Directory<'a> {
             }
         }
         let mut results = Box::pin(cleanup.leave_all(departed)).await;
-        let staged = staged.into_iter().map(|job| {
-            Box::pin(async move {
-                let state = Box::pin(cleanup.clean_staged(&job)).await;
-                (job, state)
-            })
-        });
-        let staged: Vec<_> = staged.collect();
-        results.extend(stream::iter(staged).buffer_unordered(GROUPS_AT_ONCE).collect::<Vec<_>>().await);
+        let staged: Vec<_> =
+            by_group(staged).into_iter().map(|jobs| Box::pin(cleanup.clean_all(jobs))).collect();
+        let staged = stream::iter(staged).buffer_unordered(GROUPS_AT_ONCE);
+        results.extend(staged.collect::<Vec<_>>().await.into_iter().flatten());
         let mut done = Vec::new();
         for (job, result) in results {
             match result {
@@ -257,6 +255,24 @@ impl<'c> Cleanup<'c> {
     fn groups_of_type(&self, name: &str) -> Option<Collection<'c>> {
         self.groups.iter().find(|kind| kind.name == name).map(|kind| self.directory.collection(kind))
     }
+}
+
+/// Sorts the jobs of staged changes by their groups, and those of a group from the last change
+/// to the first: the job of a change also cleans up after those before it.
+fn by_group(jobs: Vec<Job>) -> Vec<Vec<Job>> {
+    let mut sorted: BTreeMap<String, Vec<(u64, Job)>> = BTreeMap::new();
+    for job in jobs {
+        if let Some(Work::Staged(group, epoch)) = Work::parse(&job.sk) {
+            sorted.entry(group.to_owned()).or_default().push((epoch, job));
+        }
+    }
+    sorted
+        .into_values()
+        .map(|mut jobs| {
+            jobs.sort_by_key(|(epoch, _)| Reverse(*epoch));
+            jobs.into_iter().map(|(_, job)| job).collect()
+        })
+        .collect()
 }
 
 /// Deletes every membership of a group that does not exist. Fails with `Busy` if it exists.

@@ -13,8 +13,19 @@ use crate::store::table::resource_item::ResourceItem;
 use crate::store::table::visibility::Visibility;
 
 impl Cleanup<'_> {
+    /// Does the jobs of the staged changes of a group, one after the other: they would meet each
+    /// other in the group's item.
+    pub(crate) async fn clean_all(self, jobs: Vec<Job>) -> Vec<(Job, Result<JobState, Error>)> {
+        let mut states = Vec::with_capacity(jobs.len());
+        for job in jobs {
+            let state = Box::pin(self.clean_staged(&job)).await;
+            states.push((job, state));
+        }
+        states
+    }
+
     /// Does the job of a staged change.
-    pub(crate) async fn clean_staged(self, job: &Job) -> Result<JobState, Error> {
+    async fn clean_staged(self, job: &Job) -> Result<JobState, Error> {
         match (self.groups_of_type(&job.kind), Work::parse(&job.sk)) {
             (Some(groups), Some(Work::Staged(id, epoch))) => self.clean(groups, id, epoch, job).await,
             _ => Ok(JobState::Done),

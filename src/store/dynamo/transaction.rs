@@ -44,6 +44,23 @@ pub(crate) struct Failure {
     pub(crate) others: Vec<usize>,
 }
 
+impl Failure {
+    /// Counts actions that an earlier transaction has applied, but for the first of each.
+    #[cfg(feature = "cli")]
+    pub(crate) fn after(mut self, applied: usize) -> Self {
+        if self.action > 0 {
+            self.action += applied;
+            self.others.iter_mut().for_each(|place| *place += applied);
+        }
+        self
+    }
+
+    /// Returns the places of all actions whose conditions did not hold.
+    pub(crate) fn places(&self) -> impl Iterator<Item = usize> + '_ {
+        std::iter::once(self.action).chain(self.others.iter().copied())
+    }
+}
+
 impl Outcome {
     /// Fails with `Busy` unless the actions were applied.
     pub(crate) fn applied(self) -> Result<(), Error> {

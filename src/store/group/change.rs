@@ -152,7 +152,7 @@ impl PendingEdit<'_> {
         } else if edits.moves() > MAX_STAGED {
             return Err(Error::TooManyChanges { changes: edits.moves() });
         } else {
-            self.change_staged(observed, &edits).await?
+            self.change_staged(observed, &mut edits).await?
         };
         Ok(match (attempt, after) {
             (Attempt::Conflict(current), _) => Attempt::Conflict(current),

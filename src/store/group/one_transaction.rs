@@ -115,8 +115,9 @@ impl PendingEdit<'_> {
                 _ => {}
             }
             let first = 1 + edits.rows();
-            if let Some(new) = edits.attributes.as_ref().filter(|_| failure.action < first) {
-                return Err(new.rows.taken(groups.kind, &failure));
+            if let Some(new) = edits.attributes.as_mut().filter(|_| failure.action < first) {
+                new.settle(&failure, 1)?;
+                continue;
             }
             let failed: Vec<usize> = std::iter::once(failure.action).chain(failure.others).collect();
             let is_nesting = |action: &usize| *action >= first + edits.moves();

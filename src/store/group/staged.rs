@@ -45,7 +45,7 @@ impl PendingEdit<'_> {
     pub(crate) async fn change_staged(
         &mut self,
         observed: &ResourceItem,
-        edits: &Edits,
+        edits: &mut Edits,
     ) -> Result<Attempt<()>, Error> {
         let table = self.writer.table();
         let before = observed.visibility();
@@ -90,34 +90,37 @@ impl PendingEdit<'_> {
     async fn commit(
         &self,
         observed: &ResourceItem,
-        edits: &Edits,
+        edits: &mut Edits,
         members: i64,
     ) -> Result<Attempt<()>, Error> {
-        // If another writer has broken the lock after its lease, this condition fails, and nothing
-        // that was staged counts.
-        let mut actions = vec![self.group_action(observed, edits, members, LOCKED_BY_US)?];
-        if let Some(new) = &edits.attributes {
-            actions.extend(new.rows.actions(&observed.sk));
-        }
-        if let Some(nesting) = edits.nesting {
-            actions.push(self.writer.collection.directory.nest_action(nesting));
-        }
-        // With retries of its own: staging may have taken longer than the budget of `self.retry`,
-        // and thousands of memberships would be written in vain.
-        match self.writer.table().transact(actions).await? {
-            Outcome::Applied => {
-                edits.record(self.writer, observed, true);
-                Ok(Attempt::Applied(()))
+        loop {
+            // If another writer has broken the lock after its lease, this condition fails, and
+            // nothing that was staged counts.
+            let mut actions = vec![self.group_action(observed, edits, members, LOCKED_BY_US)?];
+            if let Some(new) = &edits.attributes {
+                actions.extend(new.rows.actions(&observed.sk));
             }
-            Outcome::Failed(Failure { action: 0, current: None, .. }) => Err(Error::NotFound),
-            Outcome::Failed(failure) => match &edits.attributes {
-                Some(new) if (1..=edits.rows()).contains(&failure.action) => {
-                    Err(new.rows.taken(self.writer.collection.kind, &failure))
+            if let Some(nesting) = edits.nesting {
+                actions.push(self.writer.collection.directory.nest_action(nesting));
+            }
+            // With retries of its own: staging may have taken longer than the budget of `self.retry`,
+            // and thousands of memberships would be written in vain.
+            match self.writer.table().transact(actions).await? {
+                Outcome::Applied => {
+                    edits.record(self.writer, observed, true);
+                    return Ok(Attempt::Applied(()));
                 }
-                // The lock was broken, or another nesting came first and cycles must be checked
-                // again.
-                _ => Ok(Attempt::Conflict(None)),
-            },
+                Outcome::Failed(Failure { action: 0, current: None, .. }) => return Err(Error::NotFound),
+                Outcome::Failed(failure) => {
+                    let rows = edits.rows();
+                    match edits.attributes.as_mut().filter(|_| (1..=rows).contains(&failure.action)) {
+                        Some(new) => new.settle(&failure, 1)?,
+                        // The lock was broken, or another nesting came first and cycles must be
+                        // checked again.
+                        None => return Ok(Attempt::Conflict(None)),
+                    }
+                }
+            }
         }
     }
 

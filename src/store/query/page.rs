@@ -29,6 +29,8 @@ impl Directory<'_> {
             return self.page_of_all(search, start).await;
         }
         if let ([leg], None, Some(sort)) = (search.legs.as_slice(), &query.filter, &query.sort)
+            // Another index in the same partition has rows between those of the order.
+            && leg.kind.other.is_none()
             && let Some(path) = leg.order.as_ref().and_then(Order::unique)
         {
             if start.saturating_add(query.count) > MAX_IN_ORDER {

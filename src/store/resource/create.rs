@@ -46,7 +46,7 @@ impl Writer<'_> {
     pub async fn create(self, attributes: Attributes, members: Vec<Member>) -> Result<Resource, Error> {
         let (table, now) = (self.table(), self.context.now);
         let id = table.new_id();
-        let rows = IndexRows::checked(self.collection, &id, &attributes)?;
+        let mut rows = IndexRows::checked(self.collection, &id, &attributes)?;
         let new = Resource {
             id: id.clone(),
             version: Version::FIRST,
@@ -68,8 +68,9 @@ impl Writer<'_> {
                 // No other writer makes this id: if it exists, an attempt whose answer was
                 // lost has created it.
                 Ok(Outcome::Applied | Outcome::Failed(Failure { action: 0, .. })) => break elements,
-                Ok(Outcome::Failed(failure)) if failure.action <= rows.unique.len() => {
-                    return Err(rows.taken(self.collection.kind, &failure));
+                Ok(Outcome::Failed(failure)) if failure.action <= rows.len() => {
+                    rows.settle_new(&failure, 1)?;
+                    new.index_digest = rows.digest();
                 }
                 // A member does not have the type that was guessed.
                 Ok(Outcome::Failed(_)) if may_guess => may_guess = false,
@@ -99,24 +100,26 @@ impl Writer<'_> {
         }
         let (id, version) = (resource.id.clone(), resource.version.0);
         let names: BTreeSet<String> = resource.attributes.keys().cloned().collect();
-        let rows = IndexRows::checked(self.collection, &id, &resource.attributes)?;
-        let new = ResourceItem::new(self.collection, resource, &rows);
-        let mut actions = self.create_actions(&new, &rows)?;
-        let job = actions.len();
-        actions.push(Action::check_absent(self.collection.directory.job_key(Work::Departed(&id))));
-        match self.table().transact(actions).await? {
-            Outcome::Applied => {
-                self.record_created(&id, version, names);
-                Ok(Restored::Created)
+        let mut rows = IndexRows::checked(self.collection, &id, &resource.attributes)?;
+        let mut new = ResourceItem::new(self.collection, resource, &rows);
+        loop {
+            let mut actions = self.create_actions(&new, &rows)?;
+            let job = actions.len();
+            actions.push(Action::check_absent(self.collection.directory.job_key(Work::Departed(&id))));
+            match self.table().transact(actions).await? {
+                Outcome::Applied => {
+                    self.record_created(&id, version, names);
+                    return Ok(Restored::Created);
+                }
+                Outcome::Failed(Failure { action: 0, .. }) => return Ok(Restored::AlreadyExists),
+                Outcome::Failed(failure) if failure.action == job => return Ok(Restored::IsDeparting),
+                Outcome::Failed(failure) => rows.settle_new(&failure, 1)?,
             }
-            Outcome::Failed(Failure { action: 0, .. }) => Ok(Restored::AlreadyExists),
-            Outcome::Failed(failure) if failure.action == job => Ok(Restored::IsDeparting),
-            Outcome::Failed(failure) => Err(rows.taken(self.collection.kind, &failure)),
+            new.index_digest = rows.digest();
         }
     }
 
-    /// Makes the actions that create a resource: the item first, then its unique rows, which
-    /// [`IndexRows::taken`] relies on.
+    /// Makes the actions that create a resource: the item first, then its rows.
     fn create_actions(self, new: &ResourceItem, rows: &IndexRows) -> Result<Vec<Action>, Error> {
         let mut actions = vec![Action::create(item(new)?)];
         actions.extend(rows.put_actions(&new.sk));

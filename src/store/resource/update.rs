@@ -10,7 +10,7 @@ use crate::store::error::Error;
 use crate::store::group::change::Apply;
 use crate::store::resource::{Blind, Change};
 use crate::store::table::audit_trail::differing;
-use crate::store::table::index_rows::{IndexRows, MovedRows, NewAttributes};
+use crate::store::table::index_rows::{IndexRows, NewAttributes};
 use crate::store::table::lock::UNLOCKED;
 use crate::store::table::pending_edit::{Attempt, Edit, PendingEdit};
 use crate::store::table::resource_item::{ResourceItem, SEEN};
@@ -127,8 +127,8 @@ impl PendingEdit<'_> {
                 attributes.extend(values.iter().map(|(name, value)| ((*name).to_owned(), (*value).clone())));
             }
         }
-        let index_digest = observed.index_digest.clone();
-        Ok(self.applied(observed, NewAttributes { attributes, index_digest, rows: MovedRows::default() }))
+        let new = NewAttributes::with_rows_of(&observed, attributes);
+        Ok(self.applied(observed, new))
     }
 
     /// Writes attributes that were made from an observed state, on the condition that it is
@@ -136,7 +136,7 @@ impl PendingEdit<'_> {
     async fn write_observed(
         &mut self,
         observed: ResourceItem,
-        new: NewAttributes,
+        mut new: NewAttributes,
     ) -> Result<Attempt<Resource>, Error> {
         let table = self.writer.table();
         let next = self
@@ -147,20 +147,23 @@ impl PendingEdit<'_> {
             .set("#resource = :resource")
             .value(":resource", value(&new.attributes)?)
             .value(":seen", number(observed.version));
-        if new.index_digest == observed.index_digest {
-            // A transaction would cost twice the write units.
-            return match table.update_with(observed.key(), next, &mut self.retry).await? {
-                Written::Applied(_) => Ok(self.applied(observed, new)),
-                Written::Conflict(current) => conflict(current),
-            };
-        }
-        let next = next.set("index_digest = :digest").value(":digest", text(new.index_digest.as_str()));
-        let mut actions = vec![Action::Update(observed.key(), next)];
-        actions.extend(new.rows.actions(&observed.sk));
-        match table.transact_with(actions, &mut self.retry).await? {
-            Outcome::Applied => Ok(self.applied(observed, new)),
-            Outcome::Failed(Failure { action: 0, current, .. }) => conflict(current),
-            Outcome::Failed(failure) => Err(new.rows.added.taken(self.writer.collection.kind, &failure)),
+        loop {
+            if new.index_digest == observed.index_digest && new.rows.len() == 0 {
+                // A transaction would cost twice the write units.
+                return match table.update_with(observed.key(), next, &mut self.retry).await? {
+                    Written::Applied(_) => Ok(self.applied(observed, new)),
+                    Written::Conflict(current) => conflict(current),
+                };
+            }
+            let digest = text(new.index_digest.as_str());
+            let next = next.clone().set("index_digest = :digest").value(":digest", digest);
+            let mut actions = vec![Action::Update(observed.key(), next)];
+            actions.extend(new.rows.actions(&observed.sk));
+            match table.transact_with(actions, &mut self.retry).await? {
+                Outcome::Applied => return Ok(self.applied(observed, new)),
+                Outcome::Failed(Failure { action: 0, current, .. }) => return conflict(current),
+                Outcome::Failed(failure) => new.settle(&failure, 1)?,
+            }
         }
     }
 

@@ -39,7 +39,7 @@ use sha2::{Digest, Sha256};
 use crate::scim::attr_path::AttrPath;
 use crate::scim::filter::case_fold::fold;
 use crate::scim::registry::custom::{Definitions, Unsound, unsound};
-use crate::scim::schema::{ResourceType, Target};
+use crate::scim::schema::ResourceType;
 use crate::store::digest::hex;
 use crate::store::dynamo::item::Key;
 use crate::store::limits::MAX_KEY_VALUE_BYTES;
@@ -206,9 +206,11 @@ impl Collection<'_> {
     /// Returns every partition of rows.
     #[cfg(feature = "cli")]
     pub(crate) fn row_partitions(self) -> impl Iterator<Item = String> {
-        let kind = self.kind;
-        let many = kind.look_up_many.iter().map(move |path| self.many_partition(path));
-        kind.index_paths().map(move |path| self.values_partition(path)).chain(many)
+        let kinds = [Some(self.kind), self.kind.other.as_ref().map(|other| &*other.kind)];
+        kinds.into_iter().flatten().flat_map(move |kind| {
+            let many = kind.look_up_many.iter().map(move |path| self.many_partition(path));
+            kind.index_paths().map(move |path| self.values_partition(path)).chain(many)
+        })
     }
 
     pub(crate) fn unique_key(self, path: &AttrPath, value: &str) -> Key {
@@ -235,15 +237,13 @@ pub fn check_type_names(definitions: &Definitions) -> Result<(), Unsound> {
 
 /// Returns true if values of the top-level attribute of this name have index rows.
 pub(crate) fn has_rows(kind: &ResourceType, name: &str) -> bool {
-    kind.index_paths().any(|path| path.schema.is_none() && path.attr == name)
+    let kinds = [Some(kind), kind.other.as_ref().map(|other| &*other.kind)];
+    let mut paths = kinds.into_iter().flatten().flat_map(ResourceType::index_paths);
+    paths.any(|path| path.schema.is_none() && path.attr == name)
 }
 
 fn value_key(kind: &ResourceType, path: &AttrPath, value: &str) -> String {
-    let case_exact = match kind.resolve(path) {
-        Some(Target::Attribute(place)) => place.leaf().is_case_exact(),
-        Some(Target::Core | Target::Extension(_)) | None => true,
-    };
-    let folded = if case_exact { value.to_owned() } else { fold(value) };
+    let folded = if kind.is_case_exact(path) { value.to_owned() } else { fold(value) };
     match folded.split_at_checked(folded.floor_char_boundary(MAX_KEY_VALUE_BYTES)) {
         // The hash keeps two long values with the same beginning apart.
         Some((beginning, rest)) if !rest.is_empty() => {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::scim::policy::Policy;
 use crate::scim::registry::Registry;
 use crate::scim::registry::custom::{Definitions, Unsound};
+use crate::scim::schema::OtherUse;
 use crate::store::digest::sha256;
 use crate::store::table::keys::check_type_names;
 
@@ -22,6 +23,45 @@ pub struct TenantRecord {
     /// JSON of [`Definitions`]: the tenant's own schemas and resource types.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub definitions: Option<String>,
+    /// A change of what is indexed, until it has reached every resource.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reindex: Option<Reindex>,
+}
+
+/// A change of the policy or the definitions that changes what is indexed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reindex {
+    pub stage: Stage,
+    /// The time at which the stage began. Running functions know of it a minute later.
+    pub since: Timestamp,
+    /// The policy and definitions that are not in force: those to come, or those before.
+    pub policy: Policy,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub definitions: Option<String>,
+}
+
+/// The stages of a change, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Stage {
+    /// Writes maintain the new index as well, and all resources are brought into it.
+    Fill,
+    /// New unique values are refused if they are taken, and all resources are looked at again.
+    Enforce,
+    /// The new index is in force, and writes still maintain the old one.
+    Keep,
+    /// The entries of the old index are removed.
+    Drop,
+}
+
+impl Stage {
+    fn use_of(self) -> OtherUse {
+        match self {
+            Self::Fill | Self::Keep => OtherUse::Kept,
+            Self::Enforce => OtherUse::Enforced,
+            Self::Drop => OtherUse::Dropped,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -108,16 +148,29 @@ impl Algorithm {
 impl TenantRecord {
     /// Returns the schemas and resource types of the tenant: the packaged ones and its own.
     pub fn registry(&self, packaged: &Definitions) -> Result<Registry, Unsound> {
-        let own = self.definitions.as_deref().map_or_else(|| Ok(Definitions::default()), Definitions::parse);
-        own.and_then(|own| {
-            check_type_names(&own)?;
-            Registry::with(&self.policy, &packaged.clone().and(own))
-        })
+        let mut own = registry(packaged, &self.policy, self.definitions.as_deref())?;
+        if let Some(Reindex { stage, policy, definitions, .. }) = &self.reindex {
+            let other = registry(packaged, policy, definitions.as_deref())?;
+            own.attach(&other, stage.use_of());
+        }
+        Ok(own)
     }
 
     pub fn new(created: Timestamp) -> Self {
-        Self { created, disabled: None, policy: Policy::default(), oauth: None, definitions: None }
+        let (disabled, oauth, definitions, reindex) = (None, None, None, None);
+        Self { created, disabled, policy: Policy::default(), oauth, definitions, reindex }
     }
+}
+
+/// Returns the schemas and resource types under a policy and a tenant's own definitions.
+pub fn registry(
+    packaged: &Definitions,
+    policy: &Policy,
+    definitions: Option<&str>,
+) -> Result<Registry, Unsound> {
+    let own = definitions.map_or_else(|| Ok(Definitions::default()), Definitions::parse)?;
+    check_type_names(&own)?;
+    Registry::with(policy, &packaged.clone().and(own))
 }
 
 impl TokenRecord {

@@ -6,6 +6,7 @@ mod function;
 mod keys;
 mod local;
 mod log;
+mod reindex;
 mod scimctl;
 mod template;
 mod tenants;

@@ -200,7 +200,7 @@ async fn no_change_of_a_policy_is_lost() {
         match done {
             Ok(_) => assert_eq!(policy[name], value, "{policy}"),
             Err(error) => {
-                assert_eq!(error, "scimctl: the policies were changed by another process: retry\n");
+                assert_eq!(error, "scimctl: the tenant was changed by another process: retry\n");
                 assert_ne!(policy[name], value, "{policy}");
             }
         }
@@ -219,6 +219,7 @@ async fn a_person_sees_one_row_for_each_setting_of_a_tenant() {
     disabled             -
     created              2026-01-31T09:00:00Z
     definitions          false
+    reindex              -
     oauth.issuer         https://login.example.com
     oauth.audience       scim
     oauth.jwks-url       https://x/

@@ -11,6 +11,7 @@ use scim_lambda::app::App;
 use scim_lambda::config::Config;
 use scim_lambda::local;
 use scim_lambda::scim::policy::Policy;
+use scim_lambda::scim::registry::custom::Definitions;
 use scim_lambda::sources::Sources;
 use scim_lambda::store::{self, Created, Oauth, Store, TenantName, TenantRecord, TokenRecord};
 use uuid::Uuid;
@@ -135,8 +136,14 @@ impl Directory {
     }
 
     pub(crate) async fn set_definitions(&self, name: &str, text: &str) -> Result<(), String> {
-        let set = self.store().set_definitions(&TenantName::parse(name).unwrap(), text).await;
-        set.map_err(|error| error.to_string())
+        let (store, tenant) = (self.store(), TenantName::parse(name).unwrap());
+        let record = store.tenant(&tenant).await.unwrap().unwrap();
+        let own = Some(text.to_owned());
+        store::registry(&Definitions::default(), &record.policy, own.as_deref())
+            .map_err(|error| error.to_string())?;
+        let next = TenantRecord { definitions: own, ..record.clone() };
+        store.change_rules(&tenant, &record, &next).await.unwrap();
+        Ok(())
     }
 
     pub(crate) fn store(&self) -> Store {
