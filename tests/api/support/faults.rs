@@ -25,7 +25,7 @@ use aws_smithy_types::byte_stream::ByteStream;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::support::isolation;
+use crate::support::{isolation, service_limits};
 
 /// A fault of one HTTP request. The SDK decides about a retry.
 #[derive(Clone, Debug)]
@@ -221,6 +221,7 @@ impl Faults {
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
 
         isolation::assert_own(&operation, &body);
+        service_limits::assert_request(&operation, &body);
         let (number, gate) = self.state().sent(&operation, &body);
         if let Some(gate) = gate {
             gate.wait().await;
@@ -251,6 +252,7 @@ impl Faults {
         let body = body.map_err(|e| ConnectorError::io(e.into()))?.into_bytes();
         if let Some(call) = self.state().log.get_mut(&number) {
             call.response = serde_json::from_slice(&body).ok();
+            service_limits::assert_answer(&call.operation, call.response.as_ref().unwrap_or(&Value::Null));
         }
         *response.body_mut() = SdkBody::from(body);
         Ok(response)

@@ -6,7 +6,7 @@
 //! * Requests: `bulk`, `paging`, `races`, `user_write`.
 //! * Faults: `faults` is the network between the function and DynamoDB.
 //! * Assertions: `consistency` of the table, `isolation` of tenants, `permissions` of the function,
-//!   `cost_table`.
+//!   `service_limits` that the emulator lacks, `cost_table`.
 //! * Processes and their output: `local_server`, `scimctl`, `recording`.
 
 pub(crate) mod answer;
@@ -26,5 +26,6 @@ pub(crate) mod races;
 pub(crate) mod recording;
 pub(crate) mod scimctl;
 pub(crate) mod seed;
+pub(crate) mod service_limits;
 pub(crate) mod signer;
 pub(crate) mod user_write;
