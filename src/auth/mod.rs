@@ -34,22 +34,30 @@ use crate::scim::policy::Policy;
 use crate::scim::registry::Registry;
 use crate::scim::registry::custom::Definitions;
 use crate::store::{
-    Keys, Oauth, RETRY_AFTER, Scope, Store, TenantName, TenantRecord, TokenRecord, USE_INTERVAL,
+    Keys, Oauth, RETRY_AFTER, Registries, Scope, Store, TenantName, TenantRecord, TokenRecord, USE_INTERVAL,
 };
 
 /// The time for which a running instance still accepts a revoked token or applies an old
 /// policy.
 const CACHE_TIME: SignedDuration = SignedDuration::from_secs(60);
 
-/// The number of tokens that an instance caches, including unknown ones: about 100 kB.
-const CACHE_SIZE: usize = 1_000;
+/// Bytes of memory for the tokens that an instance caches, including unknown ones.
+const CACHE_BYTES: usize = 8 * 1024 * 1024;
+
+/// Bytes that a token takes, with its tenant: two keys, two records and a policy.
+const TOKEN_BYTES: usize = 2 * 1024;
+
+/// Bytes that the registry of a tenant with definitions of its own takes, besides those for each byte
+/// of the definitions. It also holds the built-in schemas.
+const REGISTRY_BYTES: usize = 64 * 1024;
+const BYTES_OF_A_DEFINITION: usize = 8;
 
 /// The tenant that a request is for.
 #[derive(Debug)]
 pub struct Tenant {
     pub name: TenantName,
     pub policy: Policy,
-    pub registry: Registry,
+    pub registry: Arc<Registry>,
     oauth: Option<Oauth>,
     /// The keys that the operator has pasted.
     keys: Option<Arc<JwkSet>>,
@@ -76,9 +84,8 @@ pub struct Caller {
 }
 
 pub struct Auth {
-    /// The definitions that the function is packaged with, for every tenant.
-    definitions: Definitions,
-    cache: Mutex<HashMap<Credential, Cached>>,
+    registries: Registries,
+    cache: Mutex<Cache>,
     jwks: Jwks,
 }
 
@@ -89,6 +96,15 @@ type Credential = (TenantName, String);
 struct Cached {
     read: Timestamp,
     known: Result<Known, Refusal>,
+    /// An upper bound of its memory.
+    bytes: usize,
+}
+
+#[derive(Default)]
+struct Cache {
+    entries: HashMap<Credential, Cached>,
+    /// The sum over the entries.
+    bytes: usize,
 }
 
 /// An authentication that did not succeed.
@@ -126,7 +142,8 @@ struct Known {
 
 impl Auth {
     pub fn new(definitions: Definitions) -> Self {
-        Self { definitions, cache: Mutex::default(), jwks: Jwks::default() }
+        let registries = Registries::new(definitions);
+        Self { registries, cache: Mutex::default(), jwks: Jwks::default() }
     }
 
     pub async fn caller(&self, store: &Store, claim: &Claim<'_>, now: Timestamp) -> Result<Caller, Denied> {
@@ -180,7 +197,8 @@ impl Auth {
         self.check_url(store, claim, now).await?;
         let is_use_due = record.used.is_none_or(|used| now.duration_since(used) >= USE_INTERVAL);
         // Noted in the cache as well: later requests to this instance need not record it again.
-        if is_use_due && let Some(Cached { known: Ok(known), .. }) = self.lock().get_mut(&credential) {
+        if is_use_due && let Some(Cached { known: Ok(known), .. }) = self.lock().entries.get_mut(&credential)
+        {
             known.token = Some(TokenRecord { used: Some(now), ..record.clone() });
         }
         let TokenRecord { user, scope, .. } = record;
@@ -237,7 +255,7 @@ impl Auth {
         credential: &Credential,
         now: Timestamp,
     ) -> Result<Result<Known, Refusal>, Error> {
-        if let Some(cached) = self.lock().get(credential).filter(|cached| cached.is_fresh(now)) {
+        if let Some(cached) = self.lock().entries.get(credential).filter(|cached| cached.is_fresh(now)) {
             return Ok(cached.known.clone());
         }
         let (name, kid) = credential;
@@ -245,6 +263,7 @@ impl Auth {
             "" => store.tenant(name).await?.map(|tenant| (None, tenant)),
             kid => store.token(name, kid).await?.map(|(token, tenant)| (Some(token), tenant)),
         };
+        let bytes = found.as_ref().map_or(0, |(_, tenant)| size(tenant)) + TOKEN_BYTES;
         let known = match found {
             Some((token, tenant)) if tenant.disabled.is_none() => {
                 Ok(Known { token, tenant: Arc::new(self.tenant(name, tenant)?) })
@@ -253,22 +272,14 @@ impl Auth {
             Some(_) => Err(Refusal::Disabled),
             None => Err(Refusal::UnknownKey),
         };
-        let mut cache = self.lock();
-        if cache.len() >= CACHE_SIZE {
-            cache.retain(|_, cached| cached.is_fresh(now));
-        }
-        // A flood of invented key ids can keep all entries fresh: memory stays bounded, and
-        // known tokens cost one more read.
-        if cache.len() >= CACHE_SIZE {
-            cache.clear();
-        }
-        cache.insert(credential.clone(), Cached { read: now, known: known.clone() });
+        let cached = Cached { read: now, known: known.clone(), bytes };
+        self.lock().insert(credential.clone(), cached);
         Ok(known)
     }
 
     /// Builds the tenant. A schema that cannot be used fails the request.
     fn tenant(&self, name: &TenantName, record: TenantRecord) -> Result<Tenant, Error> {
-        match record.registry(&self.definitions) {
+        match self.registries.of(&record) {
             Ok(registry) => {
                 let keys = record.oauth.as_ref().and_then(|oauth| match &oauth.keys {
                     Keys::Jwks(text) => jwt::parse_keys(text.as_bytes()).ok().map(Arc::new),
@@ -286,10 +297,47 @@ impl Auth {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Credential, Cached>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Cache> {
         // Nothing panics while it holds the lock, and a cache is never wrong in part.
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+impl Cache {
+    fn insert(&mut self, credential: Credential, new: Cached) {
+        self.remove(&credential);
+        if self.bytes + new.bytes > CACHE_BYTES {
+            let now = new.read;
+            self.entries.retain(|_, cached| cached.is_fresh(now));
+            self.bytes = self.entries.values().map(|cached| cached.bytes).sum();
+        }
+        // A flood of invented key ids can keep all entries fresh: memory stays bounded, and
+        // known tokens cost one more read.
+        if self.bytes + new.bytes > CACHE_BYTES {
+            *self = Self::default();
+        }
+        self.bytes += new.bytes;
+        self.entries.insert(credential, new);
+    }
+
+    fn remove(&mut self, credential: &Credential) {
+        if let Some(old) = self.entries.remove(credential) {
+            self.bytes -= old.bytes;
+        }
+    }
+}
+
+/// Returns an upper bound of the memory that a tenant takes. Two tokens of one tenant count it
+/// twice.
+fn size(tenant: &TenantRecord) -> usize {
+    let keys = tenant.oauth.as_ref().map_or(0, |oauth| match &oauth.keys {
+        // As text, and parsed.
+        Keys::Jwks(text) => 4 * text.len(),
+        Keys::JwksUrl(url) => url.len(),
+    });
+    let other = tenant.reindex.as_ref().map(|reindex| reindex.definitions.as_deref().unwrap_or_default());
+    let own = tenant.definitions.as_deref().into_iter().chain(other);
+    keys + own.map(|text| REGISTRY_BYTES + BYTES_OF_A_DEFINITION * text.len()).sum::<usize>()
 }
 
 impl Cached {
@@ -302,5 +350,43 @@ impl TokenRecord {
     /// Compares in constant time, so that timing does not reveal how much of a secret is right.
     fn is_of(&self, secret: &str) -> bool {
         crate::store::sha256(secret).as_bytes().ct_eq(self.sha256.as_bytes()).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::{SignedDuration, Timestamp};
+
+    use super::refusal::Refusal;
+    use super::{CACHE_BYTES, CACHE_TIME, Cache, Cached, TOKEN_BYTES};
+    use crate::store::TenantName;
+
+    /// A client that tries many tokens does not fill the memory of an instance.
+    #[test]
+    fn the_cache_is_bounded_by_bytes() {
+        let mut cache = Cache::default();
+        let name = TenantName::parse("demo").unwrap();
+        let start = Timestamp::UNIX_EPOCH;
+        let mut insert = |kid: usize, read: Timestamp, bytes: usize| {
+            cache.insert(
+                (name.clone(), kid.to_string()),
+                Cached { read, known: Err(Refusal::UnknownKey), bytes },
+            );
+            assert_eq!(cache.bytes, cache.entries.values().map(|cached| cached.bytes).sum::<usize>());
+            (cache.entries.len(), cache.bytes <= CACHE_BYTES)
+        };
+        let room = CACHE_BYTES / TOKEN_BYTES;
+        assert!(room > 4_000, "{room}");
+        for kid in 0..room {
+            assert_eq!(insert(kid, start, TOKEN_BYTES), (kid + 1, true));
+        }
+        // The same token again takes no more room, and another one takes that of all.
+        assert_eq!(insert(7, start, TOKEN_BYTES), (room, true));
+        assert_eq!(insert(room, start, TOKEN_BYTES), (1, true));
+        for kid in 1..room {
+            insert(kid, start + CACHE_TIME - SignedDuration::from_secs(1), TOKEN_BYTES);
+        }
+        // Those that have expired go first.
+        assert_eq!(insert(room + 1, start + CACHE_TIME, TOKEN_BYTES), (room, true));
     }
 }

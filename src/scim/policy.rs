@@ -39,6 +39,13 @@ impl Policy {
         })
     }
 
+    /// Returns the settings that schemas and resource types depend on, and the default of all others.
+    #[must_use]
+    pub fn of_schemas(&self) -> Self {
+        let Self { user_name, user_groups, group_names, .. } = *self;
+        Self { user_name, user_groups, group_names, ..Self::default() }
+    }
+
     /// Reads a setting in the form `KEY=VALUE`.
     pub fn parse_setting(text: &str) -> Result<(String, String), String> {
         let (key, value) = text.split_once('=').ok_or("a setting must be KEY=VALUE")?;

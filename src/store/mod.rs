@@ -60,6 +60,7 @@ pub use self::table::audit_trail::{Action, AuditTrail, Changed};
 pub use self::table::directory::{Collection, Directory, TenantName};
 pub use self::table::keys::check_type_names;
 pub use self::table::names::{Name, Names};
+pub use self::table::registries::Registries;
 pub use self::table::tenant_record::{
     Algorithm, Keys, Oauth, Reindex, Scope, Stage, TenantRecord, TokenRecord, registry,
 };

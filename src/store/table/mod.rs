@@ -10,6 +10,7 @@
 //! * `lock`: the mark that a staged change sets on its group.
 //! * `job`: a cleanup job.
 //! * `tenant_record`: a tenant and its tokens.
+//! * `registries`: the schemas of tenants, shared by those that are served the same.
 //! * `write_context`: the policy, time and audit trail of a write.
 //! * `audit_trail`: the changes that a request made.
 //! * `precondition`: `If-Match` and `If-None-Match` as the condition of a write.
@@ -30,6 +31,7 @@ pub(crate) mod membership;
 pub(crate) mod names;
 pub(crate) mod pending_edit;
 mod precondition;
+pub(crate) mod registries;
 pub(crate) mod resource_item;
 pub(crate) mod tenant_record;
 pub(crate) mod visibility;

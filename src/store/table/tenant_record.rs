@@ -170,7 +170,7 @@ pub fn registry(
 ) -> Result<Registry, Unsound> {
     let own = definitions.map_or_else(|| Ok(Definitions::default()), Definitions::parse)?;
     check_type_names(&own)?;
-    Registry::with(policy, &packaged.clone().and(own))
+    Registry::with(&policy.of_schemas(), &packaged.clone().and(own))
 }
 
 impl TokenRecord {

@@ -112,9 +112,8 @@ async fn a_token_is_read_once_a_minute() {
     assert_eq!(reads(&malformed, 10).await, "");
 }
 
-/// A client that tries many tokens does not fill the memory of an instance.
 #[tokio::test]
-async fn an_instance_remembers_a_thousand_tokens() {
+async fn an_instance_remembers_that_a_token_is_unknown() {
     let directory = Directory::new().await;
     let client = directory.client();
     let reads = async |kid: usize| {
@@ -125,10 +124,7 @@ async fn an_instance_remembers_a_thousand_tokens() {
         client.faults.calls().len()
     };
     assert_eq!((reads(0).await, reads(0).await), (1, 0));
-    for kid in 1..1_000 {
-        assert_eq!(reads(kid).await, 1);
-    }
-    assert_eq!((reads(999).await, reads(1_000).await, reads(0).await), (0, 1, 1));
+    assert_eq!((reads(1).await, reads(1).await, reads(0).await), (1, 0, 0));
 }
 
 /// An item that `DynamoDB` leaves out of a batch for lack of capacity is not missing.
