@@ -186,7 +186,13 @@ impl Repair<'_> {
             let untag = Expression::when("removed_by = :tag").remove("removed_by").value(":tag", tag);
             Action::Update(membership.key(), untag)
         };
-        vec![check_unchanged(group.key.clone(), Some(group.version)), repair]
+        // A staged change takes the next number without a new version: the tag may be its own.
+        let unchanged = has_version(group.version);
+        let unchanged = match epoch {
+            Some(epoch) => unchanged.and("roster.epoch = :epoch").value(":epoch", number(epoch)),
+            None => unchanged.and("attribute_not_exists(roster)"),
+        };
+        vec![Action::Check(group.key.clone(), unchanged), repair]
     }
 
     /// Ends a job that must not be done.

@@ -224,7 +224,7 @@ impl Collection<'_> {
 }
 
 /// Names that take the place of a resource type in the keys of other items.
-const RESERVED: [&str; 6] = ["census", "changed", "job", "member", "nesting", "tenant"];
+const RESERVED: [&str; 7] = ["audit", "census", "changed", "job", "member", "nesting", "tenant"];
 
 /// Refuses a resource type that would share its partition with other items.
 pub fn check_type_names(definitions: &Definitions) -> Result<(), Unsound> {

@@ -207,11 +207,16 @@ fn a_folder_of_documents_is_read_and_a_bad_one_named() {
     assert!(code.ends_with("main.rs: expected value at line 1 column 1"), "{code}");
 }
 
+/// Each of these takes the place of a resource type in the partition of other items.
 #[tokio::test]
 async fn a_resource_type_does_not_have_the_name_of_a_key() {
     let directory = Directory::new().await;
-    let document = r#"{"schemas":[{"id":"urn:example:S","name":"S","attributes":[{"name":"a"}]}],
-        "resourceTypes":[{"name":"Job","endpoint":"/Jobs","schema":"urn:example:S"}]}"#;
-    let error = directory.set_definitions("demo", document).await.unwrap_err();
-    assert_snapshot!(error, @"resource type Job: the name is reserved: choose another");
+    for name in ["Audit", "Census", "Changed", "Job", "Member", "Nesting", "Tenant"] {
+        let document = json!({
+            "schemas": [{ "id": "urn:example:S", "name": "S", "attributes": [{ "name": "a" }] }],
+            "resourceTypes": [{ "name": name, "endpoint": "/Things", "schema": "urn:example:S" }],
+        });
+        let error = directory.set_definitions("demo", &document.to_string()).await.unwrap_err();
+        assert_eq!(error, format!("resource type {name}: the name is reserved: choose another"));
+    }
 }
