@@ -37,6 +37,8 @@ use aws_sdk_dynamodb::Client;
 #[cfg(feature = "cli")]
 pub use self::admin::check::{Expected, Finding, Repaired};
 #[cfg(feature = "cli")]
+pub use self::admin::export::Entire;
+#[cfg(feature = "cli")]
 pub use self::admin::reindex::{Duplicate, Reindexed};
 pub use self::audit::Audited;
 pub use self::cleanup::{DueJobs, Swept};

@@ -4,11 +4,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, BufWriter, ErrorKind, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 
 use clap::Args;
-use scim_lambda::scim::query::Side;
+use futures_util::TryStreamExt;
 use scim_lambda::scim::registry::custom::Definitions;
-use scim_lambda::store::{Collection, Store, TenantName};
+use scim_lambda::store::{Entire, Store, TenantName};
 use serde_json::{Value, json};
 
 use crate::line::{Line, MembersLine, ResourceLine, TenantLine};
@@ -26,9 +27,6 @@ pub(crate) struct Export {
     #[arg(long)]
     resume: bool,
 }
-
-/// Resources in one read.
-const PAGE: usize = 100;
 
 /// Members in one line.
 const MEMBERS: usize = 1_000;
@@ -75,22 +73,13 @@ pub(crate) async fn run(store: &Store, packaged: &Definitions, export: Export) -
             bar.inc(directory.collection(kind).total().await? as u64);
             continue;
         }
+        skipped = None;
         // The last resource of an interrupted export is written again.
-        if skipped.take().is_some() {
-            count += one(directory.collection(kind), &from, &mut writer).await?;
-        }
-        loop {
-            let page = directory.collection(kind).stretch(Side::After(&from), PAGE, None).await?;
-            // Read again one by one, so that a group and its members are of one version.
-            for resource in &page.resources {
-                count += one(directory.collection(kind), &resource.id, &mut writer).await?;
-                bar.inc(1);
-            }
-            writer.flush().map_err(fails)?;
-            match page.resume {
-                Some(resume) => from = resume,
-                None => break,
-            }
+        let mut resources = pin!(directory.collection(kind).entire(&from));
+        while let Some(entire) = resources.try_next().await? {
+            one(&kind.name, entire, &mut writer).map_err(fails)?;
+            count += 1;
+            bar.inc(1);
         }
         from.clear();
     }
@@ -103,17 +92,13 @@ pub(crate) async fn run(store: &Store, packaged: &Definitions, export: Export) -
     Ok(json!({ "tenant": tenant.as_str(), "resources": count }))
 }
 
-/// Writes one resource and its members, unless it has been deleted since it was listed.
-async fn one(collection: Collection<'_>, id: &str, out: &mut impl Write) -> Result<usize> {
-    let Some((mut resource, members)) = collection.get_entire(id).await? else {
-        return Ok(0);
-    };
+/// Writes one resource and its members.
+fn one(kind: &str, (mut resource, members): Entire, out: &mut impl Write) -> std::io::Result<()> {
     // DynamoDB keeps no order. Two exports of one state must be the same file.
     resource.attributes.values_mut().for_each(Value::sort_all_objects);
     resource.attributes.sort_keys();
-    let kind = collection.kind_name().to_owned();
     let line = ResourceLine {
-        kind: kind.clone(),
+        kind: kind.to_owned(),
         id: resource.id.clone(),
         version: resource.version.0,
         created: resource.created,
@@ -122,10 +107,10 @@ async fn one(collection: Collection<'_>, id: &str, out: &mut impl Write) -> Resu
     };
     write(out, &Line::Resource(line))?;
     for members in members.chunks(MEMBERS) {
-        let (kind, id) = (kind.clone(), resource.id.clone());
+        let (kind, id) = (kind.to_owned(), resource.id.clone());
         write(out, &Line::Members(MembersLine { kind, id, members: members.to_vec() }))?;
     }
-    Ok(1)
+    Ok(())
 }
 
 fn write(out: &mut impl Write, line: &Line) -> std::io::Result<()> {

@@ -11,7 +11,7 @@
 
 pub(crate) mod check;
 mod erase;
-mod export;
+pub(crate) mod export;
 pub(crate) mod reindex;
 mod repair;
 mod scan;

@@ -118,6 +118,8 @@ impl Query {
             return Ok(None);
         }
         let request = self.request.clone().set_exclusive_start_key(self.start.take());
+        // A long query would have spent the time of its retries before it is throttled.
+        self.retry = self.retry.renewed();
         let answer = loop {
             match request.clone().send().await {
                 Ok(answer) => break answer,

@@ -23,6 +23,11 @@ impl Retry {
         Self { jitter, tries: 0, deadline: Instant::now() + RETRY_BUDGET }
     }
 
+    /// Returns the retries of another call.
+    pub(crate) fn renewed(&self) -> Self {
+        Self::new(Arc::clone(&self.jitter))
+    }
+
     /// Waits before a call is sent again, if that can help. Every other error is returned.
     pub(crate) async fn pause_after<E>(
         &mut self,

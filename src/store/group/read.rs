@@ -60,10 +60,18 @@ impl Collection<'_> {
         visibility: &Visibility,
     ) -> Result<Vec<Membership>, Error> {
         match visibility.members {
-            0 => return Ok(Vec::new()),
-            members if members > MAX_MEMBERS_READ => return Err(Error::TooManyMembers { members }),
-            _ => {}
+            0 => Ok(Vec::new()),
+            members if members > MAX_MEMBERS_READ => Err(Error::TooManyMembers { members }),
+            _ => self.every_membership(group, visibility).await,
         }
+    }
+
+    /// Reads all memberships that count, however many.
+    pub(crate) async fn every_membership(
+        self,
+        group: &str,
+        visibility: &Visibility,
+    ) -> Result<Vec<Membership>, Error> {
         // Parallel ranges cost at least half a unit each, which a small group is not worth.
         let mut found = if visibility.members <= MEMBERS_OF_A_PAGE {
             self.memberships_between(group, ("!", "\u{10ffff}")).await?

@@ -70,12 +70,6 @@ impl<'a> Collection<'a> {
         self.directory.table
     }
 
-    /// Returns the name of the resource type.
-    #[cfg(feature = "cli")]
-    pub fn kind_name(&self) -> &str {
-        &self.kind.name
-    }
-
     /// Binds a write to this collection.
     pub fn writer<'b>(self, context: WriteContext<'b>) -> Writer<'b>
     where

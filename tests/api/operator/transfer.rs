@@ -5,6 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
+use futures_util::TryStreamExt;
+use scim_lambda::scim::policy::Policy;
+use scim_lambda::scim::registry::Registry;
+use scim_lambda::store::TenantName;
 use serde_json::{Value, json};
 
 use crate::support::answer::members;
@@ -12,6 +16,7 @@ use crate::support::builders::{add, remove};
 use crate::support::consistency;
 use crate::support::directory::Directory;
 use crate::support::faults::Fault;
+use crate::support::fill::{fill, fill_group};
 use crate::support::scimctl::{command, json, run};
 
 /// A file that is deleted at the end of the test.
@@ -357,4 +362,44 @@ async fn an_import_waits_until_the_deletion_of_an_id_has_ended() {
     let done: Value = serde_json::from_slice(&ended.stdout).unwrap();
     assert_eq!(done, json!({ "tenant": "demo", "made": 1, "kept": 3, "members": 1, "problems": 0 }));
     consistency::check(&directory).await;
+}
+
+/// An export of a million users is a thousand calls, each after the other.
+#[tokio::test]
+async fn an_export_makes_one_call_for_a_megabyte_and_two_for_the_members_of_a_group() {
+    let directory = Directory::spread().await;
+    fill(&directory, 4_000).await;
+    let client = directory.client();
+    for n in 0..20 {
+        client.post("/Groups", &json!({ "displayName": format!("empty{n}") }).to_string()).await;
+    }
+    let user = client.find(r#"userName eq "filler7@example.com""#).await.body["Resources"][0]["id"].clone();
+    for n in 0..3 {
+        let group = json!({ "displayName": format!("small{n}"), "members": [{ "value": user }] });
+        client.post("/Groups", &group.to_string()).await;
+    }
+    // One whose members do not fit one page: they are read in eight ranges.
+    fill_group(&directory, 5_000).await;
+    let (store, network) = directory.watched_store();
+    let tenant = TenantName::parse("demo").unwrap();
+    let registry = Registry::new(&Policy::default());
+    let exported = async |kind: &str| {
+        network.forget();
+        let directory = store.directory(&tenant);
+        let collection = directory.collection(registry.resource_type(kind).unwrap());
+        let all: Vec<_> = collection.entire("").try_collect().await.unwrap();
+        let members: Vec<usize> =
+            all.iter().map(|(_, members)| members.len()).filter(|count| *count > 0).collect();
+        (all.len(), members, network.calls())
+    };
+    let (users, _, calls) = exported("User").await;
+    // About 500 bytes each.
+    assert_eq!((users, calls.len()), (4_000, 2), "{calls:?}");
+    let (groups, mut members, calls) = exported("Group").await;
+    members.sort_unstable();
+    assert_eq!((groups, members), (24, vec![1, 1, 1, 5_000]));
+    let gets = calls.iter().filter(|call| *call == "GetItem").count();
+    // The page, the deletions in progress, three groups of one range and one of eight.
+    assert_eq!((gets, calls.len() - gets), (4, 1 + 1 + 3 + 8), "{calls:?}");
+    assert!(calls.iter().all(|call| call == "GetItem" || call == "Query"), "{calls:?}");
 }

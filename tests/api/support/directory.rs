@@ -201,6 +201,17 @@ impl Directory {
         dynamodb: aws_sdk_dynamodb::config::Builder,
         sources: Sources,
     ) -> Client {
+        let (store, faults) = self.store_with(dynamodb, &sources);
+        Client::of(App::new(config, store, sources), faults)
+    }
+
+    /// Returns the store of an operator, and the network that its calls go through.
+    pub(crate) fn watched_store(&self) -> (Store, Faults) {
+        let patient = store::local_config(&self.endpoint).timeout_config(TimeoutConfig::disabled());
+        self.store_with(patient, &self.sources)
+    }
+
+    fn store_with(&self, dynamodb: aws_sdk_dynamodb::config::Builder, sources: &Sources) -> (Store, Faults) {
         let faults = Faults::new();
         let dynamodb = dynamodb
             .http_client(faults.clone())
@@ -212,9 +223,7 @@ impl Directory {
             .retry_partition(RetryPartition::new(unique_name()))
             .build();
         let client = aws_sdk_dynamodb::Client::from_conf(dynamodb);
-        let store = Store::new(client, &self.table, &sources);
-        let app = App::new(config, store, sources);
-        Client::of(app, faults)
+        (Store::new(client, &self.table, sources), faults)
     }
 }
 
