@@ -32,7 +32,7 @@ impl Registries {
         };
         let mut key = of(policy, definitions.as_deref());
         if let Some(Reindex { stage, policy, definitions, since: _ }) = reindex {
-            key += &format!(" {stage:?} {}", of(policy, definitions.as_deref()));
+            key = format!("{key} {stage:?} {}", of(policy, definitions.as_deref()));
         }
         if let Some(registry) = made.get(&key).and_then(Weak::upgrade) {
             return Ok(registry);
