@@ -143,6 +143,11 @@ pub(crate) const MAX_ABORTED: usize = 90;
 /// second behind, and clocks may differ by a minute.
 pub(crate) const DUE: SignedDuration = SignedDuration::from_secs(90);
 
+/// Time after the end of a lease at which a check reports the lock. The job is due a minute after
+/// the lease, and several sweeps have begun by then.
+#[cfg(feature = "cli")]
+pub(crate) const OVERDUE: SignedDuration = SignedDuration::from_mins(10);
+
 /// Groups that a deleted resource leaves at the same time.
 pub(crate) const GROUPS_AT_ONCE: usize = 16;
 

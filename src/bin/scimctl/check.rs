@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use scim_lambda::scim::registry::custom::Definitions;
-use scim_lambda::store::{Expected, Finding, Repaired, Store, Swept, TenantName, TenantRecord};
+use scim_lambda::store::{Expected, Finding, Registries, Repaired, Store, Swept, TenantName, TenantRecord};
 use serde_json::{Value, json};
 
 use crate::audit::Audit;
@@ -17,26 +17,36 @@ pub(crate) async fn run(
     now: Timestamp,
     audit: &mut Audit,
 ) -> Result<Vec<Value>> {
+    let registries = Registries::new(packaged.clone());
+    let registries =
+        tenants.iter().map(|(_, record)| registries.of(record)).collect::<Result<Vec<_>, _>>()?;
+    let expected = tenants.iter().zip(&registries).map(|((tenant, record), registry)| Expected {
+        tenant,
+        kinds: &registry.resource_types,
+        policy: &record.policy,
+    });
+    let expected: Vec<Expected<'_>> = expected.collect();
+    let bar = progress(None, "items read");
+    let findings = store.check(&expected, now, |count| bar.inc(count)).await;
+    bar.finish_and_clear();
     let mut found = Vec::new();
-    for (tenant, record) in tenants {
-        let kinds = record.registry(packaged)?.resource_types;
-        let expected = Expected { tenant: &tenant, kinds: &kinds, policy: &record.policy, now };
-        let bar = progress(None, "items read");
-        let findings = store.check(&expected, |count| bar.inc(count)).await;
-        bar.finish_and_clear();
-        let findings = findings?;
-        for finding in &findings {
-            let repaired =
-                if repair { repaired(store, &tenant, finding).await? } else { "no: pass --repair" };
+    for of_tenant in findings?.chunk_by(|(one, _), (other, _)| one == other) {
+        let Some(Expected { tenant, kinds, .. }) =
+            of_tenant.first().and_then(|(place, _)| expected.get(*place))
+        else {
+            continue;
+        };
+        for (_, finding) in of_tenant {
+            let repaired = if repair { repaired(store, tenant, finding).await? } else { "no: pass --repair" };
             found.push(json!({
                 "tenant": tenant.as_str(),
                 "finding": finding.to_string(),
                 "repaired": repaired,
             }));
         }
-        if repair && !findings.is_empty() {
+        if repair {
             // Some repairs put a cleanup job.
-            sweep::tenant(store, &tenant, &kinds, now, audit, &mut Swept::default()).await?;
+            sweep::tenant(store, tenant, kinds, now, audit, &mut Swept::default()).await?;
         }
     }
     Ok(found)

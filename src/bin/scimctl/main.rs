@@ -85,7 +85,7 @@ enum Command {
         running it again. Exit status 2: some lines could not be imported.")]
     Import(Import),
     /// Check the items of a tenant against each other
-    #[command(after_help = "Reads the whole table for each tenant. Exit status 2: findings remain.")]
+    #[command(after_help = "Reads the whole table, once for all tenants. Exit status 2: findings remain.")]
     Check {
         /// Name of the tenant; all tenants if omitted
         #[arg(value_parser = tenant_name)]

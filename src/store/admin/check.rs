@@ -2,32 +2,41 @@
 //! once, and nothing else exists. Every write keeps it so. A check finds what a restored
 //! backup, a changed schema or a manual edit of the table has left.
 //!
-//! A finding counts if it is found twice, because a change may be in progress at the
-//! first look.
+//! A first look at the whole table finds the subjects about which items disagree. Only their
+//! items are in memory at the second look, which tells what is wrong. A finding counts if it is
+//! found twice, because a change may be in progress.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use jiff::Timestamp;
 
 use crate::scim::policy::{Policy, UnknownMembers};
 use crate::scim::schema::ResourceType;
 use crate::store::Store;
+use crate::store::admin::balance::{Balance, Hashes};
+use crate::store::admin::part::{CheckedResource, Counter, Part, Partitions, hash};
 use crate::store::admin::repair::Repair;
-use crate::store::admin::snapshot::{CheckedResource, Partitions, Snapshot};
+use crate::store::admin::snapshot::{Selection, Snapshot};
 use crate::store::dynamo::item::Key;
 use crate::store::dynamo::transaction::{Action, Outcome};
 use crate::store::error::Error;
-use crate::store::table::census::{counter_name, counter_of};
+use crate::store::limits::OVERDUE;
 use crate::store::table::directory::{Directory, TenantName};
 use crate::store::table::job::Work;
 use crate::store::table::membership::Membership;
 use crate::store::table::visibility::Visibility;
 
-/// The time between the two looks.
+/// The time between two looks at the same items.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// Items of a second look: about 100 MB. A wrong group is looked at with all its members, 300
+/// bytes each.
+const MAX_CHECKED: u64 = 100_000;
 
 /// Something that is not as it must be.
 #[derive(Clone, Debug)]
@@ -58,27 +67,35 @@ pub struct Expected<'a> {
     pub tenant: &'a TenantName,
     pub kinds: &'a [Arc<ResourceType>],
     pub policy: &'a Policy,
-    pub now: Timestamp,
 }
 
 impl Store {
-    /// Checks a tenant. Reads the whole table once, and again if anything is wrong; `read`
-    /// is called with the number of items read.
+    /// Checks tenants, and returns each finding with the place of its tenant. Reads the whole table
+    /// once, and twice more if anything is wrong; `read` is called with the number of items read.
     pub async fn check(
         &self,
-        expected: &Expected<'_>,
+        tenants: &[Expected<'_>],
+        now: Timestamp,
         read: impl Fn(u64) + Sync,
-    ) -> Result<Vec<Finding>, Error> {
-        let first = self.look(expected, &read).await?;
-        if first.is_empty() {
-            return Ok(first);
+    ) -> Result<Vec<(usize, Finding)>, Error> {
+        let tenants = Tenants::of(self, tenants);
+        let wrong = self.first_look(&tenants, now, &read).await?;
+        let mut found = Vec::new();
+        for selection in selections(&wrong) {
+            let first = self.second_look(&tenants, &selection, now, &read).await?;
+            if first.is_empty() {
+                continue;
+            }
+            tokio::time::sleep(PAUSE).await;
+            let first: HashSet<(usize, String)> =
+                first.into_iter().map(|(tenant, finding)| (tenant, finding.text)).collect();
+            let mut second = self.second_look(&tenants, &selection, now, &read).await?;
+            // The later finding is returned: the conditions of its repair are fresher.
+            second.retain(|(tenant, finding)| first.contains(&(*tenant, finding.text.clone())));
+            found.extend(second);
         }
-        tokio::time::sleep(PAUSE).await;
-        let first: HashSet<String> = first.into_iter().map(|finding| finding.text).collect();
-        let mut second = self.look(expected, &read).await?;
-        // The later finding is returned: the conditions of its repair are fresher.
-        second.retain(|finding| first.contains(&finding.text));
-        Ok(second)
+        found.sort_by_key(|(tenant, _)| *tenant);
+        Ok(found)
     }
 
     pub async fn repair(&self, finding: &Finding) -> Result<Repaired, Error> {
@@ -91,32 +108,144 @@ impl Store {
         })
     }
 
-    async fn look(
+    /// Returns the subjects that are wrong, each with the number of its items.
+    async fn first_look(
         &self,
-        expected: &Expected<'_>,
+        tenants: &Tenants<'_>,
+        now: Timestamp,
         read: &(impl Fn(u64) + Sync),
-    ) -> Result<Vec<Finding>, Error> {
-        let directory = self.directory(expected.tenant);
-        let partitions = Partitions::of(directory, expected.kinds);
-        let mut seen = Snapshot::default();
-        let mut scan = directory.scan(None);
-        while let Some(page) = scan.next_page().await? {
-            for item in page {
-                seen.take(&partitions, item);
-                read(1);
+    ) -> Result<Vec<(usize, u32)>, Error> {
+        let mut balance = Balance::default();
+        let mut records = Vec::new();
+        let take = |tenant: &Tenant<'_>, (key, part)| {
+            if matches!(part, Part::Record) {
+                records.push((tenant.expected.tenant.clone(), hash(&key)));
             }
-        }
+            balance.take(&tenant.partitions, tenant.expected.policy.unknown_members, (key, part));
+        };
+        self.each_part(tenants, read, take).await?;
         // Read after the scan: a tenant that was created during it is listed by the same
         // transaction that wrote its record.
-        let is_listed = self.tenants().await?.contains(expected.tenant);
-        let repair = Repair { directory, expected, seen: &seen };
-        Check { directory, expected, seen: &seen, repair, found: Vec::new() }.run(is_listed)
+        let listed: HashSet<TenantName> = self.tenants().await?.into_iter().collect();
+        let unlisted = records.into_iter().filter(|(tenant, _)| !listed.contains(tenant));
+        unlisted.for_each(|(_, record)| balance.wrong(record));
+        Ok(balance.wrong_subjects(now))
     }
+
+    /// Returns the findings about some subjects.
+    async fn second_look(
+        &self,
+        tenants: &Tenants<'_>,
+        selection: &Selection,
+        now: Timestamp,
+        read: &(impl Fn(u64) + Sync),
+    ) -> Result<Vec<(usize, Finding)>, Error> {
+        let mut snapshots: BTreeMap<usize, Snapshot> = BTreeMap::new();
+        let mut existing = Hashes::default();
+        let take = |tenant: &Tenant<'_>, part| {
+            let seen = snapshots.entry(tenant.place).or_default();
+            seen.take(&tenant.partitions, selection, &mut existing, part);
+        };
+        self.each_part(tenants, read, take).await?;
+        existing.sort();
+        let listed: HashSet<TenantName> = self.tenants().await?.into_iter().collect();
+        let mut all = Vec::new();
+        for tenant in tenants.0.values() {
+            let Some(mut seen) = snapshots.remove(&tenant.place) else { continue };
+            let Tenant { expected, partitions, .. } = tenant;
+            let missing = self.table.get_all(seen.missing(partitions, selection)).await?;
+            for (key, part) in missing.into_values().filter_map(|item| partitions.part(item)) {
+                if let Part::Resource(resource) = part {
+                    seen.resources.insert(key, resource);
+                }
+            }
+            let directory = partitions.directory;
+            let repair = Repair { directory, partitions, seen: &seen, now };
+            let found = Vec::new();
+            let check = Check {
+                directory,
+                expected,
+                now,
+                selection,
+                existing: &existing,
+                seen: &seen,
+                repair,
+                found,
+            };
+            let found = check.run(listed.contains(expected.tenant))?;
+            all.extend(found.into_iter().map(|finding| (tenant.place, finding)));
+        }
+        Ok(all)
+    }
+
+    /// Reads the table, or the items of the only tenant, and hands over the parts that they play.
+    async fn each_part(
+        &self,
+        tenants: &Tenants<'_>,
+        read: &(impl Fn(u64) + Sync),
+        mut take: impl FnMut(&Tenant<'_>, (Key, Part)),
+    ) -> Result<(), Error> {
+        let mut of_all = tenants.0.values();
+        let only = of_all.next().filter(|_| of_all.next().is_none());
+        let mut pages = pin!(self.table.pages_of(only.map(|tenant| tenant.partitions.directory)));
+        while let Some(page) = pages.try_next().await? {
+            read(page.len() as u64);
+            for item in page {
+                let tenant = item.get("pk").and_then(|pk| pk.as_s().ok()?.split('#').next());
+                if let Some(tenant) = tenant.and_then(|name| tenants.0.get(name))
+                    && let Some(part) = tenant.partitions.part(item)
+                {
+                    take(tenant, part);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The tenants to check, by name.
+struct Tenants<'a>(HashMap<&'a str, Tenant<'a>>);
+
+struct Tenant<'a> {
+    place: usize,
+    expected: &'a Expected<'a>,
+    partitions: Partitions<'a>,
+}
+
+impl<'a> Tenants<'a> {
+    fn of(store: &'a Store, tenants: &'a [Expected<'a>]) -> Self {
+        let tenants = tenants.iter().enumerate().map(|(place, expected)| {
+            let partitions = Partitions::of(store.directory(expected.tenant), expected.kinds);
+            (expected.tenant.as_str(), Tenant { place, expected, partitions })
+        });
+        Self(tenants.collect())
+    }
+}
+
+/// Divides wrong subjects into selections whose items fit into memory.
+fn selections(wrong: &[(usize, u32)]) -> Vec<Selection> {
+    let mut selections: Vec<BTreeSet<usize>> = Vec::new();
+    let mut items = 0;
+    for (subject, count) in wrong {
+        items += u64::from(*count);
+        if let Some(selection) = selections.last_mut().filter(|_| items <= MAX_CHECKED) {
+            selection.insert(*subject);
+        } else {
+            items = u64::from(*count);
+            selections.push(BTreeSet::from([*subject]));
+        }
+    }
+    selections.into_iter().map(Selection::of).collect()
 }
 
 struct Check<'a> {
     directory: Directory<'a>,
     expected: &'a Expected<'a>,
+    now: Timestamp,
+    selection: &'a Selection,
+    /// Hashes of all resources.
+    existing: &'a Hashes,
+    /// The items of the selected subjects, and of more.
     seen: &'a Snapshot,
     repair: Repair<'a>,
     found: Vec<Finding>,
@@ -149,19 +278,12 @@ impl Check<'_> {
         let mut allowed = BTreeSet::new();
         for resource in self.seen.resources.values() {
             let Key { pk, sk } = &resource.key;
-            // While what is indexed changes, a resource that has not been reached yet has the rows
-            // of before.
-            if let Some(possible) = &resource.possible {
-                allowed.extend(possible.keys());
-                if resource.digest != resource.rows.digest() {
-                    continue;
-                }
-            }
-            if resource.digest != resource.rows.digest() {
+            allowed.extend(resource.possible_rows());
+            if resource.possible.is_none() && resource.has_other_rows() && self.selection.has(&resource.key) {
                 self.found(format!("{pk} {sk} has the digest of other rows"), Repair::digest(resource));
             }
-            let unique = resource.rows.unique.keys().map(|key| (key, true));
-            for (key, is_unique) in unique.chain(resource.rows.look_up.iter().map(|key| (key, false))) {
+            for (key, owner) in resource.required_rows().filter(|(key, _)| self.selection.has(*key)) {
+                let is_unique = owner.is_some();
                 if let Some((other, _)) = required.insert(key, (resource, is_unique)) {
                     // Which of the two keeps the value is for an operator to decide.
                     shared.insert(key);
@@ -193,32 +315,31 @@ impl Check<'_> {
     }
 
     fn census(&mut self) {
-        let mut counters: BTreeMap<(Key, String), (i64, i64)> = BTreeMap::new();
-        for resource in self.seen.resources.values() {
-            let (row, counter) = counter_of(&resource.key.sk);
-            let key = self.directory.collection(&resource.kind).census_key(row);
-            counters.entry((key, counter_name(counter))).or_default().0 += 1;
+        let mut counters: BTreeMap<&Counter, (i64, i64)> = BTreeMap::new();
+        for (place, real) in &self.seen.counted {
+            counters.entry(place).or_default().0 = *real;
         }
         // The last deletion leaves a counter at 0, so a counter without resources is no finding.
         for (place, counted) in &self.seen.census {
-            counters.entry(place.clone()).or_default().1 = *counted;
+            counters.entry(place).or_default().1 = *counted;
         }
         for (place, (real, counted)) in counters.into_iter().filter(|(_, (real, counted))| real != counted) {
-            let (key, counter) = &place;
+            let (key, counter) = place;
             let kind = key.pk.rsplit('#').next().unwrap_or_default();
             let row = &key.sk;
             let text = format!(
                 "the census of {kind} counts {counted} in {row} {counter}, the real number is {real}"
             );
-            self.found(text, self.repair.counter(&place, real));
+            self.found(text, self.repair.counter(place, real));
         }
     }
 
     fn memberships(&mut self) -> Result<(), Error> {
-        for ((kind, id), memberships) in &self.seen.memberships {
-            let Some(group) = self.seen.resource(kind, id) else {
+        for (key, memberships) in &self.seen.memberships {
+            let Some(group) = self.seen.resources.get(key) else {
+                let (kind, id) = (key.pk.rsplit('#').next().unwrap_or_default(), &key.sk);
                 // The job of a deletion, or of a creation, deletes the memberships.
-                if !self.has_staged_job(id) && !self.has_departed_job(id) {
+                if self.selection.has(key) && !self.has_staged_job(id) && !self.has_departed_job(id) {
                     let text =
                         format!("{} members are in the {kind} {id}, which does not exist", memberships.len());
                     self.found(text, self.repair.leave(kind, id)?);
@@ -246,8 +367,7 @@ impl Check<'_> {
             self.found(text, Repair::untag(group, membership));
             return Ok(());
         }
-        let exists = self.seen.resource(kind, sk).is_some()
-            || self.expected.policy.unknown_members == UnknownMembers::Accept;
+        let exists = self.exists(kind, sk) || self.expected.policy.unknown_members == UnknownMembers::Accept;
         // A deleted member is hidden as long as its job exists.
         if visibility.shows(membership.tags()) && !exists && !self.has_departed_job(sk) {
             let text = format!("{pk} {sk} is the membership of a {kind} that does not exist");
@@ -257,9 +377,10 @@ impl Check<'_> {
     }
 
     fn groups(&mut self) -> Result<(), Error> {
-        for ((name, id), group) in &self.seen.resources {
+        for (key, group) in self.seen.resources.iter().filter(|(key, _)| self.selection.has(*key)) {
             let Some(visibility) = &group.visibility else { continue };
-            let all = self.seen.memberships(name, id);
+            let (name, id) = (&group.kind.name, &key.sk);
+            let all = self.seen.memberships(key);
             let members: Vec<_> = all.iter().filter(|one| visibility.shows(one.tags())).collect();
             let is_void = |one: &Membership| !visibility.shows(one.tags()) && visibility.knows(one.tags());
             // The numbers of aborted changes count as well: only the job removes them.
@@ -268,8 +389,9 @@ impl Check<'_> {
                 let text = format!("{name} {id} has a staged change without a cleanup job");
                 self.found(text, self.repair.clean(group)?);
             }
-            // A lease ends exactly at `until`, but a sweep may break the lock at that time.
-            let overdue = visibility.staged.as_ref().filter(|staged| staged.until < self.expected.now);
+            // The job of the change is due later than its lease ends, and waits for a sweep.
+            let since = self.now - OVERDUE;
+            let overdue = visibility.staged.as_ref().filter(|_| visibility.is_overdue(since));
             if let Some(staged) = overdue {
                 let text =
                     format!("{name} {id} is locked by a staged change whose lease ended at {}", staged.until);
@@ -299,7 +421,7 @@ impl Check<'_> {
                 // The group need not exist: a creation puts its job before the group.
                 Some(Work::Staged(..)) if is_known => continue,
                 Some(Work::Departed(id)) if is_known => {
-                    if self.seen.resource(&job.kind, id).is_none() {
+                    if !self.exists(&job.kind, id) {
                         continue;
                     }
                     (format!("the {} {id} exists, but a job treats it as deleted", job.kind), Some(id))
@@ -311,6 +433,10 @@ impl Check<'_> {
         Ok(())
     }
 
+    fn exists(&self, kind: &str, id: &str) -> bool {
+        self.existing.contains(hash(&self.directory.resource_key(kind, id)))
+    }
+
     fn has_departed_job(&self, id: &str) -> bool {
         self.seen.jobs.contains_key(&Work::Departed(id).to_string())
     }
@@ -319,5 +445,27 @@ impl Check<'_> {
         let first = Work::Staged(group, 0).to_string();
         let mut jobs = self.seen.jobs.range(first..);
         jobs.next().and_then(|(name, _)| Work::parse(name)).is_some_and(|work| work.id() == group)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_CHECKED, selections};
+
+    #[test]
+    fn a_second_look_is_at_no_more_items_than_fit_into_memory() {
+        let most = u32::try_from(MAX_CHECKED).unwrap();
+        for (items, expected) in [
+            (vec![], 0),
+            (vec![1, 2, 3], 1),
+            (vec![most - 1, 1], 1),
+            (vec![most, 1], 2),
+            // One subject cannot be divided.
+            (vec![1, 2 * most, 1], 3),
+            (vec![most / 2; 6], 3),
+        ] {
+            let wrong: Vec<(usize, u32)> = items.iter().copied().enumerate().collect();
+            assert_eq!(selections(&wrong).len(), expected, "{items:?}");
+        }
     }
 }

@@ -31,7 +31,7 @@ impl Store {
     /// tenants last, so that an interrupted deletion can be found and resumed.
     pub async fn erase(&self, tenant: &TenantName, deleted: impl Fn(u64) + Sync) -> Result<(), Error> {
         let mut keys = Vec::with_capacity(BATCH);
-        let mut scan = self.directory(tenant).scan(Some("pk, sk"));
+        let mut scan = self.directory(tenant).scan("pk, sk");
         while let Some(page) = scan.next_page().await? {
             keys.extend(page.iter().filter_map(Key::of));
             // Deleting behind a scan does not disturb it: it resumes at a key, not at an item.

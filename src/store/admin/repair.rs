@@ -2,11 +2,11 @@
 //! was concluded from are still the same, so a repair never races with a request.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use crate::scim::schema::ResourceType;
-use crate::store::admin::check::Expected;
-use crate::store::admin::snapshot::{CheckedResource, Snapshot};
+use jiff::Timestamp;
+
+use crate::store::admin::part::{CheckedResource, Partitions};
+use crate::store::admin::snapshot::Snapshot;
 use crate::store::dynamo::expression::Expression;
 use crate::store::dynamo::item::{Key, number, text};
 use crate::store::dynamo::transaction::Action;
@@ -25,8 +25,9 @@ type Actions = Result<Vec<Action>, Error>;
 #[derive(Clone, Copy)]
 pub(crate) struct Repair<'a> {
     pub(crate) directory: Directory<'a>,
-    pub(crate) expected: &'a Expected<'a>,
+    pub(crate) partitions: &'a Partitions<'a>,
     pub(crate) seen: &'a Snapshot,
+    pub(crate) now: Timestamp,
 }
 
 /// Holds where a resource still has the version that was seen.
@@ -93,16 +94,8 @@ impl Repair<'_> {
         is: Option<&Option<String>>,
         checked: &mut BTreeSet<Key>,
     ) -> Option<Action> {
-        // The owner of a unique row is in it, that of a look-up row at the end of its key.
-        let of_key = || key.sk.rsplit('#').next();
-        let owner = is.and_then(|owner| owner.as_deref().or_else(of_key));
-        let owner = owner.filter(|owner| !owner.is_empty())?;
-        let has_row = |kind: &&Arc<ResourceType>| {
-            self.directory.collection(kind).row_partitions().any(|partition| partition == key.pk)
-        };
-        let kind = self.expected.kinds.iter().find(has_row)?;
-        let resource = self.directory.collection(kind).key(owner);
-        let seen = self.seen.resource(&kind.name, owner);
+        let resource = self.partitions.resource_of(key, is?.as_deref())?;
+        let seen = self.seen.resources.get(&resource);
         checked.insert(resource.clone()).then(|| check_unchanged(resource, seen.map(|seen| seen.version)))
     }
 
@@ -169,7 +162,7 @@ impl Repair<'_> {
     fn put_job(self, work: Work<'_>, kind: &str) -> Result<Action, Error> {
         // Due at once: requests put their jobs with or before their writes, so no request that
         // is still running has left this behind.
-        Job::new(self.directory, work, kind, self.expected.now).put_action()
+        Job::new(self.directory, work, kind, self.now).put_action()
     }
 
     /// Undoes the tags of a change that never began: an added membership goes, a removed

@@ -1,150 +1,107 @@
-//! All items of a tenant, sorted by their partitions, with as much of each as a check
-//! needs: about 300 bytes.
+//! The second look at a table: the items of some subjects, which the first look has found
+//! wrong.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::scim::schema::ResourceType;
-use crate::store::dynamo::item::{Item, Key, read};
-use crate::store::table::directory::Directory;
-use crate::store::table::index_rows::IndexRows;
+use crate::store::admin::balance::{Hashes, counter_of_resource, subject};
+use crate::store::admin::part::{CheckedResource, Counter, Part, Partitions, hash};
+use crate::store::dynamo::item::Key;
 use crate::store::table::job::Job;
 use crate::store::table::membership::Membership;
-use crate::store::table::resource_item::ResourceItem;
-use crate::store::table::visibility::Visibility;
 
-/// The partitions of a tenant.
-pub(crate) struct Partitions<'a> {
-    directory: Directory<'a>,
-    resources: HashMap<String, &'a Arc<ResourceType>>,
-    census: HashSet<String>,
-    /// The types that have members.
-    groups: Vec<&'a ResourceType>,
-    /// The partitions of index rows.
-    values: HashSet<String>,
-}
+/// The subjects whose items are looked at.
+pub(crate) struct Selection(BTreeSet<usize>);
 
-impl<'a> Partitions<'a> {
-    pub(crate) fn of(directory: Directory<'a>, kinds: &'a [Arc<ResourceType>]) -> Self {
-        let values = kinds.iter().flat_map(|kind| directory.collection(kind).row_partitions());
-        let groups = kinds.iter().map(AsRef::as_ref).filter(|kind: &&ResourceType| kind.members.is_some());
-        Self {
-            directory,
-            resources: kinds.iter().map(|kind| (directory.collection(kind).partition(), kind)).collect(),
-            census: kinds.iter().map(|kind| directory.collection(kind).census_partition()).collect(),
-            groups: groups.collect(),
-            values: values.collect(),
-        }
+impl Selection {
+    pub(crate) fn of(subjects: BTreeSet<usize>) -> Self {
+        Self(subjects)
+    }
+
+    pub(crate) fn has(&self, key: &impl std::hash::Hash) -> bool {
+        self.0.contains(&subject(hash(key)))
     }
 }
 
-/// A resource by the name of its type and its id.
-pub(crate) type ResourceName = (String, String);
-
+/// The selected items of one tenant.
 #[derive(Default)]
 pub(crate) struct Snapshot {
     pub(crate) has_record: bool,
-    pub(crate) resources: BTreeMap<ResourceName, CheckedResource>,
+    pub(crate) resources: BTreeMap<Key, CheckedResource>,
     /// Index rows, with the owners of unique ones.
     pub(crate) rows: BTreeMap<Key, Option<String>>,
-    pub(crate) census: BTreeMap<(Key, String), i64>,
+    pub(crate) census: BTreeMap<Counter, i64>,
+    /// The resources that the census counts.
+    pub(crate) counted: BTreeMap<Counter, i64>,
     /// The memberships of each group.
-    pub(crate) memberships: BTreeMap<ResourceName, Vec<Membership>>,
+    pub(crate) memberships: BTreeMap<Key, Vec<Membership>>,
+    /// All jobs, whether or not they are selected.
     pub(crate) jobs: BTreeMap<String, Job>,
     /// Items that do not belong here.
     pub(crate) strange: Vec<(Key, &'static str)>,
 }
 
-/// The part of a resource that a check needs.
-pub(crate) struct CheckedResource {
-    pub(crate) kind: Arc<ResourceType>,
-    pub(crate) key: Key,
-    pub(crate) version: u64,
-    pub(crate) digest: String,
-    pub(crate) rows: IndexRows,
-    /// The rows that it may have while what is indexed changes.
-    pub(crate) possible: Option<IndexRows>,
-    pub(crate) visibility: Option<Visibility>,
-}
-
 impl Snapshot {
-    pub(crate) fn resource(&self, kind: &str, id: &str) -> Option<&CheckedResource> {
-        self.resources.get(&(kind.to_owned(), id.to_owned()))
+    pub(crate) fn memberships(&self, group: &Key) -> &[Membership] {
+        self.memberships.get(group).map_or(&[], Vec::as_slice)
     }
 
-    pub(crate) fn memberships(&self, kind: &str, group: &str) -> &[Membership] {
-        self.memberships.get(&(kind.to_owned(), group.to_owned())).map_or(&[], Vec::as_slice)
-    }
-
-    pub(crate) fn take(&mut self, partitions: &Partitions<'_>, item: Item) {
-        let Some(key) = Key::of(&item) else {
-            return;
-        };
-        if let Some(kind) = partitions.resources.get(&key.pk) {
-            self.take_resource(partitions, kind, (key, item));
-        } else if partitions.values.contains(&key.pk) {
-            let owner = item.get("owner").and_then(|owner| owner.as_s().ok()).cloned();
-            self.rows.insert(key, owner);
-        } else if partitions.census.contains(&key.pk) {
-            self.take_census(&key, &item);
-        } else if let Some((kind, group)) = partitions.directory.group_at(&partitions.groups, &key.pk) {
-            match read(item) {
-                Ok(membership) => {
-                    let group = (kind.name.clone(), group.to_owned());
-                    self.memberships.entry(group).or_default().push(membership);
-                }
-                Err(_) => self.strange.push((key, "is a membership that cannot be read")),
-            }
-        } else {
-            self.take_other(partitions, key, item);
-        }
-    }
-
-    fn take_resource(
+    /// Takes an item if it is selected. All resources go into `existing`.
+    pub(crate) fn take(
         &mut self,
         partitions: &Partitions<'_>,
-        kind: &Arc<ResourceType>,
-        (key, item): (Key, Item),
+        selection: &Selection,
+        existing: &mut Hashes,
+        (key, part): (Key, Part),
     ) {
-        let Ok(resource) = read::<ResourceItem>(item) else {
-            self.strange.push((key, "is a resource that cannot be read"));
-            return;
-        };
-        let collection = partitions.directory.collection(kind);
-        let rows = IndexRows::of(collection, &resource.sk, &resource.resource);
-        let possible =
-            kind.other.is_some().then(|| IndexRows::possible(collection, &resource.sk, &resource.resource));
-        let ResourceItem { version, index_digest: digest, visibility, .. } = resource;
-        let name = (kind.name.clone(), key.sk.clone());
-        let kind = Arc::clone(kind);
-        self.resources
-            .insert(name, CheckedResource { kind, key, version, digest, rows, possible, visibility });
-    }
-
-    fn take_census(&mut self, key: &Key, item: &Item) {
-        for (name, value) in item.iter().filter(|(name, _)| *name != "pk" && *name != "sk") {
-            match value.as_n().ok().and_then(|count| count.parse().ok()) {
-                Some(count) => {
-                    self.census.insert((key.clone(), name.clone()), count);
+        match part {
+            Part::Neutral => {}
+            Part::Record => self.has_record |= selection.has(&key),
+            Part::Resource(resource) => {
+                existing.insert(hash(&key));
+                let counter = counter_of_resource(partitions.directory, &resource);
+                if selection.has(&counter) {
+                    *self.counted.entry(counter).or_default() += 1;
                 }
-                None => self.strange.push((key.clone(), "has a counter that is not a number")),
+                let mut rows = resource.required_rows().map(|(key, _)| key).chain(resource.possible_rows());
+                if selection.has(&key) || rows.any(|row| selection.has(row)) {
+                    drop(rows);
+                    self.resources.insert(key, resource);
+                }
+            }
+            Part::Row(owner) => {
+                if selection.has(&key) {
+                    self.rows.insert(key, owner);
+                }
+            }
+            Part::Counters(counters, has_others) => {
+                if has_others && selection.has(&key) {
+                    self.strange.push((key, "has a counter that is not a number"));
+                }
+                self.census.extend(counters.into_iter().filter(|(counter, _)| selection.has(counter)));
+            }
+            Part::Membership(group, membership) => {
+                let member = partitions.directory.resource_key(&membership.kind, &membership.sk);
+                if selection.has(&group) || selection.has(&member) {
+                    self.memberships.entry(group).or_default().push(membership);
+                }
+            }
+            Part::Job(job) => {
+                self.jobs.insert(key.sk, job);
+            }
+            Part::Strange(problem) => {
+                if selection.has(&key) {
+                    self.strange.push((key, problem));
+                }
             }
         }
     }
 
-    fn take_other(&mut self, partitions: &Partitions<'_>, key: Key, item: Item) {
-        let name = key.pk.strip_prefix(&partitions.directory.partitions()).unwrap_or_default();
-        match name {
-            "tenant" => self.has_record |= key.sk == "!",
-            "nesting" => {}
-            "job" => match read(item) {
-                Ok(job) => {
-                    self.jobs.insert(key.sk, job);
-                }
-                Err(_) => self.strange.push((key, "is a job that cannot be read")),
-            },
-            _ if name.starts_with("audit#") => {}
-            _ => self.strange.push((key, "belongs to no resource type")),
-        }
+    /// Returns the resources that are not selected, but decide about selected items: the owners
+    /// of rows, and the groups of memberships.
+    pub(crate) fn missing(&self, partitions: &Partitions<'_>, selection: &Selection) -> Vec<Key> {
+        let owners =
+            self.rows.iter().filter_map(|(row, owner)| partitions.resource_of(row, owner.as_deref()));
+        let groups = self.memberships.keys().filter(|group| !selection.has(*group)).cloned();
+        owners.chain(groups).filter(|key| !self.resources.contains_key(key)).collect()
     }
 }

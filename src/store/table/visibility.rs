@@ -46,7 +46,7 @@ pub(crate) struct Staged {
 }
 
 /// The staged changes that touched a membership.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(crate) struct Tags {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) added_by: Option<u64>,

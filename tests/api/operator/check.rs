@@ -3,7 +3,10 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
+use jiff::{SignedDuration, Timestamp};
 use scim_lambda::scim::policy::{GroupNames, Policy};
+use scim_lambda::scim::registry::Registry;
+use scim_lambda::store::{Expected, Repaired, Store, TenantName};
 use serde_json::{Value, json};
 
 use crate::support::consistency;
@@ -81,6 +84,16 @@ impl Spoiled {
         consistency::check(&self.directory).await;
         found.iter().map(|finding| finding["finding"].as_str().unwrap().to_owned()).collect()
     }
+}
+
+/// Checks tenants in this process.
+async fn found(store: &Store, tenants: &[&str], now: Timestamp) -> Vec<(usize, String)> {
+    let names: Vec<TenantName> = tenants.iter().map(|name| TenantName::parse(name).unwrap()).collect();
+    let (policy, registry) = (Policy::default(), Registry::new(&Policy::default()));
+    let kinds = &registry.resource_types;
+    let expected: Vec<_> = names.iter().map(|tenant| Expected { tenant, kinds, policy: &policy }).collect();
+    let found = store.check(&expected, now, |_| ()).await.unwrap();
+    found.into_iter().map(|(tenant, finding)| (tenant, finding.to_string())).collect()
 }
 
 /// Spoils one thing in each of several directories, and repairs it.
@@ -238,5 +251,67 @@ async fn the_audit_log_has_what_the_sweep_of_a_repair_changes() {
         "resourceType": "Group", "id": crew, "attributes": ["members"],
     }]);
     assert_eq!(kept, expected);
+    consistency::check(directory).await;
+}
+
+/// The whole table is read once for all tenants, and twice more if anything is wrong.
+#[tokio::test]
+async fn one_scan_of_the_table_checks_all_tenants() {
+    let spoiled = Spoiled::new().await;
+    let directory = &spoiled.directory;
+    let names: Vec<String> = (0..20).map(|n| format!("t{n}")).collect();
+    for name in &names {
+        directory.add_tenant(name, Policy::default()).await;
+    }
+    let tenants: Vec<&str> = names.iter().map(String::as_str).chain(["demo"]).collect();
+    let (store, network) = directory.watched_store();
+    let now = directory.now();
+    assert_eq!(found(&store, &tenants, now).await, []);
+    // Four parts of the table at the same time, and the list of the tenants.
+    assert_eq!(network.calls(), ["Scan", "Scan", "Scan", "Scan", "Query"]);
+    spoiled.delete("demo#User.userName", "bo").await;
+    spoiled.put(json!({ "pk": "t7#Robot", "sk": "x" })).await;
+    network.forget();
+    let missing = format!("demo#User.userName bo of {} is missing", spoiled.bo);
+    let expected = [(7, "t7#Robot x belongs to no resource type".to_owned()), (20, missing)];
+    assert_eq!(found(&store, &tenants, now).await, expected);
+    assert_eq!(network.calls().iter().filter(|call| *call == "Scan").count(), 3 * 4);
+}
+
+/// The job of a change that died is due a minute after its lease, and then waits for a sweep.
+#[tokio::test]
+async fn the_mark_of_a_crash_is_reported_when_its_job_is_overdue() {
+    let spoiled = Spoiled::new().await;
+    let Spoiled { directory, crew, .. } = &spoiled;
+    let until: Timestamp = "2026-01-31T09:30:00Z".parse().unwrap();
+    spoiled.set("demo#Group", crew, "roster.epoch", json!(1)).await;
+    spoiled.set("demo#Group", crew, "roster.staged", json!({ "write_id": "w", "until": until })).await;
+    let job = json!({ "pk": "demo#job", "sk": format!("staged#{crew}#1"), "type": "Group", "due": until });
+    spoiled.put(job).await;
+    let store = directory.store();
+    for (seconds, is_found) in [(0, false), (60, false), (599, false), (600, true), (3600, true)] {
+        let found = found(&store, &["demo"], until + SignedDuration::from_secs(seconds)).await;
+        let text = format!("Group {crew} is locked by a staged change whose lease ended at {until}");
+        assert_eq!(found, if is_found { vec![(0, text)] } else { Vec::new() }, "{seconds}");
+    }
+}
+
+/// A staged change begins without a new version of its group.
+#[tokio::test]
+async fn a_tag_is_not_repaired_under_a_later_change() {
+    let spoiled = Spoiled::new().await;
+    let Spoiled { directory, crew, bo, .. } = &spoiled;
+    spoiled.set(&format!("demo#Group#{crew}"), bo, "removed_by", json!(1)).await;
+    let store = directory.store();
+    let (tenant, policy) = (TenantName::parse("demo").unwrap(), Policy::default());
+    let registry = Registry::new(&policy);
+    let expected = [Expected { tenant: &tenant, kinds: &registry.resource_types, policy: &policy }];
+    let found = store.check(&expected, directory.now(), |_| ()).await.unwrap();
+    let [(0, finding)] = found.as_slice() else { panic!("{found:?}") };
+    assert!(finding.to_string().ends_with("belongs to a staged change that never began"), "{finding}");
+    for (epoch, repaired) in [(1, Repaired::Changed), (0, Repaired::Repaired)] {
+        spoiled.set("demo#Group", crew, "roster.epoch", json!(epoch)).await;
+        assert_eq!(store.repair(finding).await.unwrap(), repaired, "{epoch}");
+    }
     consistency::check(directory).await;
 }

@@ -124,11 +124,11 @@ fn each_object(value: &Value, visit: &mut impl FnMut(&Value)) {
 fn operators(text: &str) -> usize {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || "_:#.".contains(c)));
     let words = words.filter(|word| ["AND", "OR", "NOT", "BETWEEN", "IN"].contains(word)).count();
-    let calls = text
-        .match_indices('(')
-        .filter(|(place, _)| text[..*place].ends_with(|c: char| c.is_ascii_lowercase() || c == '_'));
+    let calls =
+        text.split('(').filter(|before| before.ends_with(|c: char| c.is_ascii_lowercase() || c == '_'));
+    let calls = calls.count() - usize::from(text.ends_with(|c: char| c.is_ascii_lowercase() || c == '_'));
     let signs = text.replace("<>", "=").replace("<=", "=").replace(">=", "=");
-    words + calls.count() + signs.matches(['=', '<', '>', '+', '-']).count()
+    words + calls + signs.matches(['=', '<', '>', '+', '-']).count()
 }
 
 fn operands_of_in(text: &str) -> usize {
