@@ -182,6 +182,9 @@ impl Balance {
     }
 
     fn resource(&mut self, directory: Directory<'_>, of: u64, resource: CheckedResource) {
+        if !resource.is_in_changes {
+            self.wrong(of);
+        }
         if resource.possible.is_some() {
             for (key, owner) in resource.required_rows() {
                 let of = hash(key);
@@ -238,6 +241,9 @@ impl Balance {
 
     fn job(&mut self, directory: Directory<'_>, of: u64, job: &Job) {
         let resource = |id| hash(&directory.resource_key(&job.kind, id));
+        if !job.is_indexed() {
+            self.wrong(of);
+        }
         match Work::parse(&job.sk) {
             Some(Work::Departed(id)) => self.departed.insert(resource(id)),
             Some(Work::Staged(group, _)) => self.staged.insert(resource(group)),

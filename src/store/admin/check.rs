@@ -279,6 +279,10 @@ impl Check<'_> {
         for resource in self.seen.resources.values() {
             let Key { pk, sk } = &resource.key;
             allowed.extend(resource.possible_rows());
+            if !resource.is_in_changes && self.selection.has(&resource.key) {
+                let text = format!("{pk} {sk} is in another partition of the index changes");
+                self.found(text, self.repair.changes(resource));
+            }
             if resource.possible.is_none() && resource.has_other_rows() && self.selection.has(&resource.key) {
                 self.found(format!("{pk} {sk} has the digest of other rows"), Repair::digest(resource));
             }
@@ -418,13 +422,16 @@ impl Check<'_> {
         for (name, job) in &self.seen.jobs {
             let is_known = self.expected.kinds.iter().any(|kind| kind.name == job.kind);
             let (text, existing) = match Work::parse(name) {
-                // The group need not exist: a creation puts its job before the group.
-                Some(Work::Staged(..)) if is_known => continue,
-                Some(Work::Departed(id)) if is_known => {
-                    if !self.exists(&job.kind, id) {
-                        continue;
-                    }
+                // The group of a staged change need not exist: a creation puts its job before it.
+                Some(Work::Departed(id)) if is_known && self.exists(&job.kind, id) => {
                     (format!("the {} {id} exists, but a job treats it as deleted", job.kind), Some(id))
+                }
+                Some(work) if is_known => {
+                    if !job.is_indexed() {
+                        let text = format!("the job {name} is not in the index of due jobs");
+                        self.found(text, self.repair.index_job(job, work)?);
+                    }
+                    continue;
                 }
                 _ => (format!("the job {name} on a {} is unknown", job.kind), None),
             };

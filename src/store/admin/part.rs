@@ -10,6 +10,7 @@ use crate::store::dynamo::item::{Item, Key, read};
 use crate::store::table::directory::Directory;
 use crate::store::table::index_rows::IndexRows;
 use crate::store::table::job::Job;
+use crate::store::table::keys::stripe_of;
 use crate::store::table::membership::Membership;
 use crate::store::table::resource_item::ResourceItem;
 use crate::store::table::visibility::Visibility;
@@ -50,6 +51,8 @@ pub(crate) struct CheckedResource {
     pub(crate) rows: IndexRows,
     /// The rows that it may have while what is indexed changes.
     pub(crate) possible: Option<IndexRows>,
+    /// True if it is in its partition of the index `changes`.
+    pub(crate) is_in_changes: bool,
     pub(crate) visibility: Option<Visibility>,
 }
 
@@ -152,9 +155,20 @@ impl<'a> Partitions<'a> {
             .other
             .is_some()
             .then(|| IndexRows::possible(self.directory.collection(kind), &resource.sk, &resource.resource));
+        let changes = self.directory.collection(kind).changes_partition(stripe_of(&resource.sk));
+        let is_in_changes = resource.change_pk == changes;
         let ResourceItem { version, index_digest: digest, visibility, .. } = resource;
         let (kind, key) = (Arc::clone(kind), key.clone());
-        Part::Resource(CheckedResource { kind, key, version, digest, rows, possible, visibility })
+        Part::Resource(CheckedResource {
+            kind,
+            key,
+            version,
+            digest,
+            rows,
+            possible,
+            is_in_changes,
+            visibility,
+        })
     }
 }
 

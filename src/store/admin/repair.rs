@@ -13,7 +13,7 @@ use crate::store::dynamo::transaction::Action;
 use crate::store::error::Error;
 use crate::store::table::directory::Directory;
 use crate::store::table::job::{Job, Work};
-use crate::store::table::keys::listed_tenant;
+use crate::store::table::keys::{listed_tenant, stripe_of};
 use crate::store::table::lock::UNLOCKED;
 use crate::store::table::membership::Membership;
 use crate::store::table::resource_item::SEEN;
@@ -186,6 +186,23 @@ impl Repair<'_> {
             None => unchanged.and("attribute_not_exists(roster)"),
         };
         vec![Action::Check(group.key.clone(), unchanged), repair]
+    }
+
+    /// Puts a resource into its partition of the index `changes`.
+    pub(crate) fn changes(self, resource: &CheckedResource) -> Vec<Action> {
+        let Key { sk, .. } = &resource.key;
+        let partition = self.directory.collection(&resource.kind).changes_partition(stripe_of(sk));
+        let set =
+            has_version(resource.version).set("change_pk = :change_pk").value(":change_pk", text(partition));
+        vec![Action::Update(resource.key.clone(), set)]
+    }
+
+    /// Puts a job into the index of due jobs.
+    pub(crate) fn index_job(self, job: &Job, work: Work<'_>) -> Actions {
+        let Job { change_pk, hour, .. } = Job::new(self.directory, work, &job.kind, job.due);
+        let set = job.is_unchanged()?.set("change_pk = :change_pk").set("#hour = :hour");
+        let set = set.value(":change_pk", text(change_pk)).value(":hour", text(hour));
+        Ok(vec![Action::Update(job.key(), set)])
     }
 
     /// Ends a job that must not be done.

@@ -150,14 +150,20 @@ impl Cleanup<'_> {
                 Err(error) => drop(results.insert(job.sk.clone(), Err(error))),
             }
         }
-        let transactions = leavers.iter().flat_map(|(partition, departed)| {
-            departed.chunks(MAX_LEAVERS).map(move |departed| {
-                Box::pin(async move { (partition, Box::pin(self.leave_together(partition, departed)).await) })
+        let leaving = leavers.iter().map(|(partition, departed)| {
+            Box::pin(async move {
+                // One after the other: they would meet in the group's item.
+                for departed in departed.chunks(MAX_LEAVERS) {
+                    if let Err(error) = Box::pin(self.leave_together(partition, departed)).await {
+                        return (partition, Err(error));
+                    }
+                }
+                (partition, Ok(()))
             })
         });
-        let transactions: Vec<_> = transactions.collect();
+        let leaving: Vec<_> = leaving.collect();
         let left: Vec<(&String, Result<(), Error>)> =
-            stream::iter(transactions).buffer_unordered(GROUPS_AT_ONCE).collect().await;
+            stream::iter(leaving).buffer_unordered(GROUPS_AT_ONCE).collect().await;
         let failed: HashSet<&String> =
             left.iter().filter(|(_, result)| result.is_err()).map(|(partition, _)| *partition).collect();
         for error in left.iter().filter_map(|(_, result)| result.as_ref().err()) {

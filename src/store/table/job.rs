@@ -89,6 +89,14 @@ impl Job {
         Self { pk, sk, kind: kind.to_owned(), due, change_pk, hour }
     }
 
+    /// Returns true if the index has the job under the time at which it is due.
+    #[cfg(feature = "cli")]
+    pub(crate) fn is_indexed(&self) -> bool {
+        let stripe = Work::parse(&self.sk).map(|work| stripe_of(work.id()));
+        stripe.is_some_and(|stripe| self.change_pk == due_partition(stripe))
+            && self.hour == due_time(self.due)
+    }
+
     pub(crate) fn key(&self) -> Key {
         Key { pk: self.pk.clone(), sk: self.sk.clone() }
     }

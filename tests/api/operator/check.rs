@@ -196,6 +196,10 @@ async fn each_kind_of_inconsistency_is_found_and_repaired() {
             t.set("demo#Group", &t.crew, "roster.epoch", json!(1)).await;
             t.set("demo#Group", &t.crew, "roster.aborted", json!([1])).await;
         } => [format!("Group {} has a staged change without a cleanup job", t.crew)],
+        |t| t.set("demo#User", &t.bo, "change_pk", json!("demo#changed#User")).await
+            => [format!("demo#User {} is in another partition of the index changes", t.bo)],
+        |t| t.put(json!({ "pk": "demo#job", "sk": format!("left#{none}"), "type": "User", "due": OLD })).await
+            => [format!("the job left#{none} is not in the index of due jobs")],
         |t| t.put(json!({ "pk": "demo#job", "sk": format!("left#{}", t.bo), "type": "User", "due": OLD })).await
             => [format!("the User {} exists, but a job treats it as deleted", t.bo)],
         |t| t.put(json!({ "pk": "demo#job", "sk": "dance#x", "type": "User", "due": OLD })).await
@@ -286,7 +290,9 @@ async fn the_mark_of_a_crash_is_reported_when_its_job_is_overdue() {
     let until: Timestamp = "2026-01-31T09:30:00Z".parse().unwrap();
     spoiled.set("demo#Group", crew, "roster.epoch", json!(1)).await;
     spoiled.set("demo#Group", crew, "roster.staged", json!({ "write_id": "w", "until": until })).await;
-    let job = json!({ "pk": "demo#job", "sk": format!("staged#{crew}#1"), "type": "Group", "due": until });
+    let index = format!("#due#{}", consistency::stripe(crew));
+    let job = json!({ "pk": "demo#job", "sk": format!("staged#{crew}#1"), "type": "Group", "due": until,
+        "change_pk": index, "hour": until });
     spoiled.put(job).await;
     let store = directory.store();
     for (seconds, is_found) in [(0, false), (60, false), (599, false), (600, true), (3600, true)] {
