@@ -136,15 +136,15 @@ pub(crate) const LEASE: SignedDuration = SignedDuration::from_secs(30);
 pub const MAX_REQUEST_TIME: Duration = Duration::from_secs(28);
 
 /// Aborted staged changes that a group may have. Conditions on its memberships name them
-/// all, within `MAX_OPERANDS`. Each is forgotten a minute and a half after it began.
+/// all, within `MAX_OPERANDS`. Each is forgotten two and a half minutes after it began.
 pub(crate) const MAX_ABORTED: usize = 90;
 
 /// Time from a request to its cleanup job. The function ends after 29 s, an index may be a
-/// second behind, and clocks may differ by a minute.
-pub(crate) const DUE: SignedDuration = SignedDuration::from_secs(90);
+/// second behind, and clocks may differ by two minutes: each by one from the time.
+pub(crate) const DUE: SignedDuration = SignedDuration::from_secs(150);
 
-/// Time after the end of a lease at which a check reports the lock. The job is due a minute after
-/// the lease, and several sweeps have begun by then.
+/// Time after the end of a lease at which a check reports the lock. The job is due two minutes
+/// after the lease, and several sweeps have begun by then.
 #[cfg(feature = "cli")]
 pub(crate) const OVERDUE: SignedDuration = SignedDuration::from_mins(10);
 

@@ -138,3 +138,26 @@ async fn aborted(directory: &Directory, group: &str) -> usize {
         serde_dynamo::from_attribute_value(items[&key]["roster"].clone()).unwrap();
     roster["aborted"].as_array().map_or(0, Vec::len)
 }
+
+/// A sweep forgets a staged change. Its writer must have ended by then, by whichever clock: what it
+/// writes later would count.
+#[tokio::test]
+async fn a_change_is_not_forgotten_while_its_writer_runs() {
+    // The clocks of writer and sweeper, and the time since the request began.
+    for (writer, sweeper, passed) in [(0, 60, 28), (-20, 60, 12), (-20, 60, 28), (-60, 60, 28), (60, -60, 28)]
+    {
+        let directory = Directory::spread().await;
+        let users = populate(&directory, 130).await;
+        let ids: Vec<&str> = users.iter().map(String::as_str).collect();
+        let (slow, early) = (directory.skewed_client(writer), directory.skewed_client(sweeper));
+        let crew = create(&slow, "Crew", &ids[..1]).await;
+        let mut pause = slow.faults.pause_before("BatchExecuteStatement");
+        let late = tokio::spawn(slow.request("PUT", &crew).body(&group("Crew", &ids[..120])).send());
+        pause.arrived().await;
+        directory.pass(passed);
+        early.sweep().await;
+        pause.release();
+        assert_eq!(late.await.unwrap().status, 200, "{writer} {sweeper} {passed}");
+        check(&directory).await;
+    }
+}

@@ -94,7 +94,7 @@ async fn a_user_of_many_groups_whose_deletion_dies_at_any_call_is_gone_from_all(
         n += if n < 6 { 1 } else { 4 };
     }
     assert!(n > 3 + GROUPS, "{n}");
-    directory.pass(100);
+    directory.pass(160);
     assert_eq!(sweep_up(&survivor).await, 1);
     check(&directory).await;
     assert_eq!(count(&directory, "demo#job").await, 0);
@@ -115,7 +115,7 @@ async fn a_user_who_is_added_elsewhere_while_he_is_deleted_is_in_no_group() {
         assert!([204, 400].contains(&added.status), "{n}: {added}");
         is_gone(&other, &user, &groups, &mona).await;
     }
-    directory.pass(100);
+    directory.pass(160);
     sweep_up(&client).await;
     check(&directory).await;
 }
@@ -132,7 +132,7 @@ async fn a_sweep_that_dies_at_any_call_is_taken_up_by_the_next() {
         let client = directory.client();
         client.faults.on_nth_call(LEAVING, Fault::Die);
         assert_eq!(client.delete(&user).await.status, 204);
-        directory.pass(100);
+        directory.pass(160);
         let client = directory.client();
         client.faults.on_nth_call(n, Fault::Die);
         client.sweep().await;
@@ -163,7 +163,7 @@ async fn sweeps_at_the_same_time_do_no_harm_to_each_other() {
         let dying = directory.client();
         dying.faults.inject("TransactWriteItems", Fault::Die);
         dying.patch(&crew, &add(&ids)).await;
-        directory.pass(100);
+        directory.pass(160);
         let sweepers = [(); 3].map(|()| directory.client());
         let swept = tokio::join!(sweepers[0].sweep(), sweepers[1].sweep(), sweepers[2].sweep());
         let done: u64 =
@@ -207,7 +207,7 @@ async fn a_group_of_thousands_is_gone_at_once_and_swept_up_in_pieces() {
     check_at(&directory, directory.now()).await;
 
     // Each of these sweeps dies after some of the rows.
-    directory.pass(100);
+    directory.pass(160);
     let mut left = count(&directory, &format!("demo#Group#{GROUP}")).await;
     assert_eq!(left, MEMBERS + 1);
     for call in [14, 18, 22] {
@@ -247,7 +247,7 @@ async fn a_group_between_groups_whose_deletion_dies_at_any_call_is_gone_from_bot
         check(&directory).await;
         n += 1;
     }
-    directory.pass(100);
+    directory.pass(160);
     sweep_up(&survivor).await;
     check(&directory).await;
     assert_eq!(count(&directory, "demo#Group#").await, 2);
@@ -268,7 +268,7 @@ async fn whoever_is_made_again_has_none_of_what_was() {
     let crew = create(&client, "Crew", &[]).await;
     assert_eq!(members(&client.get(&crew).await), Vec::<String>::new());
     assert_eq!(client.get(&format!("/Users/{}", mona[0])).await.body["groups"], Value::Null);
-    directory.pass(100);
+    directory.pass(160);
     sweep_up(&client).await;
     check(&directory).await;
 }

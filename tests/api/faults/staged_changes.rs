@@ -110,7 +110,7 @@ async fn dies_at_any_call(change: Change) {
         change.has_succeeded(&answer, &survivor.get(&path).await, &users);
         ends.push((path, change.after(&users).to_vec()));
     }
-    directory.pass(100);
+    directory.pass(160);
     let client = directory.client();
     assert_eq!(client.sweep().await["left"], 0);
     check(&directory).await;
@@ -157,7 +157,7 @@ async fn a_change_of_500_members_that_dies_has_happened_or_not() {
         assert_eq!(seen, if n > calls { 500 } else { 0 }, "{n}");
         n += 7;
     }
-    directory.pass(100);
+    directory.pass(160);
     assert_eq!(directory.client().sweep().await["left"], 0);
     check(&directory).await;
 }
@@ -184,7 +184,7 @@ async fn wakes_up_late(directory: &Directory, users: &[String], change: Change, 
         assert!(answer.status < 300, "{name}: {answer}");
         assert_eq!(members(&survivor.get(&path).await), change.after(users), "{name}");
     }
-    directory.pass(100);
+    directory.pass(160);
     assert_eq!(survivor.sweep().await["left"], 0, "{name}");
     check(directory).await;
     let end = if before == "BatchExecuteStatement" { change.after(users) } else { change.before(users) };
@@ -339,7 +339,7 @@ async fn a_group_that_is_deleted_under_a_staged_change_is_gone_with_it() {
         assert_eq!(change.await.unwrap().status, 404, "{before}");
         check(&directory).await;
     }
-    directory.pass(100);
+    directory.pass(160);
     assert_eq!(other.sweep().await["left"], 0);
     check(&directory).await;
     assert_eq!(count(&directory, "demo#Group#").await, 0);
@@ -372,7 +372,7 @@ async fn a_large_group_that_is_created_at_its_death_is_there_or_not() {
     for group in groups.body["Resources"].as_array().unwrap() {
         assert_eq!(group["members"].as_array().unwrap().len(), 101);
     }
-    directory.pass(100);
+    directory.pass(160);
     assert_eq!(directory.client().sweep().await["left"], 0);
     check(&directory).await;
     assert_eq!(count(&directory, "demo#Group#").await, 101 * (1 + (calls - 1) / 2));

@@ -145,7 +145,7 @@ async fn a_tenant_without_due_jobs_costs_nothing() {
         directory.add_tenant(&format!("idle{n}"), Policy::default()).await;
     }
     let client = directory.client();
-    // Not due for another minute and a half.
+    // Not due for another two and a half minutes.
     client.delete(&client.post("/Users", r#"{"userName":"ann"}"#).await.path()).await;
     client.faults.forget();
     let (swept, ..) = swept(&client).await;

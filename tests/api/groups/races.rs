@@ -149,7 +149,7 @@ async fn a_user_who_is_deleted_while_he_is_added_is_no_member() {
         }
         check(&directory).await;
     }
-    directory.pass(100);
+    directory.pass(160);
     assert_eq!(
         client.sweep().await,
         json!({ "tenants": 1, "done": 3, "left": 0, "errors": 0, "complete": true })
@@ -184,7 +184,7 @@ async fn a_user_who_is_added_while_he_is_deleted_is_taken_out_again() {
     assert_eq!(members(&other.get(&crew).await), users[3..]);
     check(&directory).await;
     assert_eq!(other.patch(&crew, &add(&[&users[2]])).await.status, 400);
-    directory.pass(100);
+    directory.pass(160);
     assert_eq!(client.sweep().await["left"], 0);
     assert_eq!(members(&other.get(&crew).await), users[3..]);
     check(&directory).await;

@@ -282,7 +282,7 @@ async fn one_scan_of_the_table_checks_all_tenants() {
     assert_eq!(network.calls().iter().filter(|call| *call == "Scan").count(), 3 * 4);
 }
 
-/// The job of a change that died is due a minute after its lease, and then waits for a sweep.
+/// The job of a change that died is due two minutes after its lease, and then waits for a sweep.
 #[tokio::test]
 async fn the_mark_of_a_crash_is_reported_when_its_job_is_overdue() {
     let spoiled = Spoiled::new().await;
