@@ -115,7 +115,9 @@ async fn whether_a_user_is_a_member_is_asked_in_one_trip() {
         let answer = groups.find("Groups", &filter, "&attributes=id").await;
         assert_eq!(answer.body["totalResults"], found, "{answer}");
         assert_eq!(groups.client.faults.calls(), ["BatchGetItem"], "{user}");
-        assert_eq!(groups.client.faults.capacity(), Capacity { read: 3.0, write: 0.0 }, "{user}");
+        if groups.client.faults.reports_read_units() {
+            assert_eq!(groups.client.faults.capacity(), Capacity { read: 3.0, write: 0.0 }, "{user}");
+        }
     }
 }
 

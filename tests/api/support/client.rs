@@ -101,6 +101,13 @@ impl Client {
         }
     }
 
+    /// Returns false if this `DynamoDB` does not report the read units of the first request.
+    pub(crate) async fn reports_units(&self) -> bool {
+        // A token that is not cached is read by `BatchGetItem`.
+        self.get("/ServiceProviderConfig").await;
+        self.faults.reports_read_units()
+    }
+
     /// Sends an event of API Gateway.
     pub(crate) async fn send(&self, event: Value) -> Answer {
         Answer::from(self.reply_to(event).await)

@@ -82,6 +82,8 @@ struct State {
     rules: Vec<Rule>,
     pauses: Vec<(String, Gate)>,
     dead: bool,
+    /// True if a read of items was answered without its units.
+    unreported: bool,
 }
 
 #[derive(Debug)]
@@ -193,6 +195,16 @@ impl Faults {
         sum
     }
 
+    /// Returns false, and says so, if this `DynamoDB` has answered a `BatchGetItem` without its read
+    /// units. What a test then asserts about units cannot be compared.
+    pub(crate) fn reports_read_units(&self) -> bool {
+        let reports = !self.state().unreported;
+        if !reports {
+            eprintln!("units not compared: this DynamoDB reports none for BatchGetItem");
+        }
+        reports
+    }
+
     /// Returns the number of rules and pauses that no call has met. A test that ends with any left
     /// may have tested nothing.
     pub(crate) fn unmet(&self) -> usize {
@@ -250,10 +262,8 @@ impl Faults {
         let mut response = network.call(request).await?;
         let body = ByteStream::new(response.take_body()).collect().await;
         let body = body.map_err(|e| ConnectorError::io(e.into()))?.into_bytes();
-        if let Some(call) = self.state().log.get_mut(&number) {
-            call.response = serde_json::from_slice(&body).ok();
-            service_limits::assert_answer(&call.operation, call.response.as_ref().unwrap_or(&Value::Null));
-        }
+        let answer = serde_json::from_slice(&body).ok();
+        self.state().answered(number, answer);
         *response.body_mut() = SdkBody::from(body);
         Ok(response)
     }
@@ -270,6 +280,18 @@ impl State {
         self.log.insert(self.sent, call);
         let pause = self.pauses.iter().position(|(o, _)| o == operation);
         (self.sent, pause.map(|i| self.pauses.remove(i).1))
+    }
+
+    fn answered(&mut self, number: usize, answer: Option<Value>) {
+        let Some(call) = self.log.get_mut(&number) else { return };
+        if let Some(answer) = &answer {
+            service_limits::assert_answer(&call.operation, answer);
+            let found = answer["Responses"].as_object().into_iter().flatten();
+            let found = found.filter_map(|(_, items)| items.as_array()).map(Vec::len).sum::<usize>();
+            let units = answer["ConsumedCapacity"][0]["CapacityUnits"].as_f64().unwrap_or_default();
+            self.unreported |= call.operation == "BatchGetItem" && found > 0 && units == 0.0;
+        }
+        call.response = answer;
     }
 
     fn fault(&mut self, number: usize, operation: &str) -> Option<Fault> {

@@ -193,5 +193,6 @@ async fn the_managers_of_a_page_are_read_at_once() {
     let read = client.faults.capacity().read;
     client.faults.forget();
     client.get("/Users?attributes=userName").await;
-    assert!((read - client.faults.capacity().read - 1.0).abs() < f64::EPSILON, "{read}");
+    let more = read - client.faults.capacity().read;
+    assert!((more - 1.0).abs() < f64::EPSILON || !client.faults.reports_read_units(), "{more}");
 }
