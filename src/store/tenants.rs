@@ -5,7 +5,9 @@ use serde::Serialize;
 
 use crate::scim::policy::Policy;
 use crate::store::Store;
-use crate::store::dynamo::client::{Applied, Written};
+#[cfg(feature = "cli")]
+use crate::store::dynamo::client::Applied;
+use crate::store::dynamo::client::Written;
 use crate::store::dynamo::expression::Expression;
 use crate::store::dynamo::item::{Key, item_at, read, value};
 use crate::store::dynamo::transaction::Action;
