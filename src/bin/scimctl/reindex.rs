@@ -65,9 +65,14 @@ impl Difference {
 }
 
 impl Change<'_> {
-    /// Puts a policy and definitions in force, or resumes that after an interruption.
-    pub(crate) async fn run(&self, policy: Policy, definitions: Option<String>) -> Result<Outcome> {
-        let record = self.record().await?;
+    /// Puts a policy and definitions in force that were made from `record`, or resumes that after
+    /// an interruption.
+    pub(crate) async fn run(
+        &self,
+        record: TenantRecord,
+        policy: Policy,
+        definitions: Option<String>,
+    ) -> Result<Outcome> {
         let target = (policy, definitions);
         let current = (record.policy.clone(), record.definitions.clone());
         match &record.reindex {
@@ -195,10 +200,18 @@ impl Change<'_> {
 
     async fn write(&self, record: &TenantRecord, next: &TenantRecord) -> Result<()> {
         // A write on condition: of two commands at once, the second must not undo the first.
-        match self.store.change_rules(self.tenant, record, next).await? {
-            Applied::Applied => Ok(()),
-            Applied::Conflict => Err("the tenant was changed by another process: retry".into()),
+        if self.store.change_rules(self.tenant, record, next).await? == Applied::Applied {
+            return Ok(());
         }
+        // An attempt whose answer was lost may have written it.
+        let current = self.record().await?;
+        let rules = |record: &TenantRecord| {
+            (record.policy.clone(), record.definitions.clone(), record.reindex.clone())
+        };
+        if rules(&current) == rules(next) {
+            return Ok(());
+        }
+        Err("the tenant was changed by another process: retry".into())
     }
 
     /// Waits until every running function knows of a stage.

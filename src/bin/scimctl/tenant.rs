@@ -175,13 +175,15 @@ pub(crate) async fn run(
         Tenant::Set { name, settings, wait } => {
             let record = known(store, &name).await?;
             let policy = record.policy.with(&settings.settings)?;
-            change(store, packaged, (&name, clock, wait), (policy, record.definitions)).await
+            let definitions = record.definitions.clone();
+            change(store, packaged, (&name, clock, wait), record, (policy, definitions)).await
         }
         Tenant::Define { name, file, wait } => {
             let record = known(store, &name).await?;
             let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
             registry(packaged, &record.policy, Some(&text))?;
-            change(store, packaged, (&name, clock, wait), (record.policy, Some(text))).await
+            let policy = record.policy.clone();
+            change(store, packaged, (&name, clock, wait), record, (policy, Some(text))).await
         }
         Tenant::Oauth { name, server, off } => {
             known(store, &name).await?;
@@ -207,17 +209,17 @@ pub(crate) async fn run(
     }
 }
 
-/// Puts a policy and definitions in force, and shows the tenant. Fails if values that must be
-/// unique are not.
+/// Puts a policy and definitions in force that were made from `record`, and shows the tenant.
 async fn change(
     store: &Store,
     packaged: &Definitions,
     (tenant, clock, Wait { wait }): (&TenantName, &Now, Wait),
+    record: TenantRecord,
     (policy, definitions): (Policy, Option<String>),
 ) -> Result<Answer> {
     let wait = SignedDuration::from_secs(wait.into());
     let change = reindex::Change { store, packaged, tenant, clock, wait };
-    match change.run(policy, definitions).await? {
+    match change.run(record, policy, definitions).await? {
         reindex::Outcome::InForce => show(store, tenant).await,
         reindex::Outcome::Duplicates(duplicates) => Ok(Answer { is_incomplete: true, ..duplicates.into() }),
     }

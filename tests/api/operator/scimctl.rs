@@ -66,7 +66,7 @@ async fn stats_say_what_there_is_and_sweep_does_what_is_due() {
     let stats = json(&directory, &["stats"]).await;
     assert_eq!(
         stats,
-        serde_json::json!([{ "tenant": "demo", "User": 1, "Group": 0, "tokens": 1, "jobs": 1, "oldestJobDue": "2026-01-31T09:01:33Z" }])
+        serde_json::json!([{ "tenant": "demo", "User": 1, "Group": 0, "tokens": 1, "jobs": 1, "oldestJobDue": "2026-01-31T09:02:33Z" }])
     );
     let swept = json(&directory, &["sweep", "demo"]).await;
     assert_eq!(

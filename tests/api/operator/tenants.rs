@@ -189,10 +189,13 @@ async fn no_change_of_a_policy_is_lost() {
         ("groupCycles", "accept"),
         ("patchAnswer", "representation"),
     ];
-    let changes = settings.map(|(name, value)| {
-        let directory = &directory;
-        async move { run(directory, &["tenant", "set", "demo", &format!("{name}={value}")]).await }
-    });
+    let changes =
+        settings.map(|(name, value)| {
+            let directory = &directory;
+            async move {
+                run(directory, &["tenant", "set", "demo", &format!("{name}={value}"), "--wait", "0"]).await
+            }
+        });
     let done = futures_util::future::join_all(changes).await;
     let policy = json(&directory, &["tenant", "show", "demo"]).await["policy"].clone();
     assert!(done.iter().any(Result::is_ok));
