@@ -201,18 +201,22 @@ impl Directory {
         dynamodb: aws_sdk_dynamodb::config::Builder,
         sources: Sources,
     ) -> Client {
-        let (store, faults) = self.store_with(dynamodb, &sources);
+        let (store, faults) = self.store_with(Faults::new(), dynamodb, &sources);
         Client::of(App::new(config, store, sources), faults)
     }
 
     /// Returns the store of an operator, and the network that its calls go through.
     pub(crate) fn watched_store(&self) -> (Store, Faults) {
         let patient = store::local_config(&self.endpoint).timeout_config(TimeoutConfig::disabled());
-        self.store_with(patient, &self.sources)
+        self.store_with(Faults::of_operator(), patient, &self.sources)
     }
 
-    fn store_with(&self, dynamodb: aws_sdk_dynamodb::config::Builder, sources: &Sources) -> (Store, Faults) {
-        let faults = Faults::new();
+    fn store_with(
+        &self,
+        faults: Faults,
+        dynamodb: aws_sdk_dynamodb::config::Builder,
+        sources: &Sources,
+    ) -> (Store, Faults) {
         let dynamodb = dynamodb
             .http_client(faults.clone())
             // As many attempts as on AWS, with less time between them.

@@ -25,7 +25,7 @@ use aws_smithy_types::byte_stream::ByteStream;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
-use crate::support::{isolation, service_limits};
+use crate::support::{isolation, permissions, service_limits};
 
 /// A fault of one HTTP request. The SDK decides about a retry.
 #[derive(Clone, Debug)]
@@ -71,6 +71,8 @@ pub(crate) struct Capacity {
 pub(crate) struct Faults {
     state: Arc<Mutex<State>>,
     network: SharedHttpClient,
+    /// True for a process of the function, whose permissions are those of the template.
+    is_function: bool,
 }
 
 #[derive(Debug, Default)]
@@ -114,7 +116,12 @@ impl Faults {
             .tls_provider(tls::Provider::Rustls(CryptoMode::AwsLc))
             .build_https();
         let state = Arc::default();
-        Self { state, network }
+        Self { state, network, is_function: true }
+    }
+
+    /// Returns a process of an operator, who may do more than the function.
+    pub(crate) fn of_operator() -> Self {
+        Self { is_function: false, ..Self::new() }
     }
 
     /// Makes the next call of `operation` meet `fault`. Rules are used up in the order they were
@@ -232,6 +239,9 @@ impl Faults {
         let body = request.body().bytes().unwrap_or_default();
         let body: Value = serde_json::from_slice(body).unwrap_or_default();
 
+        if self.is_function {
+            permissions::record(&operation, &body);
+        }
         isolation::assert_own(&operation, &body);
         service_limits::assert_request(&operation, &body);
         let (number, gate) = self.state().sent(&operation, &body);
