@@ -224,8 +224,8 @@ fn next_batch<'a>(found: &mut Peekable<impl Iterator<Item = Listed<'a>>>) -> Vec
 
 fn members_to_read((kind, projection, found): &Listed<'_>) -> u64 {
     match &kind.members {
-        Some(name) if projection.shows(kind, name) => {
-            Some(found.resource.members).filter(|members| *members <= MAX_MEMBERS_READ).unwrap_or_default()
+        Some(name) if found.resource.members <= MAX_MEMBERS_READ && projection.shows(kind, name) => {
+            found.resource.members
         }
         _ => 0,
     }

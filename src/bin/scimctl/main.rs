@@ -161,7 +161,7 @@ async fn run(options: Options, sources: &Sources) -> Result<(Answer, ExitCode)> 
     let now = now.round(Unit::Second).unwrap_or(now);
     let packaged = options.definitions.as_deref().map(read_definitions).transpose()?.unwrap_or_default();
     let answer = match options.command {
-        Command::Tenant(command) => tenant::run(&store, &packaged, command, &*sources.now).await?,
+        Command::Tenant(command) => Box::pin(tenant::run(&store, &packaged, command, &*sources.now)).await?,
         Command::Token(command) => token::run(&store, command, now).await?.into(),
         Command::Key(command) => key::run(&store, command, now).await?.into(),
         Command::Export(export) => export::run(&store, &packaged, export).await?.into(),

@@ -111,7 +111,7 @@ impl Change<'_> {
         let after = registry_of(self.packaged, &policy, definitions.as_deref())?;
         let difference = Difference::between(&before, &after);
         let next = TenantRecord { policy, definitions, ..record.clone() };
-        if difference.kinds.is_empty() || self.is_unused(&before, &difference).await? {
+        if difference.kinds.is_empty() || self.is_unused(record, &before, &difference).await? {
             return self.write(record, &next).await;
         }
         if difference.adds {
@@ -122,7 +122,12 @@ impl Change<'_> {
     }
 
     /// Returns true if no resource is concerned, and no function can know the tenant.
-    async fn is_unused(&self, registry: &Registry, difference: &Difference) -> Result<bool> {
+    async fn is_unused(
+        &self,
+        record: &TenantRecord,
+        registry: &Registry,
+        difference: &Difference,
+    ) -> Result<bool> {
         let directory = self.store.directory(self.tenant);
         for kind in registry.resource_types.iter().filter(|kind| difference.kinds.contains(&kind.name)) {
             if directory.collection(kind).total().await? > 0 {
@@ -131,7 +136,7 @@ impl Change<'_> {
         }
         let tokens = self.store.tokens(self.tenant).await?;
         let is_used = tokens.iter().any(|(_, token)| token.used.is_some());
-        Ok(!is_used && self.record().await?.oauth.is_none())
+        Ok(!is_used && record.oauth.is_none())
     }
 
     /// Carries a change through the stages that are left.
@@ -205,10 +210,8 @@ impl Change<'_> {
         }
         // An attempt whose answer was lost may have written it.
         let current = self.record().await?;
-        let rules = |record: &TenantRecord| {
-            (record.policy.clone(), record.definitions.clone(), record.reindex.clone())
-        };
-        if rules(&current) == rules(next) {
+        let TenantRecord { policy, definitions, reindex, .. } = &current;
+        if (policy, definitions, reindex) == (&next.policy, &next.definitions, &next.reindex) {
             return Ok(());
         }
         Err("the tenant was changed by another process: retry".into())

@@ -78,12 +78,7 @@ impl Scan {
         }
         let request = self.request.clone().set_exclusive_start_key(self.start.take());
         self.retry = self.retry.renewed();
-        let answer = loop {
-            match request.clone().send().await {
-                Ok(answer) => break answer,
-                Err(error) => self.retry.pause_after("Scan", &error).await?,
-            }
-        };
+        let answer = self.retry.until_answered("Scan", || request.clone().send()).await?;
         self.start = answer.last_evaluated_key;
         self.is_done = self.start.is_none();
         Ok(Some(answer.items.unwrap_or_default()))

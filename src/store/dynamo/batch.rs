@@ -102,12 +102,7 @@ impl Table {
                 .build()
                 .map_err(|error| Error::fault(GET, error))?;
             let request = self.client.batch_get_item().request_items(&self.name, request);
-            let answer = loop {
-                match request.clone().send().await {
-                    Ok(answer) => break answer,
-                    Err(error) => retry.pause_after(GET, &error).await?,
-                }
-            };
+            let answer = retry.until_answered(GET, || request.clone().send()).await?;
             found.extend(answer.responses.unwrap_or_default().into_values().flatten());
             // DynamoDB leaves keys out for lack of capacity. They are asked for again: an
             // item that was not read is not a missing item.
@@ -164,12 +159,7 @@ impl Table {
                 .collect::<Result<_, _>>()
                 .map_err(|error| Error::fault(EXECUTE, error))?;
             let request = self.client.batch_execute_statement().set_statements(Some(requests));
-            let answer = loop {
-                match request.clone().send().await {
-                    Ok(answer) => break answer,
-                    Err(error) => retry.pause_after(EXECUTE, &error).await?,
-                }
-            };
+            let answer = retry.until_answered(EXECUTE, || request.clone().send()).await?;
             let mut answers = answer.responses.unwrap_or_default().into_iter();
             let mut again = Vec::new();
             for (place, statement) in wanted {

@@ -85,13 +85,8 @@ impl Table {
     pub(crate) async fn get(&self, key: Key) -> Result<Option<Item>, Error> {
         let get = self.client.get_item().table_name(&self.name).set_key(Some(key.into_item()));
         let get = get.consistent_read(true);
-        let mut retry = self.retry();
-        loop {
-            match get.clone().send().await {
-                Ok(answer) => return Ok(answer.item),
-                Err(error) => retry.pause_after("GetItem", &error).await?,
-            }
-        }
+        let answer = self.retry().until_answered("GetItem", || get.clone().send()).await?;
+        Ok(answer.item)
     }
 
     /// Puts an item where the condition holds.

@@ -120,12 +120,7 @@ impl Query {
         let request = self.request.clone().set_exclusive_start_key(self.start.take());
         // A long query would have spent the time of its retries before it is throttled.
         self.retry = self.retry.renewed();
-        let answer = loop {
-            match request.clone().send().await {
-                Ok(answer) => break answer,
-                Err(error) => self.retry.pause_after("Query", &error).await?,
-            }
-        };
+        let answer = self.retry.until_answered("Query", || request.clone().send()).await?;
         self.start = answer.last_evaluated_key;
         self.is_done = self.start.is_none();
         Ok(Some(answer.items.unwrap_or_default()))

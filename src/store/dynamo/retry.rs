@@ -28,6 +28,24 @@ impl Retry {
         Self::new(Arc::clone(&self.jitter))
     }
 
+    /// Sends a call until it is answered, as long as waiting can help.
+    pub(crate) async fn until_answered<T, E, F>(
+        &mut self,
+        operation: &'static str,
+        send: impl Fn() -> F,
+    ) -> Result<T, Error>
+    where
+        E: std::error::Error + ProvideErrorMetadata + 'static,
+        F: Future<Output = Result<T, SdkError<E>>>,
+    {
+        loop {
+            match send().await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => self.pause_after(operation, &error).await?,
+            }
+        }
+    }
+
     /// Waits before a call is sent again, if that can help. Every other error is returned.
     pub(crate) async fn pause_after<E>(
         &mut self,

@@ -85,7 +85,7 @@ impl PendingEdit<'_> {
             }
             // A membership that is gone or void needs no removal, and a resource that exists is
             // none of ours: the rest is sent again without them.
-            let failed: Vec<usize> = std::iter::once(failure.action).chain(failure.others).collect();
+            let failed: Vec<usize> = failure.places().collect();
             let mut place = 1;
             departed.retain(|_| {
                 place += 2;

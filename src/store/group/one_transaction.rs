@@ -119,7 +119,7 @@ impl PendingEdit<'_> {
                 new.settle(&failure, 1)?;
                 continue;
             }
-            let failed: Vec<usize> = std::iter::once(failure.action).chain(failure.others).collect();
+            let failed: Vec<usize> = failure.places().collect();
             let is_nesting = |action: &usize| *action >= first + edits.moves();
             if edits.members.is_some() || failed.iter().any(is_nesting) {
                 return Ok(Attempt::Conflict(None));

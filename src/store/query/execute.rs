@@ -138,10 +138,12 @@ impl Directory<'_> {
         let collection = self.collection(leg.kind);
         // A scan that cannot come to its end costs as much as one that can.
         let most = if leg.matcher.is_none() { MAX_SORTED } else { MAX_SCANNED };
-        let scanned = match leg.scope {
-            _ if collection.total().await? > most => Err(Error::TooMuchToRead),
-            MemberScope::Nothing => collection.scan(&|resource| leg.keeps(resource)).await,
-            MemberScope::These(_) | MemberScope::All => self.scan_completed(leg).await,
+        let scanned = if collection.total().await? > most {
+            Err(Error::TooMuchToRead)
+        } else if leg.scope == MemberScope::Nothing {
+            collection.scan(&|resource| leg.keeps(resource)).await
+        } else {
+            self.scan_completed(leg).await
         };
         match scanned {
             // Without a filter, only an order needs every resource.
