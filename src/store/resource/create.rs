@@ -46,7 +46,7 @@ impl Writer<'_> {
     pub async fn create(self, attributes: Attributes, members: Vec<Member>) -> Result<Resource, Error> {
         let (table, now) = (self.table(), self.context.now);
         let id = table.new_id();
-        let mut rows = IndexRows::checked(self.collection, &id, &attributes)?;
+        let mut rows = IndexRows::of_new(self.collection, &id, &attributes)?;
         let new = Resource {
             id: id.clone(),
             version: Version::FIRST,
@@ -100,7 +100,7 @@ impl Writer<'_> {
         }
         let (id, version) = (resource.id.clone(), resource.version.0);
         let names: BTreeSet<String> = resource.attributes.keys().cloned().collect();
-        let mut rows = IndexRows::checked(self.collection, &id, &resource.attributes)?;
+        let mut rows = IndexRows::of_new(self.collection, &id, &resource.attributes)?;
         let mut new = ResourceItem::new(self.collection, resource, &rows);
         loop {
             let mut actions = self.create_actions(&new, &rows)?;

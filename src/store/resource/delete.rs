@@ -9,7 +9,7 @@ use crate::store::dynamo::expression::Expression;
 use crate::store::dynamo::item::{number, read};
 use crate::store::dynamo::transaction::{Action, Failure, Outcome};
 use crate::store::error::Error;
-use crate::store::limits::MAX_INDEX_ROWS;
+use crate::store::limits::MAX_ACTIONS;
 use crate::store::table::index_rows::IndexRows;
 use crate::store::table::job::Work;
 use crate::store::table::pending_edit::{Attempt, Edit, PendingEdit};
@@ -67,11 +67,8 @@ impl Edit for Deletion<'_> {
 impl PendingEdit<'_> {
     async fn delete_observed(&mut self, observed: &ResourceItem) -> Result<Attempt<()>, Error> {
         let collection = self.writer.collection;
-        let mut rows = IndexRows::possible(collection, &observed.sk, &observed.resource);
-        if rows.len() > MAX_INDEX_ROWS {
-            // What a back-fill has written beyond them is found by `scimctl check`.
-            rows = IndexRows::of(collection, &observed.sk, &observed.resource);
-        }
+        let rows = IndexRows::possible(collection, &observed.sk, &observed.resource);
+        let (mut rows, rest) = rows.split();
         loop {
             let seen = Expression::when(SEEN).value(":seen", number(observed.version));
             let mut actions = vec![Action::Delete(observed.key(), seen)];
@@ -82,6 +79,7 @@ impl PendingEdit<'_> {
             match collection.table().transact_with(actions, &mut self.retry).await? {
                 Outcome::Applied => {
                     self.writer.record_deleted(&observed.sk, Some(observed.version));
+                    self.delete_rest(&observed.sk, &rest).await;
                     return Ok(Attempt::Applied(()));
                 }
                 Outcome::Failed(Failure { action: 0, current: None, .. }) => return Err(Error::NotFound),
@@ -90,6 +88,18 @@ impl PendingEdit<'_> {
                 }
                 // A row that is another's stays, and is no reason to refuse a deletion.
                 Outcome::Failed(failure) => rows.settle(&failure, 1)?,
+            }
+        }
+    }
+
+    /// Deletes rows for which the transaction of the deletion had no room. The resource is gone,
+    /// so that those which remain if this fails lead nowhere, and `scimctl check` finds them.
+    async fn delete_rest(&self, id: &str, rest: &IndexRows) {
+        let actions: Vec<Action> = rest.delete_actions(id).collect();
+        for part in actions.chunks(MAX_ACTIONS) {
+            if let Err(error) = self.writer.table().transact(part.to_vec()).await {
+                tracing::warn!(%id, %error, "index rows of a deleted resource remain");
+                return;
             }
         }
     }

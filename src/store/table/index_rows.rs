@@ -123,18 +123,11 @@ impl IndexRows {
         if *use_of == OtherUse::Dropped {
             return rows;
         }
-        let other = Self::under(Collection { kind, ..collection }, id, attributes);
-        // A resource with more rows than a transaction holds is filled in by the last pass.
-        if rows.len() + other.without(&rows).len() > MAX_INDEX_ROWS {
-            return rows;
-        }
+        let other = Self::under(Collection { kind, ..collection }, id, attributes).without(&rows);
         rows.look_up.extend(other.look_up);
         match use_of {
             OtherUse::Enforced => rows.unique.extend(other.unique),
-            OtherUse::Kept | OtherUse::Dropped => {
-                let soft = other.unique.into_keys().filter(|key| !rows.unique.contains_key(key));
-                rows.soft.extend(soft.collect::<Vec<_>>());
-            }
+            OtherUse::Kept | OtherUse::Dropped => rows.soft.extend(other.unique.into_keys()),
         }
         rows
     }
@@ -144,6 +137,7 @@ impl IndexRows {
         let mut rows = Self::under(collection, id, attributes);
         if let Some(other) = collection.kind.other.as_deref() {
             let other = Self::under(Collection { kind: &other.kind, ..collection }, id, attributes);
+            let other = other.without(&rows);
             rows.unique.extend(other.unique);
             rows.look_up.extend(other.look_up);
         }
@@ -179,7 +173,7 @@ impl IndexRows {
     }
 
     /// Returns the rows of a resource that is about to be written, after the checks of its
-    /// size and of their number.
+    /// size and of the number of rows that the rules in force require.
     pub(crate) fn checked(
         collection: Collection<'_>,
         id: &str,
@@ -187,10 +181,38 @@ impl IndexRows {
     ) -> Result<Self, Error> {
         check_size(attributes)?;
         let rows = Self::of(collection, id, attributes);
-        match rows.len() {
-            values if values > MAX_INDEX_ROWS => Err(Error::TooManyValues { values }),
-            _ => Ok(rows),
+        if rows.len() > MAX_INDEX_ROWS {
+            Self::under(collection, id, attributes).within_limit()?;
         }
+        Ok(rows)
+    }
+
+    /// Returns the rows of a new resource, all of which one transaction puts.
+    pub(crate) fn of_new(
+        collection: Collection<'_>,
+        id: &str,
+        attributes: &Attributes,
+    ) -> Result<Self, Error> {
+        // Without its rows under other rules it would be missed when they are in force.
+        Self::checked(collection, id, attributes)?.within_limit()
+    }
+
+    fn within_limit(self) -> Result<Self, Error> {
+        match self.len() {
+            values if values > MAX_INDEX_ROWS => Err(Error::TooManyValues { values }),
+            _ => Ok(self),
+        }
+    }
+
+    /// Parts the rows of a resource into those that a transaction holds, the unique ones first,
+    /// and the rest.
+    pub(crate) fn split(self) -> (Self, Self) {
+        let mut first = self.clone();
+        for key in self.keys().skip(MAX_INDEX_ROWS) {
+            first.remove(key);
+        }
+        let rest = self.without(&first);
+        (first, rest)
     }
 
     pub(crate) fn len(&self) -> usize {

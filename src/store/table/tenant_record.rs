@@ -48,7 +48,7 @@ pub enum Stage {
     Fill,
     /// New unique values are refused if they are taken, and all resources are looked at again.
     Enforce,
-    /// The new index is in force, and writes still maintain the old one.
+    /// The new index is in force. Writes still maintain the old one, and refuse what it refuses.
     Keep,
     /// The entries of the old index are removed.
     Drop,
@@ -57,8 +57,9 @@ pub enum Stage {
 impl Stage {
     fn use_of(self) -> OtherUse {
         match self {
-            Self::Fill | Self::Keep => OtherUse::Kept,
-            Self::Enforce => OtherUse::Enforced,
+            Self::Fill => OtherUse::Kept,
+            // In `Keep`, functions that look values up by the old rules expect one owner of each.
+            Self::Enforce | Self::Keep => OtherUse::Enforced,
             Self::Drop => OtherUse::Dropped,
         }
     }

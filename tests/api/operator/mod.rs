@@ -7,6 +7,7 @@ mod keys;
 mod local;
 mod log;
 mod reindex;
+mod reindex_stages;
 mod scimctl;
 mod template;
 mod tenants;
